@@ -1,0 +1,32 @@
+"""The errors accel raises. All are ValueError too, so code that catches ValueError keeps working."""
+
+from __future__ import annotations
+
+
+class AccelError(ValueError):
+    """Base of every error about a model, a file or a recipe."""
+
+
+class ModelError(AccelError):
+    """A model cannot be read or does not make sense."""
+
+
+class UnsupportedError(ModelError):
+    """A model uses an operator, attribute or type that accel does not run."""
+
+
+class FormatError(AccelError):
+    """A file or byte stream is truncated, corrupt or of another kind."""
+
+
+class RecipeError(AccelError):
+    """A compression recipe is invalid or cannot be met."""
+
+
+class MissingExtraError(AccelError, ImportError):
+    """An optional package is needed; the message says how to install it."""
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:
+    """The error for an optional package that is not installed."""
+    return MissingExtraError(f"{purpose} needs the package {package!r}: pip install 'accel[{extra}]'")

@@ -1,0 +1,56 @@
+"""Argument checks shared by the kernels: every message names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def describe(value: Any) -> str:
+    """A short description of any value for an error message."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} array of shape {value.shape}"
+    return f"{type(value).__name__} {value!r:.60}"
+
+
+def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndarray:
+    """`value` itself when it is a C-contiguous array of `dtype` (and `ndim` axes), else an error.
+
+    Raises TypeError for another type or dtype, ValueError for another rank or layout. Nothing is converted.
+    """
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array, got {describe(value)}")
+    if value.dtype != np.dtype(dtype):
+        hint = f"; convert it with {name}.astype(np.{np.dtype(dtype).name})"
+        raise TypeError(f"{name}: expected {np.dtype(dtype).name}, got {describe(value)}{hint}")
+    if ndim is not None and value.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} axes, got {describe(value)}")
+    if not value.flags.c_contiguous:
+        raise ValueError(
+            f"{name}: expected a C-contiguous array, got strides {value.strides} for {describe(value)}; "
+            f"use np.ascontiguousarray({name})"
+        )
+    return value
+
+
+def output(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A new array, or `value` when it is a writable C-contiguous array of this dtype and shape, else an error."""
+    if value is None:
+        return np.empty(shape, dtype)
+    checked = array(name, value, dtype)
+    if checked.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {describe(checked)}")
+    if not checked.flags.writeable:
+        raise ValueError(f"{name}: expected a writable array, got a read-only one")
+    return checked
+
+
+def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as int when it is an integer within bounds, else an error."""
+    bounds = f">= {least}" if most is None else f"in {least}..{most}"
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected an integer {bounds}, got {describe(value)}")
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
+    return int(value)

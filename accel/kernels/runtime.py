@@ -1,0 +1,137 @@
+"""Which implementation runs: back end, instruction set and thread count, and how to choose them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+core: Any
+try:
+    from accel import _core as core
+except ImportError as _why:
+    core = None
+    _reason = str(_why)
+
+BACKENDS = ("native", "numba", "numpy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `using` has set; None means the default."""
+
+    backend: str | None = None
+    isa: str | None = None
+    threads: int | None = None
+
+
+_settings: ContextVar[Settings] = ContextVar("accel_settings", default=Settings())
+
+
+def _available_backends() -> tuple[str, ...]:
+    native = ("native",) if core is not None else ()
+    numba = ("numba",) if importlib.util.find_spec("numba") is not None else ()
+    return (*native, *numba, "numpy")
+
+
+_backends = _available_backends()
+_isa_names: tuple[str, ...] = tuple(core.isa_names()) if core is not None else ()
+_supported: tuple[str, ...] = tuple(core.supported_isas()) if core is not None else ()
+
+
+def _default_isa() -> str | None:
+    wanted = os.environ.get("ACCEL_ISA")
+    if not wanted:
+        return _supported[-1] if _supported else None
+    if core is None:
+        return None
+    if wanted not in _supported:
+        raise ImportError(f"ACCEL_ISA: expected one of {', '.join(_supported)} (supported here), got {wanted!r}")
+    return wanted
+
+
+_isa = _default_isa()
+
+if core is None:
+    warnings.warn(
+        f"accel: native kernels are not built ({_reason}); {_backends[0]} kernels are used, which are slower. "
+        "Install with a C++20 compiler to build them.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+@contextlib.contextmanager
+def using(*, backend: str | None = None, isa: str | None = None, threads: int | None = None) -> Iterator[None]:
+    """Choose the implementation inside a `with` block, for the current thread or task.
+
+    Parameters
+    ----------
+    backend : "native" (C++ and Cython), "numba" or "numpy"; the default is the first of these that is installed.
+    isa : instruction set of the native kernels, one of `isa_info()["supported"]`.
+    threads : number of threads, at least 1.
+
+    Raises
+    ------
+    ValueError  a name is unknown or not available on this machine, or threads < 1.
+    """
+    if backend is not None and backend not in _backends:
+        raise ValueError(f"backend: expected one of {', '.join(_backends)} (installed here), got {backend!r}")
+    if isa is not None and isa not in _supported:
+        raise ValueError(f"isa: expected one of {', '.join(_supported) or 'none'} (supported here), got {isa!r}")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise ValueError(f"threads: expected an integer >= 1, got {threads!r}")
+    now = _settings.get()
+    token = _settings.set(
+        replace(now, backend=backend or now.backend, isa=isa or now.isa, threads=threads or now.threads)
+    )
+    try:
+        yield
+    finally:
+        _settings.reset(token)
+
+
+def backend() -> str:
+    """The back end in force: "native", "numba" or "numpy"."""
+    return _settings.get().backend or _backends[0]
+
+
+def isa() -> str | None:
+    """The instruction set in force, None without native kernels."""
+    return _settings.get().isa or _isa
+
+
+def isa_index() -> int:
+    """The instruction set in force, as the native bindings take it."""
+    name = isa()
+    assert name is not None
+    return _isa_names.index(name)
+
+
+def threads() -> int:
+    """The thread count in force: `using`, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or what the process may use."""
+    chosen = _settings.get().threads
+    if chosen is not None:
+        return chosen
+    for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(variable, "").split(",")[0].strip()
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+    return int(core.usable_threads()) if core is not None else 1
+
+
+def isa_info() -> dict[str, Any]:
+    """Back ends, instruction sets and threads: what is there and what is in force."""
+    return {
+        "backend": backend(),
+        "backends": list(_backends),
+        "isa": isa(),
+        "supported": list(_supported),
+        "compiled": list(_isa_names),
+        "threads": threads(),
+    }

@@ -1,0 +1,74 @@
+"""What every stored form of a weight says of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+_kinds: dict[str, type[Weight]] = {}
+
+
+class Weight(ABC):
+    """A weight that stands for a dense float32 array of `shape`: (out, in) or (out, in/group, kh, kw).
+
+    A subclass sets `kind`, its name in files, and is found by it through `weight_kinds()`.
+    """
+
+    kind: ClassVar[str]
+    shape: tuple[int, ...]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        _kinds[cls.kind] = cls
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """How many numbers are stored: a* in the survey's alpha = a / a*."""
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """Bytes held in memory by the stored form, indices included."""
+
+    @abstractmethod
+    def dense(self) -> np.ndarray:
+        """The float32 array it stands for."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Named arrays and a small JSON-able dict, from which `from_state` makes an equal weight."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Weight:
+        """The inverse of `state`. The input is untrusted: raises FormatError for anything inconsistent."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the dense equivalent."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape={self.shape}, parameters={self.parameters}, nbytes={self.nbytes})"
+
+
+def weight_kinds() -> Mapping[str, type[Weight]]:
+    """Every weight class by its name in files."""
+    return _kinds
+
+
+def dense(value: np.ndarray | Weight) -> np.ndarray:
+    """The array itself, or what the weight stands for."""
+    return value.dense() if isinstance(value, Weight) else value

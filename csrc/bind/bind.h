@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What every binding needs. accel/kernels checks dtypes, shapes and contiguity and reports them by name; the bindings
+// check again what memory safety hangs on.
+#pragma once
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "simd/isa.h"
+
+namespace accel::bind {
+
+namespace py = pybind11;
+
+template <class T>
+using Array = py::array_t<T, py::array::c_style>;  // with py::arg().noconvert(): never a silent copy
+
+inline void require(bool ok, const char* what) {
+  if (!ok) throw py::value_error(what);
+}
+
+// The ISA as Python passes it: its index in Isa.
+inline std::size_t checked_isa(int isa) {
+  require(isa >= 0 && isa < static_cast<int>(kIsaCount) && isa_supported(static_cast<Isa>(isa)),
+          "isa: not supported on this machine");
+  return static_cast<std::size_t>(isa);
+}
+
+}  // namespace accel::bind

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Table of contents of accel._core: one bind_* call per kernel family.
+#include <pybind11/pybind11.h>
+
+namespace accel::bind {
+void bind_runtime(pybind11::module_& m);
+}  // namespace accel::bind
+
+PYBIND11_MODULE(_core, m) {
+  using namespace accel::bind;
+  m.doc() = "Native kernels of accel; accel.kernels is the public face.";
+  bind_runtime(m);
+}

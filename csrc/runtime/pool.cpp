@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "runtime/pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include "runtime/float_mode.h"
+
+namespace accel {
+namespace {
+
+inline void pause_cpu() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+constexpr int kSpins = 1000;  // about 20 us of PAUSE on Zen 4, only while a session runs
+
+class Pool {
+ public:
+  void run(int parts, PartFn fn, void* context) {
+    std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
+    if (!busy.owns_lock() || inside_) {
+      for (int i = 0; i < parts; ++i) fn(context, i, parts);
+      return;
+    }
+    inside_ = true;
+    grow(parts - 1);
+    fn_ = fn, context_ = context, parts_ = parts, mode_ = FloatMode::current();
+    remaining_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+    epoch_.fetch_add(1, std::memory_order_release);
+    epoch_.notify_all();
+    fn(context, 0, parts);
+    for (int i = static_cast<int>(workers_.size()) + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
+    for (int left, spins = 0; (left = remaining_.load(std::memory_order_acquire)) != 0; ++spins) {
+      if (spins < kSpins) pause_cpu(); else remaining_.wait(left, std::memory_order_acquire);
+    }
+    inside_ = false;
+  }
+
+  std::atomic<int> awake{0};
+
+ private:
+  void grow(int workers) {
+    try {
+      while (static_cast<int>(workers_.size()) < workers) {
+        const int part = static_cast<int>(workers_.size()) + 1;
+        const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed);
+        workers_.emplace_back([this, part, epoch] { work(part, epoch); });
+        workers_.back().detach();
+      }
+    } catch (const std::exception&) {
+      // The system refuses another thread: the caller does those parts itself.
+    }
+  }
+
+  void work(int part, std::uint32_t seen) {
+    inside_ = true;  // a kernel that calls parallel() from here runs serially
+    for (;;) {
+      for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
+        if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0) pause_cpu();
+        else epoch_.wait(seen, std::memory_order_acquire);
+      }
+      ++seen;
+      if (part < parts_) {
+        const FloatMode::Scope scope(mode_);
+        fn_(context_, part, parts_);
+      }
+      if (remaining_.fetch_sub(1, std::memory_order_acq_rel) == 1) remaining_.notify_one();
+    }
+  }
+
+  std::mutex busy_;
+  std::vector<std::thread> workers_;
+  std::atomic<std::uint32_t> epoch_{0};
+  std::atomic<int> remaining_{0};
+  PartFn fn_ = nullptr;
+  void* context_ = nullptr;
+  int parts_ = 0;
+  FloatMode mode_{};
+  static thread_local bool inside_;
+};
+thread_local bool Pool::inside_ = false;
+
+Pool* g_pool = nullptr;
+
+// Never destroyed: its threads live as long as the process. A forked child has none of them and takes a new pool.
+Pool& pool() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    g_pool = new Pool;
+    pthread_atfork(nullptr, nullptr, [] { g_pool = new Pool; });
+  });
+  return *g_pool;
+}
+
+int cgroup_quota() noexcept {
+  long quota = -1, period = -1;
+  if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
+    if (std::fscanf(f, "%ld %ld", &quota, &period) != 2) quota = -1;
+    std::fclose(f);
+  }
+  return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 1 << 20;
+}
+
+}  // namespace
+
+void parallel_parts(int parts, PartFn fn, void* context) {
+  if (parts <= 1) {
+    if (parts == 1) fn(context, 0, 1);
+    return;
+  }
+  pool().run(parts, fn, context);
+}
+
+AwakeWorkers::AwakeWorkers(int threads) noexcept : active_(threads > 1) {
+  if (active_) pool().awake.fetch_add(1, std::memory_order_relaxed);
+}
+AwakeWorkers::~AwakeWorkers() {
+  if (active_) pool().awake.fetch_sub(1, std::memory_order_relaxed);
+}
+
+int usable_threads() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const int affinity = sched_getaffinity(0, sizeof set, &set) == 0
+                           ? CPU_COUNT(&set)
+                           : static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, std::min(affinity, cgroup_quota()));
+}
+
+}  // namespace accel

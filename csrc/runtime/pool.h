@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One thread pool per process. A parallel call is cut into `parts`; part 0 runs in the caller. Parts are static, so
+// results do not depend on timing. A nested call, or one made while the pool is busy, runs serially in its caller.
+// Workers start at the first parallel call, sleep when idle, and are started afresh after a fork.
+#pragma once
+#include <type_traits>
+#include <utility>
+
+namespace accel {
+
+using PartFn = void (*)(void* context, int part, int parts);
+
+void parallel_parts(int parts, PartFn fn, void* context);
+
+// Calls f(part, parts) for part = 0 .. parts-1.
+template <class F>
+void parallel(int parts, F&& f) {
+  using Fn = std::remove_reference_t<F>;
+  parallel_parts(
+      parts, [](void* c, int part, int n) { (*static_cast<Fn*>(c))(part, n); },
+      const_cast<void*>(static_cast<const void*>(&f)));
+}
+
+// The half-open range of `count` items that belongs to `part`; sizes differ by at most one.
+struct Range {
+  long begin, end;
+};
+inline Range part_of(long count, int part, int parts) noexcept {
+  return {count * part / parts, count * (part + 1) / parts};
+}
+
+int usable_threads() noexcept;  // affinity and cgroup quota
+
+// While one is alive, idle workers wait a few microseconds awake for the next step of the run.
+class AwakeWorkers {
+ public:
+  explicit AwakeWorkers(int threads) noexcept;
+  ~AwakeWorkers();
+  AwakeWorkers(const AwakeWorkers&) = delete;
+  AwakeWorkers& operator=(const AwakeWorkers&) = delete;
+
+ private:
+  bool active_;
+};
+
+}  // namespace accel

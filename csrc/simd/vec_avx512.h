@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The vector words for AVX-512. Every ISA header defines the same words with the same meaning.
+// max(a, b) and min(a, b) return b when either is NaN, so relu(x) = max(0, x) keeps NaN and -0.
+#ifndef ACCEL_SIMD_VEC_AVX512_H
+#define ACCEL_SIMD_VEC_AVX512_H
+namespace accel::avx512 {
+struct f32 {
+  __m512 v;
+  static constexpr int lanes = 16;
+};
+inline constexpr int kRegisters = 32;
+ACCEL_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
+ACCEL_INLINE f32 zero() { return {_mm512_setzero_ps()}; }
+ACCEL_INLINE f32 set1(float x) { return {_mm512_set1_ps(x)}; }
+ACCEL_INLINE f32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+ACCEL_INLINE f32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+ACCEL_INLINE void store(float* p, f32 a) { _mm512_storeu_ps(p, a.v); }
+ACCEL_INLINE void store_n(float* p, f32 a, int n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
+ACCEL_INLINE f32 operator+(f32 a, f32 b) { return {_mm512_add_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {_mm512_div_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+ACCEL_INLINE f32 max(f32 a, f32 b) { return {_mm512_max_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 min(f32 a, f32 b) { return {_mm512_min_ps(a.v, b.v)}; }
+ACCEL_INLINE f32 max_nan(f32 a, f32 b) {  // NaN if either is
+  return {_mm512_mask_mov_ps(_mm512_max_ps(a.v, b.v), _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), a.v)};
+}
+ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {  // by x < 0
+  return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), if_negative.v)};
+}
+ACCEL_INLINE f32 round_even(f32 a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+ACCEL_INLINE f32 exp2_integer(f32 a) {  // 2**a for integral a in -126..127
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127)), 23))};
+}
+ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+}  // namespace accel::avx512
+#endif

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The vector words for any processor, by the compiler's own 16-byte vectors (SSE2 on x86-64, NEON on aarch64);
+// see vec_avx512.h for what they mean. fma() rounds twice here: SSE2 has none.
+#ifndef ACCEL_SIMD_VEC_BASELINE_H
+#define ACCEL_SIMD_VEC_BASELINE_H
+namespace accel::baseline {
+using v4f = float __attribute__((vector_size(16)));
+using v4i = std::int32_t __attribute__((vector_size(16)));
+struct f32 {
+  v4f v;
+  static constexpr int lanes = 4;
+};
+inline constexpr int kRegisters = 16;
+ACCEL_INLINE f32 zero() { return {v4f{}}; }
+ACCEL_INLINE f32 set1(float x) { return {v4f{x, x, x, x}}; }
+ACCEL_INLINE f32 load_n(const float* p, int n) {
+  f32 a = zero();
+  std::memcpy(&a.v, p, static_cast<std::size_t>(n) * sizeof(float));
+  return a;
+}
+ACCEL_INLINE f32 load(const float* p) { return load_n(p, 4); }
+ACCEL_INLINE void store_n(float* p, f32 a, int n) { std::memcpy(p, &a.v, static_cast<std::size_t>(n) * sizeof(float)); }
+ACCEL_INLINE void store(float* p, f32 a) { store_n(p, a, 4); }
+ACCEL_INLINE f32 operator+(f32 a, f32 b) { return {a.v + b.v}; }
+ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {a.v - b.v}; }
+ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {a.v * b.v}; }
+ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {a.v / b.v}; }
+ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
+ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
+ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
+ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {a.v != a.v ? a.v : max(a, b).v}; }
+ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {
+  return {x.v < 0.f ? if_negative.v : otherwise.v};
+}
+ACCEL_INLINE f32 round_even(f32 a) {  // |a| < 2**22; larger ones do not occur where it is used
+  const v4f magic = {12582912.f, 12582912.f, 12582912.f, 12582912.f};
+  return {(a.v + magic) - magic};
+}
+ACCEL_INLINE f32 exp2_integer(f32 a) {
+  const v4i bits = (__builtin_convertvector(a.v, v4i) + 127) << 23;
+  f32 r;
+  std::memcpy(&r.v, &bits, sizeof bits);
+  return r;
+}
+ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+}  // namespace accel::baseline
+#endif

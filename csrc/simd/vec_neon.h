@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The vector words for NEON (aarch64); see vec_avx512.h for what they mean.
+#ifndef ACCEL_SIMD_VEC_NEON_H
+#define ACCEL_SIMD_VEC_NEON_H
+namespace accel::neon {
+struct f32 {
+  float32x4_t v;
+  static constexpr int lanes = 4;
+};
+inline constexpr int kRegisters = 32;
+ACCEL_INLINE f32 zero() { return {vdupq_n_f32(0.f)}; }
+ACCEL_INLINE f32 set1(float x) { return {vdupq_n_f32(x)}; }
+ACCEL_INLINE f32 load(const float* p) { return {vld1q_f32(p)}; }
+ACCEL_INLINE f32 load_n(const float* p, int n) {
+  float t[4] = {};
+  std::memcpy(t, p, static_cast<std::size_t>(n) * sizeof(float));
+  return load(t);
+}
+ACCEL_INLINE void store(float* p, f32 a) { vst1q_f32(p, a.v); }
+ACCEL_INLINE void store_n(float* p, f32 a, int n) {
+  float t[4];
+  store(t, a);
+  std::memcpy(p, t, static_cast<std::size_t>(n) * sizeof(float));
+}
+ACCEL_INLINE f32 operator+(f32 a, f32 b) { return {vaddq_f32(a.v, b.v)}; }
+ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {vsubq_f32(a.v, b.v)}; }
+ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {vmulq_f32(a.v, b.v)}; }
+ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {vdivq_f32(a.v, b.v)}; }
+ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+ACCEL_INLINE f32 max(f32 a, f32 b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
+ACCEL_INLINE f32 min(f32 a, f32 b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
+ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {vmaxq_f32(a.v, b.v)}; }
+ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {
+  return {vbslq_f32(vcltzq_f32(x.v), if_negative.v, otherwise.v)};
+}
+ACCEL_INLINE f32 round_even(f32 a) { return {vrndnq_f32(a.v)}; }
+ACCEL_INLINE f32 exp2_integer(f32 a) {
+  return {vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(a.v), vdupq_n_s32(127)), 23))};
+}
+ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+}  // namespace accel::neon
+#endif

@@ -8,6 +8,4 @@ from accel.reference import conv as reference
 
 
 def conv2d(x, w, bias=None, *, strides=(1, 1), pads=(0, 0, 0, 0), dilations=(1, 1), group=1):
-    return reference.conv2d(
-        x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group
-    ).astype(np.float32)
+    return reference.conv2d(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group).astype(np.float32)

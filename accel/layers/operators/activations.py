@@ -9,6 +9,7 @@ import numpy as np
 from accel.errors import ModelError
 from accel.layers.operators.arithmetic import erf
 from accel.layers.operators.common import Array, choice, floating, normal_axis, same_dtype
+from accel.layers.operators.dtypes import widened
 from accel.layers.operators.registry import operator
 
 
@@ -159,8 +160,9 @@ def softmax(x: Array, *, axis: int = -1) -> Array:
     axis = normal_axis(axis, x.ndim)
     if x.size == 0:
         return x
-    powers = np.exp(x - x.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+    wide = widened(x)
+    powers = np.exp(wide - wide.max(axis=axis, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True)).astype(x.dtype, copy=False)
 
 
 @operator("LogSoftmax")
@@ -169,8 +171,9 @@ def log_softmax(x: Array, *, axis: int = -1) -> Array:
     axis = normal_axis(axis, x.ndim)
     if x.size == 0:
         return x
-    shifted = x - x.max(axis=axis, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True)))
+    wide = widened(x)
+    shifted = wide - wide.max(axis=axis, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))).astype(x.dtype, copy=False)
 
 
 @operator("Hardmax")

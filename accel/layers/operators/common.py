@@ -90,8 +90,7 @@ def same_dtype(first: Array, *others: Array | None) -> None:
 def floating(*arrays: Array | None) -> None:
     """Raise unless every array is of a floating-point type, and of one."""
     for position, array in enumerate(arrays):
-        # Kind V: the float types that ml_dtypes adds (bfloat16).
-        if array is not None and array.dtype.kind not in "fV":
+        if array is not None and array.dtype.kind != "f":
             raise ModelError(f"input {position}: expected a floating-point type, got {array.dtype}")
     if arrays and arrays[0] is not None:
         same_dtype(arrays[0], *arrays[1:])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from accel.errors import ModelError, UnsupportedError
+from accel.layers.operators.dtypes import check_dtype
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Ints = tuple[int, ...]
@@ -109,6 +110,8 @@ class Contract:
                 raise ModelError(f"{name}: expected a tensor, got none")
             if value is not None and not isinstance(value, np.ndarray):
                 raise ModelError(f"{name}: expected a NumPy array, got {type(value).__name__}")
+            if value is not None:
+                check_dtype(name, value.dtype)
         return arrays
 
     def attributes(self, values: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from accel.errors import ModelError
 from accel.kernels.conv import conv2d
 from accel.layers.operators.common import Array, Ints, choice, floating, refuse_bomb, same_dtype, scalar
+from accel.layers.operators.dtypes import widened
 from accel.layers.operators.geometry import (
     AUTO_PAD,
     Windows,
@@ -44,13 +45,13 @@ def _check_bias(bias: Array | None, channels: int) -> None:
 def _taps_product(x: Array, w: Array, bias: Array | None, where: Windows, group: int) -> Array:
     """The convolution as one matrix product per cell of the kernel, in the dtype of x."""
     n, channels = x.shape[:2]
-    padded = where.padded(x, 0)
+    padded, w = widened(where.padded(x, 0)), widened(w)
     weights = w.reshape(group, w.shape[0] // group, channels // group, *where.kernel)
-    y = np.zeros((n, group, w.shape[0] // group, int(np.prod(where.out))), x.dtype)
+    y = np.zeros((n, group, w.shape[0] // group, int(np.prod(where.out))), w.dtype)
     for tap, cells in where.taps():
         columns = padded[(..., *cells)].reshape(n, group, channels // group, -1)
         y += np.matmul(weights[(..., *tap)], columns)
-    y = y.reshape(n, w.shape[0], *where.out)
+    y = y.reshape(n, w.shape[0], *where.out).astype(x.dtype, copy=False)
     return y if bias is None else np.asarray(y + bias.reshape(-1, *[1] * len(where.out)))
 
 
@@ -160,6 +161,8 @@ def _scatter_product(x: Array, w: Array, full: Ints, strides: Ints, dilations: I
     n, channels = x.shape[:2]
     out = w.shape[1] * group
     refuse_bomb((n, out, *full), x.dtype)
+    kind = x.dtype
+    x, w = widened(x), widened(w)
     y = np.zeros((n, out, *full), x.dtype)
     weights = w.reshape(group, channels // group, w.shape[1], *w.shape[2:]).swapaxes(1, 2)
     columns = x.reshape(n, group, channels // group, -1)
@@ -167,7 +170,7 @@ def _scatter_product(x: Array, w: Array, full: Ints, strides: Ints, dilations: I
         starts = [t * d for t, d in zip(tap, dilations, strict=True)]
         cells = [slice(a, a + (size - 1) * s + 1, s) for a, size, s in zip(starts, x.shape[2:], strides, strict=True)]
         y[(..., *cells)] += np.matmul(weights[(..., *tap)], columns).reshape(n, out, *x.shape[2:])
-    return y
+    return y.astype(kind, copy=False)
 
 
 def _crop(y: Array, begin: Ints, out: Ints) -> Array:

@@ -58,7 +58,7 @@ def range_(start: Array, limit: Array, delta: Array, *, stash_type: int = 1) -> 
     """start + i * delta below (or above) the limit; 16-bit floats are computed in float32."""
     same_dtype(start, limit, delta)
     dtype = start.dtype
-    work = element_type(stash_type, "stash_type") if dtype.itemsize == 2 and dtype.kind in "fV" else dtype
+    work = element_type(stash_type, "stash_type") if dtype == np.float16 else dtype
     first, last, step = (
         scalar(n, v).astype(work) for n, v in zip(["start", "limit", "delta"], (start, limit, delta), strict=True)
     )

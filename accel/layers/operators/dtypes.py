@@ -1,4 +1,4 @@
-"""The element types of ONNX as NumPy dtypes, without the onnx package."""
+"""The element types that operators run on, and their numbers in ONNX."""
 
 from __future__ import annotations
 
@@ -8,44 +8,39 @@ import numpy as np
 
 from accel.errors import UnsupportedError
 
-# onnx.TensorProto.DataType
-_NUMPY = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
+DTYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype(np.float32),
+    2: np.dtype(np.uint8),
+    3: np.dtype(np.int8),
+    4: np.dtype(np.uint16),
+    5: np.dtype(np.int16),
+    6: np.dtype(np.int32),
+    7: np.dtype(np.int64),
+    9: np.dtype(np.bool_),
+    10: np.dtype(np.float16),
+    11: np.dtype(np.float64),
+    12: np.dtype(np.uint32),
+    13: np.dtype(np.uint64),
 }
-_EXTENDED = {16: "bfloat16", 21: "uint4", 22: "int4"}
+"""By the number in onnx.TensorProto.DataType."""
+
+_KNOWN = frozenset(DTYPES.values())
+_NAMES = ", ".join(str(dtype) for dtype in DTYPES.values())
+
+
+def check_dtype(name: str, dtype: np.dtype[Any]) -> None:
+    """Raise unless operators run on arrays of this dtype."""
+    if dtype not in _KNOWN:
+        raise UnsupportedError(f"{name}: expected one of {_NAMES}, got {dtype}")
 
 
 def element_type(code: int, name: str = "dtype") -> np.dtype[Any]:
-    """The dtype of an ONNX element type code; bfloat16, int4 and uint4 need the package ml_dtypes."""
-    if code in _NUMPY:
-        return np.dtype(_NUMPY[code])
-    if code in _EXTENDED:
-        try:
-            import ml_dtypes
-        except ImportError:
-            raise UnsupportedError(f"{name}: {_EXTENDED[code]} needs the package 'ml_dtypes'") from None
-        return np.dtype(getattr(ml_dtypes, _EXTENDED[code]))
-    supported = ", ".join([*_NUMPY.values(), *_EXTENDED.values()])
-    raise UnsupportedError(f"{name}: expected the code of one of {supported}, got {code}")
+    """The dtype of an ONNX element type code."""
+    if code not in DTYPES:
+        raise UnsupportedError(f"{name}: expected the code of one of {_NAMES}, got {code}")
+    return DTYPES[code]
 
 
-def integer_range(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """Smallest and largest value of an integer type, of those that ml_dtypes adds too."""
-    if dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return int(info.min), int(info.max)
-    ranges = {"int4": (-8, 7), "uint4": (0, 15)}
-    if dtype.name not in ranges:
-        raise UnsupportedError(f"expected an integer type, got {dtype}")
-    return ranges[dtype.name]
+def widened(x: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
+    """float16 as float32, for sums that 11 bits could not hold; anything else as it is."""
+    return x.astype(np.float32) if x.dtype == np.float16 else x

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accel.errors import ModelError, UnsupportedError
+from accel.errors import ModelError
 from accel.layers.operators.common import Array, choice, floating, same_dtype
 from accel.layers.operators.dtypes import element_type
 from accel.layers.operators.registry import operator
@@ -97,24 +97,15 @@ def is_inf(x: Array, *, detect_negative: int = 1, detect_positive: int = 1) -> A
     return np.asarray(infinite)
 
 
-def convert(x: Array, dtype: np.dtype) -> Array:
-    """Cast as ONNX means it; strings are not supported."""
-    if x.dtype.kind in "OSU":
-        raise UnsupportedError(f"input: expected numbers, got {x.dtype}")
-    if dtype.kind == "V" and x.dtype.kind in "fV":
-        x = x.astype(np.float32)  # ml_dtypes converts from float32
-    return x.astype(dtype, copy=False)
-
-
 @operator("Cast")
 def cast(x: Array, *, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
     """`saturate` and `round_mode` speak of float8 types only, which are not supported."""
-    return convert(x, element_type(to, "to"))
+    return x.astype(element_type(to, "to"), copy=False)
 
 
 @operator("CastLike")
 def cast_like(x: Array, like: Array, *, saturate: int = 1, round_mode: str = "up") -> Array:
-    return convert(x, like.dtype)
+    return x.astype(like.dtype, copy=False)
 
 
 @operator("BitCast")

@@ -6,8 +6,7 @@ import numpy as np
 
 from accel.errors import ModelError
 from accel.layers.operators.common import Array, Ints, floating, normal_axes, normal_axis, positive
-from accel.layers.operators.dtypes import element_type
-from accel.layers.operators.logic import convert
+from accel.layers.operators.dtypes import element_type, widened
 from accel.layers.operators.registry import operator
 
 
@@ -43,17 +42,17 @@ def batch_normalization(
     if not training_mode:
         return _standardize(x, center, spread, epsilon, gain, shift)
     axes = (0, *range(2, x.ndim))
-    wide = convert(x, np.dtype(np.float32)) if x.dtype.itemsize < 4 else x
+    wide = widened(x)
     now_mean, now_var = wide.mean(axis=axes, keepdims=True)[0], wide.var(axis=axes, keepdims=True)[0]
     y = _standardize(x, now_mean, now_var, epsilon, gain, shift)
     keep, take = np.float32(momentum), np.float32(1 - momentum)
     running = ((mean, now_mean), (var, now_var))
-    return (y, *(convert(old * keep + new.reshape(-1) * take, old.dtype) for old, new in running))
+    return (y, *((old * keep + new.reshape(-1) * take).astype(old.dtype, copy=False) for old, new in running))
 
 
 def _standardize(x: Array, mean: Array, var: Array, epsilon: float, gain: Array, shift: Array) -> Array:
     factor = gain / np.sqrt(var + var.dtype.type(epsilon))
-    return convert((x - mean) * factor + shift, x.dtype)
+    return ((x - mean) * factor + shift).astype(x.dtype, copy=False)
 
 
 @operator("InstanceNormalization")
@@ -72,14 +71,14 @@ def layer_normalization(
     """Y, and the mean and inverse standard deviation in the stash type."""
     floating(x)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
-    wide = convert(x, element_type(stash_type, "stash_type"))
+    wide = x.astype(element_type(stash_type, "stash_type"), copy=False)
     mean = np.asarray(wide.mean(axis=axes, keepdims=True))
     centered = wide - mean
     variance = np.square(centered).mean(axis=axes, keepdims=True)
     inverse = np.reciprocal(np.sqrt(variance + wide.dtype.type(epsilon)))
-    y = _scaled(convert(centered * inverse, x.dtype), scale, "Scale", x)
+    y = _scaled((centered * inverse).astype(x.dtype, copy=False), scale, "Scale", x)
     if bias is not None:
-        y = convert(y + _within("B", bias, x), x.dtype)
+        y = (y + _within("B", bias, x)).astype(x.dtype, copy=False)
     return y, mean, np.asarray(inverse)
 
 
@@ -93,18 +92,18 @@ def _within(name: str, value: Array, x: Array) -> Array:
 
 
 def _scaled(y: Array, scale: Array, name: str, x: Array) -> Array:
-    return convert(y * _within(name, scale, x), x.dtype)
+    return (y * _within(name, scale, x)).astype(x.dtype, copy=False)
 
 
 @operator("RMSNormalization")
 def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1) -> Array:
     floating(x)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
-    wide = convert(x, element_type(stash_type, "stash_type"))
+    wide = x.astype(element_type(stash_type, "stash_type"), copy=False)
     mean_square = np.square(wide).mean(axis=axes, keepdims=True)
     y = wide / np.sqrt(mean_square + wide.dtype.type(epsilon))
     # The output has the type of the scale, which may differ from that of x.
-    return convert(convert(y, x.dtype) * _within("scale", scale, x), scale.dtype)
+    return (y.astype(x.dtype, copy=False) * _within("scale", scale, x)).astype(scale.dtype, copy=False)
 
 
 @operator("GroupNormalization")
@@ -115,10 +114,10 @@ def group_normalization(
     gain, shift = _channels("scale", scale, x), _channels("bias", bias, x)
     if num_groups < 1 or x.shape[1] % num_groups:
         raise ModelError(f"num_groups: expected to divide the {x.shape[1]} channels, got {num_groups}")
-    wide = convert(x, element_type(stash_type, "stash_type")).reshape(x.shape[0], num_groups, -1)
+    wide = x.astype(element_type(stash_type, "stash_type"), copy=False).reshape(x.shape[0], num_groups, -1)
     mean, var = wide.mean(axis=2, keepdims=True), wide.var(axis=2, keepdims=True)
     y = (wide - mean) / np.sqrt(var + wide.dtype.type(epsilon))
-    return convert(convert(y.reshape(x.shape), x.dtype) * gain + shift, x.dtype)
+    return ((y.reshape(x.shape)).astype(x.dtype, copy=False) * gain + shift).astype(x.dtype, copy=False)
 
 
 @operator("LRN")

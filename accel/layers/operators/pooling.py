@@ -8,6 +8,7 @@ import numpy as np
 
 from accel.errors import ModelError
 from accel.layers.operators.common import Array, Ints, choice, floating, integers, positive, refuse_bomb
+from accel.layers.operators.dtypes import widened
 from accel.layers.operators.geometry import Windows, explicit_pads, per_axis, spatial_rank, windows
 from accel.layers.operators.registry import operator
 
@@ -75,12 +76,14 @@ def average_pool(
     where = windows(
         x, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
-    return np.asarray(_sum(x, where) / where.counts(bool(count_include_pad)).astype(x.dtype))
+    total = _sum(x, where)
+    return np.asarray(total / where.counts(bool(count_include_pad)).astype(total.dtype)).astype(x.dtype, copy=False)
 
 
 def _sum(x: Array, where: Windows) -> Array:
-    padded = where.padded(x, 0)
-    y = np.zeros((*x.shape[:2], *where.out), x.dtype)
+    """The sums over the windows, those of float16 in float32."""
+    padded = where.padded(widened(x), 0)
+    y = np.zeros((*x.shape[:2], *where.out), padded.dtype)
     for _, cells in where.taps():
         y += padded[(..., *cells)]
     return y
@@ -111,7 +114,7 @@ def lp_pool(
     where = windows(
         x, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
-    return _root(_sum(_power(x, p), where), p)
+    return _root(_sum(_power(widened(x), p), where), p).astype(x.dtype, copy=False)
 
 
 def _spatial_axes(x: Array) -> Ints:
@@ -135,7 +138,7 @@ def global_max_pool(x: Array) -> Array:
 def global_lp_pool(x: Array, *, p: int = 2) -> Array:
     axes = _spatial_axes(x)
     positive("p", (p,))
-    return _root(_power(x, p).sum(axis=axes, keepdims=True), p)
+    return _root(_power(widened(x), p).sum(axis=axes, keepdims=True), p).astype(x.dtype, copy=False)
 
 
 @operator("MaxUnpool", shape_inputs=(2,))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.common import Array, normal_axis, scalar
-from accel.layers.operators.dtypes import element_type, integer_range
+from accel.layers.operators.common import Array, floating, normal_axis, same_dtype, scalar
+from accel.layers.operators.dtypes import element_type
 from accel.layers.operators.linear import along_axis, integer_matmul, minus_zero_point
 from accel.layers.operators.registry import operator
 
 
 def saturated(rounded: Array, zero_point: Array) -> Array:
     """rounded + zero_point, clipped to the zero point's type and cast to it. NaN becomes the zero point."""
-    low, high = integer_range(zero_point.dtype)
+    if zero_point.dtype.kind not in "iu":
+        raise ModelError(f"zero point: expected an integer type, got {zero_point.dtype}")
+    info = np.iinfo(zero_point.dtype)
     # float64 holds every sum exactly; clipping first keeps the cast inside the type, which C leaves undefined.
     shifted = np.nan_to_num(rounded.astype(np.float64), posinf=np.inf, neginf=-np.inf) + zero_point.astype(np.float64)
-    return np.asarray(np.clip(shifted, low, high)).astype(zero_point.dtype)
+    return np.asarray(np.clip(shifted, info.min, info.max)).astype(zero_point.dtype)
 
 
 def _spread(values: Array, x: Array, axis: int, block_size: int, name: str) -> Array:
@@ -59,8 +61,6 @@ def quantize_linear(
         zero_point = np.zeros(scale.shape, dtype)
     elif output_dtype and dtype != zero_point.dtype:
         raise ModelError(f"output_dtype: expected {zero_point.dtype} like y_zero_point, got {dtype}")
-    if zero_point.shape != scale.shape:
-        raise ModelError(f"y_zero_point: expected shape {scale.shape} like y_scale, got {zero_point.shape}")
     work = element_type(precision, "precision") if precision else scale.dtype
     step = _spread(scale, x, axis, block_size, "y_scale").astype(work)
     rounded = np.rint(x.astype(work) / step)
@@ -80,12 +80,11 @@ def dequantize_linear(
     """(x - zero_point) * scale in the type of the output."""
     dtype = element_type(output_dtype, "output_dtype") if output_dtype else scale.dtype
     step = _spread(scale, x, axis, block_size, "x_scale").astype(dtype)
+    if x.dtype.kind not in "iu":
+        raise ModelError(f"x: expected an integer type, got {x.dtype}")
     wide = x.astype(np.int64)  # the difference of two int32 needs 33 bits
     if zero_point is not None:
-        if zero_point.shape != scale.shape or zero_point.dtype != x.dtype:
-            raise ModelError(
-                f"x_zero_point: expected {x.dtype} of shape {scale.shape}, got {zero_point.dtype} {zero_point.shape}"
-            )
+        same_dtype(x, None, zero_point)
         wide = wide - _spread(zero_point, x, axis, block_size, "x_zero_point").astype(np.int64)
     return np.asarray(wide.astype(dtype) * step)
 
@@ -93,6 +92,7 @@ def dequantize_linear(
 @operator("DynamicQuantizeLinear")
 def dynamic_quantize_linear(x: Array) -> tuple[Array, Array, Array]:
     """uint8 over the range of x, which is widened to hold 0."""
+    floating(x)
     zero = np.float32(0)
     low, high = x.min(initial=zero), x.max(initial=zero)
     scale = np.asarray((high - low) / np.float32(255))

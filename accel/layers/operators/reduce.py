@@ -9,10 +9,11 @@ import numpy as np
 
 from accel.errors import ModelError
 from accel.layers.operators.common import Array, Ints, integers, normal_axes, normal_axis
+from accel.layers.operators.dtypes import widened
 from accel.layers.operators.registry import operator
 
 Reduction = Callable[[Array, Ints], Array]
-"""Reduce the axes and keep them with size 1, in any dtype; the caller casts back."""
+"""Reduce the axes and keep them with size 1, in any dtype; the caller casts it back."""
 
 
 def _sum(x: Array, axes: Ints) -> Array:
@@ -46,7 +47,7 @@ def _min(x: Array, axes: Ints) -> Array:
 
 
 def _log_sum_exp(x: Array, axes: Ints) -> Array:
-    wide = x if x.dtype.kind in "fV" else x.astype(np.float64)
+    wide = x if x.dtype.kind == "f" else x.astype(np.float64)
     top = _max(wide, axes)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))  # so that inf - inf is never formed
     return np.asarray(np.log(_sum(np.exp(wide - top), axes)) + top)
@@ -54,7 +55,7 @@ def _log_sum_exp(x: Array, axes: Ints) -> Array:
 
 def _float(x: Array) -> Array:
     """Integers as float64, so that square roots and logarithms are rounded once."""
-    return x if x.dtype.kind in "fV" else x.astype(np.float64)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 _REDUCTIONS: dict[str, Reduction] = {
@@ -79,7 +80,7 @@ def _reduction(name: str, reduction: Reduction) -> Callable[..., Array]:
         over = normal_axes(chosen, data.ndim)
         if not over and not noop_with_empty_axes:
             over = tuple(range(data.ndim))
-        result = np.asarray(reduction(data, over)).astype(data.dtype, copy=False)
+        result = np.asarray(reduction(widened(data), over)).astype(data.dtype, copy=False)
         return result if keepdims else result.reshape([n for i, n in enumerate(data.shape) if i not in over])
 
     return apply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,9 @@ from accel.layers.operators.dtypes import widened
 from accel.layers.operators.registry import operator
 
 
-def _number(x: Array, value: float) -> np.generic:
+def _number(x: Array, value: float) -> Any:
     """A constant of x's dtype, so that no result is promoted."""
-    number: np.generic = x.dtype.type(value)
-    return number
+    return x.dtype.type(value)
 
 
 @operator("Relu")

@@ -10,7 +10,7 @@ import numpy as np
 from accel.layers.operators.common import Array, choice, floating, same_dtype, scalar
 from accel.layers.operators.registry import operator
 
-_FLOAT_UNARY = {
+_FLOAT_UNARY: dict[str, np.ufunc] = {
     "Sqrt": np.sqrt,
     "Exp": np.exp,
     "Log": np.log,
@@ -30,7 +30,7 @@ _FLOAT_UNARY = {
     "Atanh": np.arctanh,
     "Reciprocal": np.reciprocal,
 }
-_UNARY = {"Neg": np.negative, "Abs": np.abs, "Sign": np.sign}
+_UNARY: dict[str, np.ufunc] = {"Neg": np.negative, "Abs": np.abs, "Sign": np.sign}
 
 
 def _float_unary(ufunc: np.ufunc) -> Callable[[Array], Array]:
@@ -72,13 +72,21 @@ def _variadic(ufunc: np.ufunc) -> Callable[..., Array]:
     return apply
 
 
+_BINARY: dict[str, Callable[[Array, Array], Array]] = {
+    "Add": np.add,
+    "Sub": np.subtract,
+    "Mul": np.multiply,
+    "Div": _divide,
+}
+_VARIADIC: dict[str, np.ufunc] = {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}
+
 for _name, _ufunc in _FLOAT_UNARY.items():
     operator(_name)(_float_unary(_ufunc))
 for _name, _ufunc in _UNARY.items():
     operator(_name)(_unary(_ufunc))
-for _name, _function in {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": _divide}.items():
+for _name, _function in _BINARY.items():
     operator(_name)(_binary(_function))
-for _name, _ufunc in {"Max": np.maximum, "Min": np.minimum, "Sum": np.add}.items():
+for _name, _ufunc in _VARIADIC.items():
     operator(_name)(_variadic(_ufunc))
 
 
@@ -163,4 +171,4 @@ def erf(x: Array) -> Array:
     square = wide * wide
     inner = wide * np.polyval(_ERF_NUMERATOR, square) / np.polyval(_ERF_DENOMINATOR, square)
     tail = np.exp(-size * size) * np.polyval(_ERFC_NUMERATOR, size) / np.polyval(_ERFC_DENOMINATOR, size)
-    return np.where(size <= 1.0, inner, np.copysign(1.0 - tail, wide)).astype(x.dtype)
+    return np.asarray(np.where(size <= 1.0, inner, np.copysign(1.0 - tail, wide))).astype(x.dtype)

@@ -15,6 +15,7 @@ from accel.layers.operators.geometry import (
     Windows,
     explicit_pads,
     per_axis,
+    spatial,
     spatial_rank,
     split_pads,
     windows,
@@ -49,8 +50,8 @@ def _taps_product(x: Array, w: Array, bias: Array | None, where: Windows, group:
     weights = w.reshape(group, w.shape[0] // group, channels // group, *where.kernel)
     y = np.zeros((n, group, w.shape[0] // group, int(np.prod(where.out))), w.dtype)
     for tap, cells in where.taps():
-        columns = padded[(..., *cells)].reshape(n, group, channels // group, -1)
-        y += np.matmul(weights[(..., *tap)], columns)
+        columns = padded[spatial(cells)].reshape(n, group, channels // group, -1)
+        y += np.matmul(weights[spatial(tap)], columns)
     y = y.reshape(n, w.shape[0], *where.out).astype(x.dtype, copy=False)
     return y if bias is None else np.asarray(y + bias.reshape(-1, *[1] * len(where.out)))
 
@@ -169,18 +170,18 @@ def _scatter_product(x: Array, w: Array, full: Ints, strides: Ints, dilations: I
     for tap in itertools.product(*map(range, w.shape[2:])):
         starts = [t * d for t, d in zip(tap, dilations, strict=True)]
         cells = [slice(a, a + (size - 1) * s + 1, s) for a, size, s in zip(starts, x.shape[2:], strides, strict=True)]
-        y[(..., *cells)] += np.matmul(weights[(..., *tap)], columns).reshape(n, out, *x.shape[2:])
+        y[spatial(cells)] += np.matmul(weights[spatial(tap)], columns).reshape(n, out, *x.shape[2:])
     return y.astype(kind, copy=False)
 
 
 def _crop(y: Array, begin: Ints, out: Ints) -> Array:
     """The part of y from `begin` with shape `out`; cells past its end are zero."""
     refuse_bomb((*y.shape[:2], *out), y.dtype)
-    part = y[(..., *(slice(b, b + o) for b, o in zip(begin, out, strict=True)))]
+    part: Array = y[spatial(slice(b, b + o) for b, o in zip(begin, out, strict=True))]
     if part.shape[2:] == out:
         return part
     result = np.zeros((*y.shape[:2], *out), y.dtype)
-    result[(..., *map(slice, part.shape[2:]))] = part
+    result[spatial(map(slice, part.shape[2:]))] = part
     return result
 
 

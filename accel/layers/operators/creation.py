@@ -82,7 +82,8 @@ def eye_like(x: Array, *, dtype: int | None = None, k: int = 0) -> Array:
         raise ModelError(f"input: expected 2 axes, got shape {x.shape}")
     kind = x.dtype if dtype is None else element_type(dtype)
     refuse_bomb(x.shape, kind)
-    return np.eye(*x.shape, k=max(-x.shape[0], min(x.shape[1], k)), dtype=kind)
+    rows, columns = x.shape
+    return np.eye(rows, columns, k=max(-rows, min(columns, k)), dtype=kind)
 
 
 @operator("Dropout", wants_outputs=True)
@@ -105,4 +106,5 @@ def dropout(
     if seed is not None and not 0 <= seed < 2**32:
         raise UnsupportedError(f"seed: expected in 0..{2**32 - 1}, got {seed}")
     kept = np.random.RandomState(seed).uniform(0, 1, x.shape) >= share
-    return (np.where(kept, x * x.dtype.type(1 / (1 - share)), x.dtype.type(0)), kept)[:outputs]
+    y = np.where(kept, x * x.dtype.type(1 / (1 - share)), x.dtype.type(0))
+    return (y, np.asarray(kept))[:outputs]

@@ -44,3 +44,17 @@ def element_type(code: int, name: str = "dtype") -> np.dtype[Any]:
 def widened(x: np.ndarray[Any, np.dtype[Any]]) -> np.ndarray[Any, np.dtype[Any]]:
     """float16 as float32, for sums that 11 bits could not hold; anything else as it is."""
     return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
+def lowest(dtype: np.dtype[Any]) -> Any:
+    """The value that never wins a maximum."""
+    if dtype.kind == "b":
+        return False
+    return np.iinfo(dtype).min if dtype.kind in "iu" else dtype.type(-np.inf)
+
+
+def highest(dtype: np.dtype[Any]) -> Any:
+    """The value that never wins a minimum."""
+    if dtype.kind == "b":
+        return True
+    return np.iinfo(dtype).max if dtype.kind in "iu" else dtype.type(np.inf)

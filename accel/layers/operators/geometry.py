@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Windows:
         shape = [n + b + a for n, b, a in zip(self.size, self.begin, after, strict=True)]
         refuse_bomb((*x.shape[:2], *shape), x.dtype)
         y = np.full((*x.shape[:2], *shape), fill, x.dtype)
-        y[(..., *(slice(b, b + n) for b, n in zip(self.begin, self.size, strict=True)))] = x
+        y[spatial(slice(b, b + n) for b, n in zip(self.begin, self.size, strict=True))] = x
         return y
 
     def _per_axis(self) -> Iterator[tuple[int, int, int, int]]:
@@ -64,6 +65,11 @@ class Windows:
             first, stop = (np.clip(-((start - edge) // dilation), 0, kernel) for edge in (low, high))
             total = total[..., None] * (stop - first)
         return total
+
+
+def spatial(index: Iterable[int | slice]) -> Any:
+    """An index that leaves the leading axes whole."""
+    return (..., *index)
 
 
 def per_axis(name: str, values: Ints | None, rank: int, default: int, least: int) -> Ints:

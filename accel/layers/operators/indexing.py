@@ -119,7 +119,7 @@ def one_hot(indices: Array, depth: Array, values: Array, *, axis: int = -1) -> A
     wrapped = indices.astype(np.int64)
     wrapped = np.expand_dims(np.where(wrapped < 0, wrapped + count, wrapped), axis)
     classes = np.arange(count).reshape(-1, *[1] * (indices.ndim - axis))
-    return np.where(wrapped == classes, values[1], values[0])
+    return np.asarray(np.where(wrapped == classes, values[1], values[0]))
 
 
 @operator("NonZero", dynamic=True)

@@ -11,15 +11,15 @@ from accel.layers.operators.common import Array, choice, floating, same_dtype
 from accel.layers.operators.dtypes import element_type
 from accel.layers.operators.registry import operator
 
-_COMPARISONS = {
+_COMPARISONS: dict[str, np.ufunc] = {
     "Equal": np.equal,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
     "Greater": np.greater,
     "GreaterOrEqual": np.greater_equal,
 }
-_LOGICAL = {"And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor}
-_BITWISE = {"BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor}
+_LOGICAL: dict[str, np.ufunc] = {"And": np.logical_and, "Or": np.logical_or, "Xor": np.logical_xor}
+_BITWISE: dict[str, np.ufunc] = {"BitwiseAnd": np.bitwise_and, "BitwiseOr": np.bitwise_or, "BitwiseXor": np.bitwise_xor}
 
 
 def _binary(ufunc: np.ufunc, kinds: str) -> Callable[[Array, Array], Array]:
@@ -68,9 +68,9 @@ def bit_shift(x: Array, y: Array, *, direction: str) -> Array:
     outside = (y < 0) | (y >= bits)
     amount = np.where(outside, bits - 1, y).astype(x.dtype)
     if direction == "LEFT":
-        return np.where(outside, x.dtype.type(0), np.left_shift(x, amount))
+        return np.asarray(np.where(outside, x.dtype.type(0), np.left_shift(x, amount)))
     beyond = np.where(x < 0, x.dtype.type(0) - (x < 0).astype(x.dtype), x.dtype.type(0))
-    return np.where(outside, beyond, np.right_shift(x, amount))
+    return np.asarray(np.where(outside, beyond, np.right_shift(x, amount)))
 
 
 @operator("Where")

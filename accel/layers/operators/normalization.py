@@ -52,7 +52,7 @@ def batch_normalization(
 
 def _standardize(x: Array, mean: Array, var: Array, epsilon: float, gain: Array, shift: Array) -> Array:
     factor = gain / np.sqrt(var + var.dtype.type(epsilon))
-    return ((x - mean) * factor + shift).astype(x.dtype, copy=False)
+    return np.asarray((x - mean) * factor + shift).astype(x.dtype, copy=False)
 
 
 @operator("InstanceNormalization")
@@ -103,7 +103,7 @@ def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float 
     mean_square = np.square(wide).mean(axis=axes, keepdims=True)
     y = wide / np.sqrt(mean_square + wide.dtype.type(epsilon))
     # The output has the type of the scale, which may differ from that of x.
-    return (y.astype(x.dtype, copy=False) * _within("scale", scale, x)).astype(scale.dtype, copy=False)
+    return np.asarray(y.astype(x.dtype, copy=False) * _within("scale", scale, x)).astype(scale.dtype, copy=False)
 
 
 @operator("GroupNormalization")
@@ -117,7 +117,7 @@ def group_normalization(
     wide = x.astype(element_type(stash_type, "stash_type"), copy=False).reshape(x.shape[0], num_groups, -1)
     mean, var = wide.mean(axis=2, keepdims=True), wide.var(axis=2, keepdims=True)
     y = (wide - mean) / np.sqrt(var + wide.dtype.type(epsilon))
-    return ((y.reshape(x.shape)).astype(x.dtype, copy=False) * gain + shift).astype(x.dtype, copy=False)
+    return np.asarray(y.reshape(x.shape).astype(x.dtype, copy=False) * gain + shift).astype(x.dtype, copy=False)
 
 
 @operator("LRN")

@@ -8,13 +8,9 @@ import numpy as np
 
 from accel.errors import ModelError
 from accel.layers.operators.common import Array, Ints, choice, floating, integers, positive, refuse_bomb
-from accel.layers.operators.dtypes import widened
-from accel.layers.operators.geometry import Windows, explicit_pads, per_axis, spatial_rank, windows
+from accel.layers.operators.dtypes import lowest, widened
+from accel.layers.operators.geometry import Windows, explicit_pads, per_axis, spatial, spatial_rank, windows
 from accel.layers.operators.registry import operator
-
-
-def _lowest(dtype: np.dtype) -> float | int:
-    return int(np.iinfo(dtype).min) if dtype.kind in "iu" else -math.inf
 
 
 @operator("MaxPool", wants_outputs=True)
@@ -35,12 +31,12 @@ def max_pool(
     where = windows(
         x, kernel_shape, strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad, ceil_mode=ceil_mode
     )
-    padded = where.padded(x, _lowest(x.dtype))
+    padded = where.padded(x, lowest(x.dtype))
     if outputs > 1:
         return _max_with_indices(x, padded, where, storage_order)
-    y = np.full((*x.shape[:2], *where.out), _lowest(x.dtype), x.dtype)
+    y = np.full((*x.shape[:2], *where.out), lowest(x.dtype), x.dtype)
     for _, cells in where.taps():
-        np.maximum(y, padded[(..., *cells)], out=y)
+        np.maximum(y, padded[spatial(cells)], out=y)
     return (y,)
 
 
@@ -48,10 +44,10 @@ def _max_with_indices(x: Array, padded: Array, where: Windows, storage_order: in
     """The first largest cell of each window wins, the first NaN before all."""
     flat = np.arange(math.prod(where.size)).reshape(where.size, order="F" if storage_order else "C")
     places = where.padded(flat[None, None], -1)
-    y = np.full((*x.shape[:2], *where.out), _lowest(x.dtype), x.dtype)
+    y = np.full((*x.shape[:2], *where.out), lowest(x.dtype), x.dtype)
     index = np.full(y.shape, -1, np.int64)
     for _, cells in where.taps():
-        value, place = padded[(..., *cells)], places[(..., *cells)]
+        value, place = padded[spatial(cells)], places[spatial(cells)]
         wins = (place >= 0) & ((index < 0) | (value > y) | ((value != value) & (y == y)))
         np.copyto(y, value, where=wins)
         np.copyto(index, np.broadcast_to(place, y.shape), where=wins)
@@ -85,7 +81,7 @@ def _sum(x: Array, where: Windows) -> Array:
     padded = where.padded(widened(x), 0)
     y = np.zeros((*x.shape[:2], *where.out), padded.dtype)
     for _, cells in where.taps():
-        y += padded[(..., *cells)]
+        y += padded[spatial(cells)]
     return y
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from accel.errors import ModelError
 from accel.layers.operators.common import Array, Ints, integers, normal_axes, normal_axis
-from accel.layers.operators.dtypes import widened
+from accel.layers.operators.dtypes import highest, lowest, widened
 from accel.layers.operators.registry import operator
 
 Reduction = Callable[[Array, Ints], Array]
@@ -24,26 +23,12 @@ def _mean(x: Array, axes: Ints) -> Array:
     return np.asarray(x.mean(axis=axes, keepdims=True))
 
 
-def _lowest(dtype: np.dtype[Any]) -> Any:
-    """The value that never wins a maximum."""
-    if dtype.kind == "b":
-        return False
-    return np.iinfo(dtype).min if dtype.kind in "iu" else dtype.type(-np.inf)
-
-
-def _highest(dtype: np.dtype[Any]) -> Any:
-    """The value that never wins a minimum."""
-    if dtype.kind == "b":
-        return True
-    return np.iinfo(dtype).max if dtype.kind in "iu" else dtype.type(np.inf)
-
-
 def _max(x: Array, axes: Ints) -> Array:
-    return np.asarray(x.max(axis=axes, keepdims=True, initial=_lowest(x.dtype)))
+    return np.asarray(x.max(axis=axes, keepdims=True, initial=lowest(x.dtype)))
 
 
 def _min(x: Array, axes: Ints) -> Array:
-    return np.asarray(x.min(axis=axes, keepdims=True, initial=_highest(x.dtype)))
+    return np.asarray(x.min(axis=axes, keepdims=True, initial=highest(x.dtype)))
 
 
 def _log_sum_exp(x: Array, axes: Ints) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from accel.layers.operators.contract import Contract
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
 
 _NUMPY_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, MemoryError, AttributeError)
 
@@ -65,10 +66,10 @@ _table: dict[str, Operator] = {}
 
 def operator(
     name: str, *, shape_inputs: tuple[int, ...] = (), dynamic: bool = False, wants_outputs: bool = False
-) -> Callable[[Function], Function]:
+) -> Callable[[F], F]:
     """Register the decorated function as the operator `name`."""
 
-    def register(function: Function) -> Function:
+    def register(function: F) -> F:
         if name in _table:
             raise RuntimeError(f"operator {name} is registered twice")
         _table[name] = Operator(name, function, shape_inputs, dynamic, wants_outputs)

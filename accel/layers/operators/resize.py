@@ -225,7 +225,7 @@ def _weighted(x: Array, target: _Axis, how: _Sampling, origin: Array) -> Array:
 
 
 def _linear(distance: Array) -> Array:
-    return np.clip(1 - distance, 0, 1)
+    return np.asarray(np.clip(1 - distance, 0, 1))
 
 
 def _cubic(distance: Array, a: float) -> Array:

@@ -34,14 +34,22 @@ _FOLDED = frozenset(
 )
 
 
+_OPTIONAL_OUTPUTS = frozenset(("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool"))
+"""Operators whose outputs after the first may be left out."""
+
+
 def eliminate_dead(network: Network) -> Network:
-    """Take out nodes and constants that no output needs."""
+    """Take out nodes, constants and optional outputs that no output of the network needs."""
     needed = {value.name for value in network.outputs}
     nodes = []
     for node in reversed(network.nodes):
-        if not needed.isdisjoint(node.outputs):
-            needed.update(node.inputs)
-            nodes.append(node)
+        if not any(name and name in needed for name in node.outputs):
+            continue
+        if node.op in _OPTIONAL_OUTPUTS and not needed.intersection(node.outputs[1:]) and len(node.outputs) > 1:
+            node = node.copy()
+            del node.outputs[1:]
+        needed.update(node.inputs)
+        nodes.append(node)
     constants = {name: value for name, value in network.constants.items() if name in needed}
     return network.replace(nodes=nodes[::-1], constants=constants)
 

@@ -14,7 +14,8 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 class Draft:
     """A private copy of nodes and constants with an index of who makes and who reads each value.
 
-    Nodes are only taken out (`remove`) or changed where they stand, which keeps the topological order.
+    Nodes are taken out (`remove`), changed where they stand, or put where their only reader was (`put_at`): all of
+    these keep the topological order.
     """
 
     def __init__(self, network: Network) -> None:
@@ -22,6 +23,7 @@ class Draft:
         self.nodes: list[Node] = [node.copy() for node in network.nodes]
         self.constants: dict[str, Constant] = dict(network.constants)
         self.outputs = {value.name for value in network.outputs}
+        self._place = {id(node): position for position, node in enumerate(self.nodes)}
         self._makers = {name: node for node in self.nodes for name in node.outputs if name}
         self._readers: dict[str, dict[tuple[int, int], Node]] = {}
         for node in self.nodes:
@@ -89,6 +91,20 @@ class Draft:
         for name in node.outputs:
             if self._makers.get(name) is node:
                 del self._makers[name]
+
+    def put_at(self, node: Node, reader: Node) -> None:
+        """Take out `reader`, the only one of `node`, which takes its place in the order and makes its output."""
+        output = reader.outputs[0]
+        self.remove(reader)
+        self.set_output(node, 0, output)
+        here, there = self._place[id(node)], self._place[id(reader)]
+        self.nodes[here], self.nodes[there] = reader, node
+        self._place[id(node)], self._place[id(reader)] = there, here
+
+    def place(self, name: str) -> int:
+        """Position of the node that makes a value, -1 for inputs and constants."""
+        maker = self.maker(name)
+        return -1 if maker is None else self._place[id(maker)]
 
     def bypass(self, node: Node, source: str) -> bool:
         """Take out a node whose first output equals `source`; False when names of network outputs forbid it."""

@@ -54,32 +54,19 @@ def _standard(node: Node) -> bool:
 
 
 def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None]) -> Network:
-    """Conv followed by the Add of a value of equal shape, made before the Conv, takes that value as an input."""
+    """Conv followed by the Add of a value of equal shape takes that value as an input, and the place of the Add."""
     draft = Draft(network)
-    place = {id(node): position for position, node in enumerate(draft.nodes)}
-    for add in draft.nodes:
-        if add.op != "Add":
+    for add in list(draft.nodes):
+        if add.op != "Add" or not same_shape(*(shapes.get(name) for name in add.inputs)):
             continue
-        first, second = add.inputs
-        if not same_shape(shapes.get(first), shapes.get(second)):
-            continue
-        # The later of two candidates: what the other makes is there already.
-        pairs = sorted(((first, second), (second, first)), key=lambda pair: -_place(draft, place, pair[0]))
-        for value, other in pairs:
+        # The later of two candidates stays where it is: what the other makes is there already.
+        for value, other in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -draft.place(pair[0])):
             conv = draft.maker(value)
-            if conv is None or not _takes_residual(draft, conv, value, add):
-                continue
-            if _place(draft, place, other) < place[id(conv)]:
-                draft.remove(add)
+            if conv is not None and _takes_residual(draft, conv, value, add):
+                draft.put_at(conv, add)
                 draft.set_input(conv, RESIDUAL, other)
-                draft.set_output(conv, 0, add.outputs[0])
                 break
     return draft.finish()
-
-
-def _place(draft: Draft, place: Mapping[int, int], name: str) -> int:
-    maker = draft.maker(name)
-    return -1 if maker is None else place[id(maker)]
 
 
 def _takes_residual(draft: Draft, conv: Node, value: str, add: Node) -> bool:

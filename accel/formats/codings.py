@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from accel.errors import AccelError, FormatError
+from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.kernels.gaps import gap_decode, gap_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
@@ -47,7 +48,7 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
         parts = coding.split(array)
         if parts is not None:
             streams = [_cheapest(part) for part in parts]
-            if stored(streams) < stored(best[1]):
+            if stored(streams) < stored(best[1]) and _honest(array, streams):
                 best = name, streams
     return best
 
@@ -62,6 +63,13 @@ def decode(coding: str, streams: Sequence[Stream], dtype: np.dtype, size: int) -
 def stored(streams: Sequence[Stream]) -> int:
     """Bytes the streams take, with an allowance for their line in the header."""
     return sum(len(stream.data) + 8 for stream in streams)
+
+
+def _honest(array: Array, streams: Sequence[Stream]) -> bool:
+    """Readers refuse what expands like a bomb, as an array of equal elements would: it is stored larger."""
+    data = sum(len(stream.data) for stream in streams)
+    symbols = sum(stream.symbols for stream in streams)
+    return max(array.nbytes, symbols) <= max(RATIO_FREE, DEFAULT.max_ratio * data)
 
 
 def _raw(symbols: Array) -> Stream:
@@ -83,9 +91,6 @@ def _symbols(stream: Stream) -> Array:
         return np.frombuffer(stream.data, np.uint8)
     if stream.method != "huffman":
         raise FormatError(f"stream method: expected raw or huffman, got {stream.method!r}")
-    # A Huffman symbol takes at least one bit, so a larger claim is a lie and is refused before it is allocated.
-    if stream.symbols > 8 * len(stream.data):
-        raise FormatError(f"huffman stream: {stream.symbols} symbols cannot come from {len(stream.data)} bytes")
     out = np.empty(stream.symbols, np.uint8)
     try:
         huffman_decode(stream.data, out=out)

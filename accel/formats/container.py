@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-import stat
 import struct
 import zlib
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-import accel
 from accel.errors import FormatError
 from accel.formats import codings
 from accel.formats.atomic import replace_file
 from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors
-from accel.formats.limits import DEFAULT, Limits, check
+from accel.formats.files import Source, read_bytes
+from accel.formats.limits import DEFAULT, Limits, check, check_ratio
 from accel.kernels.checks import describe
 from accel.weights.base import Weight, weight_kinds
 
@@ -31,7 +31,6 @@ MAGIC = b"\x89ACCEL\r\n"
 
 VERSION = 1
 Tensor = np.ndarray | Weight
-Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
 _HEAD = struct.Struct("<8sHHIIQ")  # magic, version, flags, stored header bytes, JSON header bytes, file bytes
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -57,7 +56,7 @@ def encode(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
         entry, data = _encode_tensor(name, tensor)
         entries.append(entry.as_json())
         payload += data
-    document = {"producer": f"accel {accel.__version__}", "header": header, "tensors": entries}
+    document = {"header": header, "tensors": entries}
     try:
         text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -76,19 +75,19 @@ def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict
     OSError      the file cannot be opened or read.
     FormatError  it is not an .accel file, newer than this program, damaged, or asks for more than `limits`.
     """
-    data = _bytes(source, limits)
+    data = read_bytes(source, limits)
     _check_digest(data)
     contents, at = _parse(data, limits)
     tensors: dict[str, Tensor] = {}
     for entry in contents.tensors:
-        tensors[entry.name] = _decode_tensor(entry, data[at : at + entry.stored])
+        tensors[entry.name] = _decode_tensor(entry, data[at : at + entry.stored], limits)
         at += entry.stored
     return contents.header, tensors
 
 
 def inspect(source: Source, limits: Limits = DEFAULT) -> Contents:
     """The table of contents. The digest of the whole is checked, no tensor is decoded. Errors as in `read`."""
-    data = _bytes(source, limits)
+    data = read_bytes(source, limits)
     _check_digest(data)
     return _parse(data, limits)[0]
 
@@ -100,7 +99,7 @@ def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
     """
     problems: list[str] = []
     try:
-        data = _bytes(source, limits)
+        data = read_bytes(source, limits)
         try:
             _check_digest(data)
         except FormatError as error:
@@ -110,7 +109,7 @@ def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
         return [*problems, str(error)]
     for entry in contents.tensors:
         try:
-            _decode_tensor(entry, data[at : at + entry.stored])
+            _decode_tensor(entry, data[at : at + entry.stored], limits)
         except FormatError as error:
             problems.append(str(error))
         at += entry.stored
@@ -144,22 +143,6 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
     return PartEntry(name, code, array.shape, coding, entries, crc32), [stream.data for stream in streams]
 
 
-def _bytes(source: Source, limits: Limits) -> memoryview:
-    """The whole file; a first look at its size, so that nothing large is read in vain."""
-    if isinstance(source, (bytes, bytearray, memoryview)):
-        data = memoryview(source).cast("B")
-        check("file", len(data), limits.max_file, "max_file")
-        return data
-    # O_NONBLOCK: opening a pipe must not wait for its writer.
-    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise FormatError(f"{os.fspath(source)}: not a regular file")
-        check("file", found.st_size, limits.max_file, "max_file")
-        return memoryview(file.read(found.st_size + 1))
-
-
 def _check_digest(data: memoryview) -> None:
     """Magic, version and size first, for a message that helps; then the digest, before anything else is believed."""
     if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
@@ -190,7 +173,7 @@ def _parse(data: memoryview, limits: Limits) -> tuple[Contents, int]:
         raise FormatError(f"header: {packed} bytes do not fit into a file of {len(data)}")
     document = _document(data[_HEAD.size : at], plain)
     tensors = parse_tensors(document["tensors"], limits)
-    contents = Contents(version, len(data), packed, document["producer"], document["header"], tensors)
+    contents = Contents(version, len(data), packed, document["header"], tensors)
     room = len(data) - _DIGEST_BYTES - at
     if contents.tensor_bytes != room:
         raise FormatError(f"tensor table: claims {contents.tensor_bytes} bytes, the file has {room}")
@@ -211,9 +194,9 @@ def _document(packed: memoryview, plain: int) -> dict[str, Any]:
         raise
     except ValueError as error:
         raise FormatError(f"header: damaged: {error}") from error
-    expected = {"producer": str, "header": dict, "tensors": list}
+    expected = {"header": dict, "tensors": list}
     if not isinstance(document, dict) or {key: type(value) for key, value in document.items()} != expected:
-        raise FormatError("header: expected an object with producer, header and tensors")
+        raise FormatError("header: expected an object with header and tensors")
     return document
 
 
@@ -228,27 +211,33 @@ def _refuse_constant(text: str) -> Any:
     raise FormatError(f"header: {text} is not JSON")
 
 
-def _decode_tensor(entry: TensorEntry, data: memoryview) -> Tensor:
+def _decode_tensor(entry: TensorEntry, data: memoryview, limits: Limits) -> Tensor:
+    where = f"tensor {entry.name!r:.80}"
     arrays: dict[str, np.ndarray] = {}
     at = 0
-    for part in entry.parts:
-        try:
+    try:
+        for part in entry.parts:
             arrays[part.name] = _decode_part(part, data[at : at + part.stored])
-        except FormatError as error:
-            raise FormatError(f"tensor {entry.name!r:.80}: {error}") from error
-        at += part.stored
+            at += part.stored
+        return _assemble(entry, arrays, limits)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from error
+
+
+def _assemble(entry: TensorEntry, arrays: Mapping[str, np.ndarray], limits: Limits) -> Tensor:
     if entry.kind == ARRAY:
         if set(arrays) != {""} or entry.fields:
-            raise FormatError(f"tensor {entry.name!r:.80}: an array has one part without a name and no fields")
+            raise FormatError("an array has one part without a name and no fields")
         return arrays[""]
     kind = weight_kinds().get(entry.kind)
     if kind is None:
-        known = ", ".join([ARRAY, *weight_kinds()])
-        raise FormatError(f"tensor {entry.name!r:.80}: expected a kind of {known}, got {entry.kind!r:.40}")
-    try:
-        return kind.from_state(arrays, entry.fields)
-    except FormatError as error:
-        raise FormatError(f"tensor {entry.name!r:.80}: {error}") from error
+        raise FormatError(f"expected a kind of {', '.join([ARRAY, *weight_kinds()])}, got {entry.kind!r:.40}")
+    weight = kind.from_state(arrays, entry.fields)
+    # A sparse weight holds little and may stand for much: what dense() will allocate is bounded here.
+    dense_bytes = 4 * math.prod(weight.shape)
+    check("dense form", dense_bytes, limits.max_tensor, "max_tensor")
+    check_ratio("dense form", dense_bytes, entry.nbytes, limits)
+    return weight
 
 
 def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accel.errors import FormatError
-from accel.formats.limits import Limits, check
+from accel.formats.limits import Limits, check, check_ratio
 
 ARRAY = "array"
 """The kind of a tensor that is a plain array, not a Weight."""
@@ -26,10 +26,6 @@ MAX_AXES = 32
 
 TENSOR_KEYS = ("name", "kind", "fields", "parts")
 PART_KEYS = ("name", "dtype", "shape", "coding", "streams", "crc32")
-
-RATIO_FREE = 1 << 16
-"""Parts up to this many bytes are not held to Limits.max_ratio: they cannot be bombs."""
-
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
@@ -102,7 +98,6 @@ class Contents:
     version: int
     file_bytes: int
     header_bytes: int
-    producer: str
     header: dict[str, Any]
     tensors: tuple[TensorEntry, ...] = field(repr=False)
 
@@ -146,8 +141,7 @@ def _part(where: str, row: Any, limits: Limits) -> PartEntry:
     check(where, part.nbytes, limits.max_tensor, "max_tensor")
     symbols = sum(stream.symbols for stream in entries)
     check(f"{where}, symbols", symbols, limits.max_tensor, "max_tensor")
-    if max(part.nbytes, symbols) > max(RATIO_FREE, limits.max_ratio * part.stored):
-        raise FormatError(f"{where}: {part.nbytes} bytes from {part.stored} exceed the limit max_ratio={limits.max_ratio}")
+    check_ratio(where, max(part.nbytes, symbols), part.stored, limits)
     return part
 
 

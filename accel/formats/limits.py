@@ -29,3 +29,13 @@ def check(what: str, value: int, limit: int, name: str) -> None:
     """Raise FormatError when `value` exceeds the limit `name`."""
     if value > limit:
         raise FormatError(f"{what}: {value} exceeds the limit {name}={limit}")
+
+
+RATIO_FREE = 1 << 16
+"""Up to this many bytes a part is not held to Limits.max_ratio: it cannot be a bomb."""
+
+
+def check_ratio(what: str, nbytes: int, stored: int, limits: Limits) -> None:
+    """Raise FormatError when `nbytes` from `stored` bytes are more than any honest file has."""
+    if nbytes > max(RATIO_FREE, limits.max_ratio * stored):
+        raise FormatError(f"{what}: {nbytes} bytes from {stored} exceed the limit max_ratio={limits.max_ratio}")

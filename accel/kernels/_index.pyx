@@ -218,32 +218,35 @@ def csr_fill(const value_t[:, ::1] w, value_t[::1] data, int32_t[::1] indices):
 
 
 def csr_check(const int32_t[::1] indices, const pointer_t[::1] indptr, int64_t columns):
-    """(fault, place): 0 fine, 1 indptr not ascending from 0 to nnz, 2 index outside, 3 indices of a row not ascending."""
-    cdef Py_ssize_t i, rows = indptr.shape[0] - 1, nnz = indices.shape[0]
+    """(fault, place): 0 fine, 1 indptr not ascending from 0 to nnz, 2 index outside, 3 a row not strictly ascending."""
+    cdef Py_ssize_t i, rows = indptr.shape[0] - 1, where = -1
     cdef int64_t p
     cdef int32_t before
-    cdef int unordered = 0
-    cdef Py_ssize_t where = -1
-    if rows < 0 or indptr[0] != 0 or indptr[rows] != nnz:
+    cdef int fault = 0
+    if indptr[0] != 0:
         return 1, 0
-    for i in range(rows):
-        if indptr[i + 1] < indptr[i] or indptr[i + 1] > nnz:
-            return 1, i + 1
+    if indptr[rows] != indices.shape[0]:
+        return 1, rows
     with nogil:
         for i in range(rows):
+            if indptr[i + 1] < indptr[i]:
+                fault = 1
+                where = i + 1
+                break
+        for i in range(rows if fault == 0 else 0):
             before = -1
             for p in range(indptr[i], indptr[i + 1]):
                 if indices[p] < 0 or indices[p] >= columns:
-                    unordered = 2
+                    fault = 2
                     where = p
                     break
-                if indices[p] <= before and not unordered:
-                    unordered = 3
+                if fault == 0 and indices[p] <= before:
+                    fault = 3
                     where = p
                 before = indices[p]
-            if unordered == 2:
+            if fault == 2:
                 break
-    return unordered, where
+    return fault, where
 
 
 def csr_sum_duplicates(value_t[::1] data, int32_t[::1] indices, int64_t[::1] indptr):

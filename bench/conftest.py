@@ -55,7 +55,10 @@ def machine() -> dict[str, Any]:
     }
 
 
-INTERESTING_FLAGS = set("sse2 avx avx2 fma f16c bmi2 popcnt avx512f avx512bw avx512dq avx512vl avx512_vnni avx512_bf16 avx_vnni".split())
+INTERESTING_FLAGS = {
+    *("sse2", "popcnt", "avx", "avx2", "fma", "f16c", "bmi2", "avx_vnni"),
+    *("avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni", "avx512_bf16", "avx512_vpopcntdq"),
+}
 
 
 def cpu_facts() -> dict[str, str]:

@@ -96,7 +96,9 @@ def main() -> None:
     test = held_out(len(labels))
     model = build_model()
     train(model, images[~test] / np.float32(16), labels[~test], options.epochs)
-    print(f"held-out accuracy {accuracy(model, images[test] / np.float32(16), labels[test]):.4f} of {test.sum()} images")
+    print(
+        f"held-out accuracy {accuracy(model, images[test] / np.float32(16), labels[test]):.4f} of {test.sum()} images"
+    )
     onnx_model = to_onnx(model)
     if options.onnx:
         onnx.save(onnx_model, options.onnx)

@@ -42,7 +42,7 @@ def part_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[Import]:
-    """Every module that a file imports, anywhere in it, with the line; typing-only imports do not run and do not count."""
+    """Every module that a file imports, anywhere in it, with the line; typing-only imports do not count."""
     if path.suffix == ".pyx":
         pattern = re.compile(r"^\s*(?:from\s+([\w.]+)\s+)?c?import\s+([\w.]+)")
         for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -154,7 +154,9 @@ def test_nothing_unsafe_is_called(path: Path) -> None:
             for keyword in node.keywords:
                 if keyword.arg in ("allow_pickle", "shell") and ast.unparse(keyword.value) != "False":
                     bad.append(f"{path}:{node.lineno} {keyword.arg}=")
-            if ast.unparse(node.func) in ("np.load", "numpy.load") and "allow_pickle" not in [k.arg for k in node.keywords]:
+            if ast.unparse(node.func) in ("np.load", "numpy.load") and "allow_pickle" not in [
+                k.arg for k in node.keywords
+            ]:
                 bad.append(f"{path}:{node.lineno} np.load without allow_pickle=False")
     assert bad == []
 

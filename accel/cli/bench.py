@@ -57,7 +57,9 @@ def bench(
     times = timing.alternate(calls, seconds)
     data["times"] = {name: timing.summary(row).as_dict() for name, row in times.items()}
     if data["peer"]:
-        data["ratio"] = dict(zip(("median", "low", "high"), timing.ratio(times[data["peer"]], times["accel"]), strict=True))
+        data["ratio"] = dict(
+            zip(("median", "low", "high"), timing.ratio(times[data["peer"]], times["accel"]), strict=True)
+        )
     shell.emit(data, _text(data), as_json)
 
 
@@ -97,12 +99,12 @@ def answers_differ(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
 
 
 def _text(data: dict[str, Any]) -> str:
-    head = f"{data['file']}: batch {data['batch']}, threads {data['threads']}, {data['backend']} {data['isa'] or ''}".rstrip()
+    how = f"batch {data['batch']}, threads {data['threads']}, {data['backend']} {data['isa'] or ''}".rstrip()
     table = Table(["engine", "median", "quartiles", "fastest", "runs"])
     for name, t in data["times"].items():
         quartiles = f"{format_seconds(t['lower'])} .. {format_seconds(t['upper'])}"
         table.add(name, format_seconds(t["median"]), quartiles, format_seconds(t["fastest"]), t["rounds"])
-    lines = [head, table.text()]
+    lines = [f"{data['file']}: {how}", table.text()]
     if data["peer"]:
         r = data["ratio"]
         lines += [

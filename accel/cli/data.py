@@ -43,7 +43,7 @@ class Images:
         for start in range(0, len(self), size):
             labels = self.labels[start : start + size]
             if self.arrays is not None:
-                yield self.arrays[start : start + size], labels
+                yield list(self.arrays[start : start + size]), labels
             else:
                 yield [_read_image(file) for file in self.files[start : start + size]], labels
 

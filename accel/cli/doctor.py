@@ -64,7 +64,9 @@ def _text(data: dict[str, Any]) -> str:
     facts.add("back end", f"{data['backend']} (installed: {', '.join(data['backends'])})")
     facts.add("instruction set", f"{data['isa']} (supported: {', '.join(data['supported']) or 'none'})")
     facts.add("threads", str(data["threads"]))
-    facts.add("environment", " ".join(f"{name}={value}" for name, value in data["environment"].items()) or "nothing set")
+    facts.add(
+        "environment", " ".join(f"{name}={value}" for name, value in data["environment"].items()) or "nothing set"
+    )
     facts.add("numpy", data["packages"]["numpy"])
     extras = Table(["extra", "package", "version"])
     for extra, packages in EXTRAS.items():

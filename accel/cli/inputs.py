@@ -12,7 +12,10 @@ from accel.graph.network import Network, Value
 
 
 def read_inputs(network: Network, path: Path) -> dict[str, np.ndarray]:
-    """The arrays of the file by input name; an unnamed array goes to the only input. ValueError when they do not fit."""
+    """The arrays of the file by input name; an unnamed array goes to the only input.
+
+    Raises ValueError when they are not what the network takes.
+    """
     arrays = load_arrays(path)
     if "" in arrays and len(network.inputs) == 1:
         arrays = {network.inputs[0].name: arrays[""]}

@@ -13,6 +13,8 @@ import typer
 import accel
 from accel.cli import inputs, shell
 from accel.cli.data import shape_text
+from accel.errors import FormatError
+from accel.formats import container
 from accel.graph.network import Network, Value
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
@@ -64,7 +66,9 @@ def tensors(network: Network) -> list[dict[str, Any]]:
     rows = []
     for name, constant in network.constants.items():
         form = type(constant).__name__ if isinstance(constant, Weight) else "array"
-        nonzero = None if isinstance(constant, Weight) or not constant.size else np.count_nonzero(constant) / constant.size
+        nonzero = (
+            None if isinstance(constant, Weight) or not constant.size else np.count_nonzero(constant) / constant.size
+        )
         rows.append(
             {
                 "name": name,
@@ -77,6 +81,26 @@ def tensors(network: Network) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def stored_sizes(model: Path) -> list[dict[str, Any]]:
+    """Every tensor of an .accel file: its coding per part, bytes when decoded and bytes in the file."""
+    if model.suffix != ".accel":
+        raise ValueError(f"--sizes: expected an .accel file, whose tensors are coded one by one, got {model}")
+    return [
+        {
+            "name": tensor.name,
+            "kind": tensor.kind,
+            "codings": [f"{part.name or 'array'} {part.dtype} {_coding(part)}" for part in tensor.parts],
+            "bytes": tensor.nbytes,
+            "stored": tensor.stored,
+        }
+        for tensor in container.inspect(model).tensors
+    ]
+
+
+def _coding(part: Any) -> str:
+    return "+".join([part.coding, *sorted({stream.method for stream in part.streams} - {"raw"})])
 
 
 def _info_text(data: Mapping[str, Any]) -> str:
@@ -94,14 +118,27 @@ def _info_text(data: Mapping[str, Any]) -> str:
         shape = shape_text(row["shape"])
         table.add(row["name"], row["form"], shape, row["parameters"], format_bytes(row["bytes"]), zeros)
     lines.append(table.text())
+    if "stored" in data:
+        lines += ["", _stored_text(data)]
     return "\n".join(lines)
+
+
+def _stored_text(data: Mapping[str, Any]) -> str:
+    table = Table(["tensor", "kind", "codings", "decoded", "in the file"])
+    for row in data["stored"]:
+        codings = ", ".join(row["codings"])
+        table.add(row["name"], row["kind"], codings, format_bytes(row["bytes"]), format_bytes(row["stored"]))
+    rest = data["bytes"] - sum(row["stored"] for row in data["stored"])
+    table.add("(graph, table and digest)", "", "", "", format_bytes(rest))
+    return table.text()
 
 
 def verify(
     model: shell.ModelArgument,
     against: Annotated[Path | None, typer.Option(help="A model whose outputs it should give.")] = None,
     tolerance: Annotated[
-        float | None, typer.Option(min=0, help="Exit with code 1 when the outputs differ by more, relative to the largest.")
+        float | None,
+        typer.Option(min=0, help="Exit with code 1 when the outputs differ by more, relative to the largest."),
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Random inputs to compare on.")] = 8,
     size: SizeOption = None,
@@ -109,6 +146,7 @@ def verify(
     as_json: shell.JsonFlag = False,
 ) -> None:
     """Check a model: every digest of an .accel file, then, with --against, its outputs on random input."""
+    check_digests(model)
     network = accel.load(model)
     data: dict[str, Any] = {"file": model, "bytes": model.stat().st_size, "readable": True}
     lines = [f"{model}: {_checked(model)}"]
@@ -126,11 +164,20 @@ def verify(
         raise typer.Exit(1)
 
 
+def check_digests(model: Path) -> None:
+    """FormatError that names every damaged tensor of an .accel file."""
+    problems = container.verify(model) if model.suffix == ".accel" else []
+    if problems:
+        raise FormatError(f"{model}: " + "; ".join(problems))
+
+
 def _checked(model: Path) -> str:
     return "all digests agree" if model.suffix == ".accel" else "readable (an ONNX file has no digests)"
 
 
-def compare(network: Network, original: Network, batch: int, sizes: Mapping[str, int], seed: int) -> list[dict[str, Any]]:
+def compare(
+    network: Network, original: Network, batch: int, sizes: Mapping[str, int], seed: int
+) -> list[dict[str, Any]]:
     """For each output: the largest difference on random input, also relative to the original's largest value,
     and the share of rows with the same largest entry."""
     feeds = inputs.random_inputs(original, batch, sizes, seed)

@@ -37,10 +37,13 @@ class Preprocess:
         channels = stacked.shape[3]
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
-                raise ValueError(f"preprocess: {name} has {len(values)} values, but the images have {channels} channels")
+                raise ValueError(
+                    f"preprocess: {name} has {len(values)} values, but the images have {channels} channels"
+                )
         if self.order == "bgr":
             stacked = stacked[..., ::-1]
-        y = (stacked.astype(np.float32) / np.float32(self.scale) - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        y = (stacked.astype(np.float32) / np.float32(self.scale) - mean) / std
         return np.ascontiguousarray(y.transpose(0, 3, 1, 2))
 
     def _stack(self, images: Sequence[np.ndarray]) -> np.ndarray:
@@ -48,21 +51,25 @@ class Preprocess:
         planes = [image[..., np.newaxis] if image.ndim == 2 else image for image in images]
         for image in planes:
             if image.ndim != 3 or image.dtype.kind not in "uif":
-                raise ValueError(f"images: expected numbers of shape (H, W, C) or (H, W), got {image.dtype} {image.shape}")
+                raise ValueError(
+                    f"images: expected numbers of shape (H, W, C) or (H, W), got {image.dtype} {image.shape}"
+                )
         if self.size is not None:
             planes = [image if image.shape[:2] == self.size else resize(image, self.size) for image in planes]
         shapes = sorted({image.shape for image in planes})
         if len(shapes) > 1:
-            raise ValueError(f"images: of several shapes ({shapes[0]}, {shapes[1]}, ...); add size= to the preprocessing")
+            raise ValueError(
+                f"images: of several shapes ({shapes[0]}, {shapes[1]}, ...); add size= to the preprocessing"
+            )
         return np.stack(planes)
 
 
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET = Preprocess(scale=255, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 NAMED = {
     "raw255": Preprocess(),
     "unit": Preprocess(scale=255),
-    "imagenet": Preprocess(scale=255, **IMAGENET),
-    "cifar10": Preprocess(scale=255, **IMAGENET),
+    "imagenet": IMAGENET,
+    "cifar10": IMAGENET,
     "imagenet-caffe": Preprocess(mean=(104, 117, 123), order="bgr"),
     "mnist-sign": Preprocess(threshold=128),
 }
@@ -92,7 +99,9 @@ def _value(key: str, text: str) -> Any:
     except ValueError:
         raise ValueError(f"preprocess: {key}: expected numbers separated by commas, got {text!r}") from None
     if not np.isfinite(numbers).all() or (key in ("scale", "std") and 0 in numbers):
-        raise ValueError(f"preprocess: {key}: expected finite{', non-zero' if key != 'mean' else ''} numbers, got {text!r}")
+        raise ValueError(
+            f"preprocess: {key}: expected finite{', non-zero' if key != 'mean' else ''} numbers, got {text!r}"
+        )
     if key == "size":
         return _size(numbers, text)
     if key in ("scale", "threshold"):

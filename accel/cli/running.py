@@ -22,8 +22,12 @@ TOP = 5
 
 def run(
     model: shell.ModelArgument,
-    input_file: Annotated[Path, typer.Option("--input", "-i", help=".npz with one array per input, or .npy for the only input.")],
-    output_file: Annotated[Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npz file.")] = None,
+    input_file: Annotated[
+        Path, typer.Option("--input", "-i", help=".npz with one array per input, or .npy for the only input.")
+    ],
+    output_file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npz file.")
+    ] = None,
     threads: shell.ThreadsOption = None,
     as_json: shell.JsonFlag = False,
 ) -> None:

@@ -25,10 +25,10 @@ BAD_INPUT = 2
 class Shell(TyperGroup):
     """A command group that turns bad input into `error: ...` on stderr and exit code 2; --debug shows the traceback."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Run a command line and exit. `standalone_mode` is accepted for typer's sake: the process always exits."""
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command line and exit the process."""
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, **{**extra, "standalone_mode": False})
         except BrokenPipeError:
             sys.stderr.close()  # the reader of our output went away: nothing is left to say
             code = 1
@@ -97,9 +97,22 @@ def note(text: str) -> None:
 def progress(task: str, total: float | None = None) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr while it is a terminal; yields `advance(by=1, description=None, total=None)`."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         current = bar.add_task(task, total=total)

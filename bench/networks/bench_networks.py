@@ -86,7 +86,9 @@ def main() -> None:
         results.append(measure(name, chosen.batch, chosen.threads, chosen.seconds))
         r = results[-1]
         ours, peer = (r["times"][engine]["median"] * 1e3 for engine in ("accel", "onnxruntime"))
-        print(f"{name}: accel {ours:.2f} ms, onnxruntime {peer:.2f} ms, ratio {r['ratio']['median']:.3f}", file=sys.stderr)
+        print(
+            f"{name}: accel {ours:.2f} ms, onnxruntime {peer:.2f} ms, ratio {r['ratio']['median']:.3f}", file=sys.stderr
+        )
     command = "python bench/networks/bench_networks.py " + " ".join(sys.argv[1:])
     document = {"kind": "networks", "command": command, "machine": machine(), "results": results}
     text = json.dumps(document, indent=1)

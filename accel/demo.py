@@ -16,7 +16,8 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
     except ImportError:
         raise missing_extra("scikit-learn", "demo", "the digits data set") from None
     images, labels = datasets.load_digits(return_X_y=True)
-    return np.reshape(images, (-1, 1, 8, 8)).astype(np.float32), np.asarray(labels, np.int64)
+    pixels: np.ndarray = np.reshape(images, (-1, 1, 8, 8)).astype(np.float32)
+    return pixels, np.asarray(labels, np.int64)
 
 
 def held_out(count: int) -> np.ndarray:

@@ -25,10 +25,7 @@ class Table:
         """Aligned columns, two spaces apart, heads underlined."""
         cells, numeric = self._cells(), self._numeric()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(_pad(cell, *how) for cell, *how in zip(row, widths, numeric, strict=True)).rstrip()
-            for row in cells
-        ]
+        lines = ["  ".join(map(_pad, row, widths, numeric)).rstrip() for row in cells]
         lines.insert(1, "  ".join("-" * width for width in widths))
         return "\n".join([self.title, *lines] if self.title else lines)
 

@@ -55,5 +55,5 @@ def awkward_sizes(lanes: int = 16, unroll: int = 4) -> list[int]:
 
 @pytest.fixture(name="awkward_sizes")
 def _awkward_sizes() -> list[int]:
-    """`awkward_sizes()` for tests that loop; parametrised tests import the function from `conftest`."""
+    """`awkward_sizes()` for tests that loop; parametrised tests say `from conftest import awkward_sizes`."""
     return awkward_sizes()

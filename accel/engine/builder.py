@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Step:
     reads: list[Tensor]
     writes: list[Tensor]
     emit: Callable[[Any, Callable[[Tensor], Any]], None] | None = None
-    python: Callable[[Arrays], Callable[[], None]] | None = None
+    python: Callable[[Arrays], Callable[[], object]] | None = None
     kernel: str = ""
 
 
@@ -169,9 +170,9 @@ class PlanBuilder:
         """The value is a copy of `source`, which has as many elements."""
         target = self.new_plain(name)
 
-        def bind(arrays: Arrays) -> Callable[[], None]:
+        def bind(arrays: Arrays) -> Callable[[], object]:
             to, from_ = arrays(target), arrays(source).reshape(target.spec.shape)
-            return lambda: np.copyto(to, from_)
+            return partial(np.copyto, to, from_)
 
         self.python_step("copy", name, [source], [target], bind)
 
@@ -226,7 +227,7 @@ class PlanBuilder:
         node: str,
         reads: Sequence[Tensor],
         writes: Sequence[Tensor],
-        bind: Callable[[Arrays], Callable[[], None]],
+        bind: Callable[[Arrays], Callable[[], object]],
     ) -> None:
         self.steps.append(Step(node, list(reads), list(writes), python=bind, kernel=kernel))
 

@@ -6,6 +6,7 @@ A lowering returns False when the node is not of the form its kernel takes; the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -308,9 +309,9 @@ def _concat(builder: PlanBuilder, node: Node) -> bool:
     target = builder.new_plain(name)
     axis = node.attributes["axis"]
 
-    def bind(arrays: Arrays) -> Callable[[], None]:
+    def bind(arrays: Arrays) -> Callable[[], object]:
         from_, to = [arrays(p) for p in parts], arrays(target)
-        return lambda: np.concatenate(from_, axis=axis, out=to) and None
+        return partial(np.concatenate, from_, axis=axis, out=to)
 
     builder.python_step("concat", str(node), parts, [target], bind)
     return True
@@ -330,9 +331,9 @@ def _transpose(builder: PlanBuilder, node: Node) -> bool:
     perm = node.attributes.get("perm") or range(len(source.spec.shape))[::-1]
     target = builder.new_plain(node.outputs[0])
 
-    def bind(arrays: Arrays) -> Callable[[], None]:
+    def bind(arrays: Arrays) -> Callable[[], object]:
         from_, to = arrays(source).transpose(perm), arrays(target)
-        return lambda: np.copyto(to, from_)
+        return partial(np.copyto, to, from_)
 
     builder.python_step("transpose", str(node), [source], [target], bind)
     return True
@@ -355,9 +356,9 @@ def _ufunc(builder: PlanBuilder, node: Node) -> bool:
     sources = [builder.plain(i) for i in node.inputs]
     target = builder.new_plain(node.outputs[0])
 
-    def bind(arrays: Arrays) -> Callable[[], None]:
+    def bind(arrays: Arrays) -> Callable[[], object]:
         from_, to = [arrays(s) for s in sources], arrays(target)
-        return lambda: function(*from_, out=to) and None
+        return partial(function, *from_, out=to)
 
     builder.python_step("numpy", str(node), sources, [target], bind)
     return True
@@ -370,7 +371,7 @@ def _by_operator(builder: PlanBuilder, node: Node) -> None:
     targets = [builder.new_plain(o) if o else None for o in node.outputs]
     attributes, count = node.attributes, len(node.outputs)
 
-    def bind(arrays: Arrays) -> Callable[[], None]:
+    def bind(arrays: Arrays) -> Callable[[], object]:
         from_ = [None if s is None else arrays(s) for s in sources]
         to = [None if t is None else arrays(t) for t in targets]
 

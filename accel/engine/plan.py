@@ -161,7 +161,7 @@ class Workspace:
             self._slots[slot] = array.ctypes.data
         self._external: dict[int, np.ndarray] = {}
         self._bindings: list[tuple[int, np.ndarray]] = []
-        self._calls: dict[int, Callable[[], None]] = {}
+        self._calls: dict[int, Callable[[], object]] = {}
 
     def bind(self, inputs: list[tuple[int, np.ndarray]], outputs: list[np.ndarray], plan: Plan) -> None:
         """Set the caller's arrays for this run."""
@@ -183,7 +183,7 @@ class Workspace:
                 else:
                     self._call(number, segment)()
 
-    def _call(self, number: int, step: Step) -> Callable[[], None]:
+    def _call(self, number: int, step: Step) -> Callable[[], object]:
         """The Python step bound to its arrays: once, where it touches none of the caller's."""
         if number not in self._calls:
             assert step.python is not None

@@ -20,7 +20,7 @@ from typing import Any
 from accel.report import Table, format_seconds
 
 RESULTS = Path(__file__).parent / "results"
-MARKED = re.compile(r"(<!-- table (?P<file>[\w./-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"^(<!-- table (?P<file>[\w./-]+) -->\n).*?^(<!-- end -->)", re.DOTALL | re.MULTILINE)
 
 
 def networks(document: dict[str, Any]) -> str:

@@ -11,21 +11,19 @@ from __future__ import annotations
 
 import unittest
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-import accel
-from accel.errors import AccelError, ModelError, UnsupportedError, missing_extra
+from accel.engine import InferenceSession
+from accel.errors import ModelError, UnsupportedError, missing_extra
+from accel.graph import load
 
 try:
     import onnx
     from onnx.backend.base import Backend, BackendRep, Device, DeviceType
 except ImportError as error:
     raise missing_extra("onnx", "onnx", "accel.integrations.onnx_backend") from error
-
-if TYPE_CHECKING:
-    from accel.engine import InferenceSession
 
 __all__ = ["AccelBackend", "AccelBackendRep", "NotSupported", "is_compatible", "prepare", "run_model", "run_node",
            "supports_device"]  # fmt: skip
@@ -93,7 +91,7 @@ class AccelBackend(Backend):  # type: ignore[misc]  # onnx has no types
         if not cls.supports_device(device):
             return False
         try:
-            accel.load(model)
+            load(model)
         except UnsupportedError:
             return False
         return True
@@ -109,7 +107,7 @@ class AccelBackend(Backend):  # type: ignore[misc]  # onnx has no types
         if not cls.supports_device(device):
             raise NotSupported(f"device: expected CPU, got {device!r}")
         try:
-            return AccelBackendRep(accel.InferenceSession(accel.load(model), threads=threads))
+            return AccelBackendRep(InferenceSession(load(model), threads=threads))
         except UnsupportedError as error:
             raise NotSupported(str(error)) from error
 

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel.errors import FormatError
-from accel.formats import container
-from accel.formats.files import read_bytes
-from accel.formats.limits import Limits as FileLimits
 from accel.graph.limits import Limits
 from accel.graph.network import Network
 from accel.graph.onnx_reader import read_onnx
@@ -47,13 +44,15 @@ def load(
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
     """
+    from accel.formats.container import MAGIC
+
     limits = limits or Limits()
     if isinstance(source, Network):
         source.validate()
         network = source
     elif isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
         data = _bytes(source, limits)
-        if data[: len(container.MAGIC)] == container.MAGIC:
+        if data.startswith(MAGIC):
             return _from_container(data, limits)
         folder = None if isinstance(source, (bytes, bytearray, memoryview)) else Path(source).absolute().parent
         network = read_onnx(data, limits, folder=folder)
@@ -70,10 +69,15 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     ModelError  the network is not valid, or fused.
     SaveError  the file cannot be written; what was at `path` is unchanged.
     """
+    from accel.formats import container
+
     container.write(path, {"graph": network_to_dict(network)}, network.constants)
 
 
 def _bytes(source: Any, limits: Limits) -> bytes:
+    from accel.formats.files import read_bytes
+    from accel.formats.limits import Limits as FileLimits
+
     try:
         view = read_bytes(source, FileLimits(max_file=limits.max_file))
     except (OSError, ValueError) as error:
@@ -87,6 +91,9 @@ def _bytes(source: Any, limits: Limits) -> bytes:
 
 
 def _from_container(data: bytes, limits: Limits) -> Network:
+    from accel.formats import container
+    from accel.formats.limits import Limits as FileLimits
+
     bounds = FileLimits(max_file=limits.max_file, max_tensor=limits.max_tensor_bytes, max_total=limits.max_total_bytes)
     header, tensors = container.read(data, bounds)
     if set(header) != {"graph"}:

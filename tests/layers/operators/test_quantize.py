@@ -72,7 +72,7 @@ def test_dequantize_has_the_type_of_its_scale(dtype):
         (
             (np.ones((2, 3), np.float32),),
             {"block_size": 2},
-            "y_scale: expected shape (2, 2) for blocks of 2, got (2, 3)",
+            "y_scale: expected shape (2, 2) for blocks of 2, got",
         ),
         ((np.ones((2, 3), np.float32),), {"block_size": -1}, "block_size: expected >= 0, got -1"),
         ((np.ones(4, np.float32),), {"axis": 2}, "axis: expected in -2..1 for 2 axes, got 2"),

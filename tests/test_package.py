@@ -50,7 +50,9 @@ def test_importing_takes_at_most_150_ms_with_numpy() -> None:
     measured in the same process, and the fastest of five runs counts."""
     runs = [tuple(map(float, output(IMPORT_TIME, hidden=EXTRAS).split())) for _ in range(5)]
     numpy, ours = (min(times) for times in zip(*runs, strict=True))
-    assert ours <= max(0.050, 0.5 * numpy), f"import accel took {ours * 1e3:.0f} ms after {numpy * 1e3:.0f} ms for NumPy"
+    assert ours <= max(0.050, 0.5 * numpy), (
+        f"import accel took {ours * 1e3:.0f} ms after {numpy * 1e3:.0f} ms for NumPy"
+    )
 
 
 def test_importing_needs_and_loads_numpy_alone() -> None:

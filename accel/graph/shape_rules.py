@@ -43,13 +43,20 @@ def _product(dims: tuple[Dim, ...]) -> Dim:
 
 
 @_rule(
-    *"Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization Ceil Celu Clip Cos Cosh CumSum Elu Erf Exp Floor Gelu"
+    *"Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization Ceil Celu Cos Cosh CumSum Elu Erf Exp Floor Gelu"
     " HardSigmoid HardSwish Hardmax Identity InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax"
     " LpNormalization MeanVarianceNormalization Mish Neg Not PRelu Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin"
     " Sinh Softmax Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu GroupNormalization ScatterElements ScatterND"
     " Trilu".split()
 )
 def _same(node: Node, x: list[Fact]) -> list[Fact]:
+    return [Fact(x[0].dtype, x[0].shape)]
+
+
+@_rule("Clip")
+def _clip(node: Node, x: list[Fact]) -> list[Fact]:
+    if any(name and _product(fact.dims()) != 1 for name, fact in zip(node.inputs[1:], x[1:], strict=True)):
+        raise ValueError("bounds are scalars")
     return [Fact(x[0].dtype, x[0].shape)]
 
 

@@ -31,7 +31,11 @@ class Facts(dict[str, Fact]):
 
     def visit(self, node: Node) -> None:
         """Note what `node` makes."""
-        for name, fact in zip(node.outputs, infer(node, [self[name] for name in node.inputs]), strict=False):
+        self.note(node, infer(node, [self[name] for name in node.inputs]))
+
+    def note(self, node: Node, outputs: list[Fact]) -> None:
+        """Note facts of the outputs of `node`."""
+        for name, fact in zip(node.outputs, outputs, strict=False):
             if name:
                 self[name] = fact
 

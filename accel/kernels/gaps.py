@@ -1,0 +1,159 @@
+"""Where the non-zero weights are: relative positions (Deep Compression) and bitmaps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from accel.errors import FormatError
+from accel.kernels import checks, runtime
+from accel.kernels.index_module import index
+
+
+def gaps_encode(positions: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Ascending positions as distances of `bits` bits.
+
+    An entry of gap g, 0 <= g <= 2**bits - 1, stands g + 1 places after the entry before it; the first stands at place
+    g. Where the distance is too long, filler entries of gap 2**bits - 1 stand in between: a decoder gives them the
+    value 0 (code 0).
+
+    Parameters
+    ----------
+    positions : ndarray, shape (n,), uint32 or int64, strictly ascending from 0 up.
+    bits : 4 or 8.
+
+    Returns
+    -------
+    gaps : ndarray, shape (entries,), uint8; entries >= n
+    filler : ndarray, shape (entries,), bool; ``codes = np.zeros(...); codes[~filler] = codes_of_positions``
+
+    Raises
+    ------
+    TypeError   positions is neither uint32 nor int64.
+    ValueError  positions do not ascend, one is negative, or bits is not 4 or 8.
+
+    References
+    ----------
+    .. [1] Han, Mao & Dally, "Deep compression", ICLR 2016, section 2.
+    """
+    _check_positions(positions)
+    reach = 1 << _check_bits(bits)
+    loops = _loops()
+    if loops is None:
+        gaps, filler, wrong = _encode_numpy(positions, reach)
+    else:
+        entries = loops.gaps_count(positions, reach)
+        wrong = -1 - entries if entries < 0 else -1
+        gaps, filler = np.empty(max(entries, 0), np.uint8), np.zeros(max(entries, 0), np.uint8)
+        if wrong < 0:
+            loops.gaps_fill(positions, reach, gaps, filler)
+    if wrong >= 0:
+        least = int(positions[wrong - 1]) + 1 if wrong else 0
+        raise ValueError(
+            f"positions: expected ascending values, at least {least} at index {wrong}, got {positions[wrong]}"
+        )
+    return gaps, filler.view(np.bool_)
+
+
+def gaps_decode(gaps: np.ndarray, size: int, *, bits: int = 8, dtype: Any = np.uint32) -> np.ndarray:
+    """The position of every entry, fillers included.
+
+    Parameters
+    ----------
+    gaps : ndarray, shape (entries,), uint8, as `gaps_encode` makes them.
+    size : places there are; every position is below it.
+    bits : 4 or 8.
+    dtype : of the result, uint32 (size <= 2**32) or int64.
+
+    Returns
+    -------
+    ndarray, shape (entries,), dtype, strictly ascending
+
+    Raises
+    ------
+    FormatError a gap needs more than `bits` bits, or a position is not below size.
+    TypeError   gaps is not uint8, or dtype is another.
+    ValueError  size is negative or too large for dtype, or bits is not 4 or 8.
+    """
+    checks.array("gaps", gaps, np.uint8, 1)
+    kind = _position_dtype(dtype)
+    checks.integer("size", size, 0, 2**32 if kind == np.uint32 else 2**62)
+    most = (1 << _check_bits(bits)) - 1
+    loops = _loops()
+    if loops is None:
+        positions, wrong = _decode_numpy(gaps, size, most, kind)
+    else:
+        positions = np.empty(gaps.size, kind)
+        wrong = loops.gaps_decode(gaps, size, most, positions)
+    if wrong >= 0:
+        why = f"gap {gaps[wrong]} needs more than {bits} bits" if gaps[wrong] > most else f"it leaves {size} places"
+        raise FormatError(f"gaps: entry {wrong} of {gaps.size}: {why}")
+    return positions
+
+
+def bitmap_encode(mask: np.ndarray) -> bytes:
+    """One bit per place, first place in the lowest bit of the first byte, padded with zeros; mask is 1-D bool."""
+    return np.packbits(checks.array("mask", mask, np.bool_, 1), bitorder="little").tobytes()
+
+
+def bitmap_decode(data: Any, size: int) -> np.ndarray:
+    """The bool mask of `size` places that `bitmap_encode` wrote; `data` is bytes-like.
+
+    Raises
+    ------
+    FormatError data is not ceil(size / 8) bytes, or a padding bit is set.
+    """
+    packed = np.frombuffer(data, np.uint8)
+    checks.integer("size", size, 0)
+    if packed.size != -(-size // 8):
+        raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {packed.size}")
+    if size % 8 and packed[-1] >> size % 8:
+        raise FormatError("bitmap: a bit after the last place is set")
+    return np.unpackbits(packed, count=size, bitorder="little").view(np.bool_)
+
+
+def _check_bits(bits: int) -> int:
+    if bits not in (4, 8):
+        raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
+    return int(bits)
+
+
+def _position_dtype(dtype: Any) -> np.dtype[Any]:
+    kind = np.dtype(dtype)
+    if kind not in (np.dtype(np.uint32), np.dtype(np.int64)):
+        raise TypeError(f"dtype: expected uint32 or int64, got {kind}")
+    return kind
+
+
+def _check_positions(positions: np.ndarray) -> None:
+    if isinstance(positions, np.ndarray) and positions.dtype not in (np.dtype(np.uint32), np.dtype(np.int64)):
+        raise TypeError(f"positions: expected uint32 or int64, got {checks.describe(positions)}")
+    checks.array("positions", positions, getattr(positions, "dtype", np.int64), 1)
+
+
+def _loops() -> Any | None:
+    """The module whose loops run: Cython or Numba; None for whole-array NumPy."""
+    if runtime.backend() == "numba":
+        from accel.kernels import gaps_numba
+
+        return gaps_numba
+    return index()
+
+
+def _encode_numpy(positions: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, int]:
+    steps = np.diff(positions.astype(np.int64), prepend=-1)
+    if (steps < 1).any():
+        return np.empty(0, np.uint8), np.empty(0, np.uint8), int(np.argmax(steps < 1))
+    last = np.cumsum((steps - 1) // reach + 1) - 1  # the entry of each position, behind its fillers
+    gaps = np.full(int(last[-1]) + 1 if last.size else 0, reach - 1, np.uint8)
+    filler = np.ones(gaps.size, np.uint8)
+    gaps[last] = (steps - 1) % reach
+    filler[last] = 0
+    return gaps, filler, -1
+
+
+def _decode_numpy(gaps: np.ndarray, size: int, most: int, kind: np.dtype[Any]) -> tuple[np.ndarray, int]:
+    positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
+    wrong = (gaps > most) | (positions >= size)
+    return positions.astype(kind), int(np.argmax(wrong)) if wrong.any() else -1

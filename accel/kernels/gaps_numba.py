@@ -1,0 +1,46 @@
+"""Gap coding by compiled loops; same functions as the Cython module accel.kernels._index."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel.kernels.jit import njit
+
+
+@njit
+def gaps_count(positions: np.ndarray, reach: int) -> int:
+    entries, before = 0, -1
+    for k in range(positions.size):
+        now = np.int64(positions[k])
+        if now <= before:
+            return -1 - k
+        entries += (now - before - 1) // reach + 1
+        before = now
+    return entries
+
+
+@njit
+def gaps_fill(positions: np.ndarray, reach: int, gaps: np.ndarray, filler: np.ndarray) -> None:
+    at, before = 0, -1
+    for k in range(positions.size):
+        now = np.int64(positions[k])
+        gap = now - before - 1
+        while gap >= reach:
+            gaps[at] = reach - 1
+            filler[at] = 1
+            at += 1
+            gap -= reach
+        gaps[at] = gap
+        at += 1
+        before = now
+
+
+@njit
+def gaps_decode(gaps: np.ndarray, size: int, most: int, positions: np.ndarray) -> int:
+    now = -1
+    for k in range(gaps.size):
+        now += np.int64(gaps[k]) + 1
+        if gaps[k] > most or now >= size:
+            return k
+        positions[k] = now
+    return -1

@@ -1,0 +1,69 @@
+"""The loops of k-means compiled by Numba; same functions as csrc/kernels/kmeans and kmeans_numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel.kernels.jit import njit
+
+
+@njit
+def _best(
+    weight: np.ndarray, first: np.ndarray, second: np.ndarray, before: np.ndarray, j: int, low: int, high: int
+) -> tuple[float, int]:
+    """Least cost of the first j points, and where its last cluster begins, low..high."""
+    least, at = np.inf, low
+    for i in range(low, min(high, j - 1) + 1):
+        w, s = weight[j] - weight[i], first[j] - first[i]
+        error = second[j] - second[i] - (s * s / w if w > 0 else 0.0)
+        total = before[i] + max(error, 0.0)
+        if total < least:
+            least, at = total, i
+    return least, at
+
+
+@njit
+def kmeans_starts(weight: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+    m = weight.size - 1
+    cost, before = np.empty(m + 1), np.zeros(m + 1)
+    split = np.zeros((k, m + 1), np.int64)
+    for j in range(1, m + 1):
+        before[j], _ = _best(weight, first, second, np.zeros(1), j, 0, 0)
+    stack = np.empty((128, 4), np.int64)  # from, to, low, high; a row halves its span, so 2 * 64 are enough
+    for c in range(2, k + 1):
+        stack[0] = (c, m + 1, c - 1, m)
+        top = 1
+        while top:
+            top -= 1
+            begin, end, low, high = stack[top]
+            mid = begin + (end - begin) // 2
+            cost[mid], at = _best(weight, first, second, before, mid, low, high)
+            split[c - 1, mid] = at
+            if begin < mid:
+                stack[top] = (begin, mid, low, at)
+                top += 1
+            if mid + 1 < end:
+                stack[top] = (mid + 1, end, at, high)
+                top += 1
+        cost, before = before, cost
+    starts = np.zeros(k, np.int64)
+    end = m
+    for c in range(k - 1, 0, -1):
+        end = split[c, end]
+        starts[c] = end
+    return starts
+
+
+@njit
+def assign_codes(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    codes = np.empty(values.size, np.uint8)
+    for i in range(values.size):
+        low, high = 0, thresholds.size
+        while low < high:
+            mid = (low + high) // 2
+            if thresholds[mid] < values[i]:
+                low = mid + 1
+            else:
+                high = mid
+        codes[i] = low
+    return codes

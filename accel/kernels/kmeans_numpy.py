@@ -1,0 +1,58 @@
+"""The loops of k-means as whole-array NumPy operations; same functions as csrc/kernels/kmeans and kmeans_numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _best(sums: np.ndarray, before: np.ndarray, j: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """For each of several j at once: (least cost of the first j points, where its last cluster begins)."""
+    length = np.minimum(high, j - 1) - low + 1
+    offset = np.cumsum(length) - length
+    i = np.arange(int(length.sum())) + np.repeat(low - offset, length)
+    w, s, e = sums[:, np.repeat(j, length)] - sums[:, i]
+    error = e - np.divide(s * s, w, out=np.zeros_like(w), where=w > 0)
+    total = before[i] + np.maximum(error, 0.0)
+    least = np.minimum.reduceat(total, offset)
+    hits = np.flatnonzero(total == np.repeat(least, length))
+    return np.stack([least, i[hits[np.searchsorted(hits, offset)]].astype(np.float64)])
+
+
+def _row(sums: np.ndarray, before: np.ndarray, c: int) -> tuple[np.ndarray, np.ndarray]:
+    """Costs and splits of c clusters: the middles of all spans of one size at a time."""
+    m = before.size - 1
+    cost, split = np.empty(m + 1), np.zeros(m + 1, np.int64)
+    begin, end, low, high = (np.array([v]) for v in (c, m + 1, c - 1, m))
+    while begin.size:
+        mid = begin + (end - begin) // 2
+        cost[mid], at = _best(sums, before, mid, low, high)
+        split[mid] = at
+        begin, end, low, high = (
+            np.concatenate(sides)
+            for sides in ((begin, mid + 1), (mid, end), (low, split[mid]), (split[mid], high))
+        )
+        some = begin < end
+        begin, end, low, high = begin[some], end[some], low[some], high[some]
+    return cost, split
+
+
+def kmeans_starts(weight: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+    m = weight.size - 1
+    sums = np.stack([weight, first, second])
+    cost = np.zeros(m + 1)
+    j = np.arange(1, m + 1)
+    cost[1:] = _best(sums, cost, j, np.zeros_like(j), np.zeros_like(j))[0]
+    splits = []
+    for c in range(2, k + 1):
+        cost, split = _row(sums, cost, c)
+        splits.append(split)
+    starts = np.zeros(k, np.int64)
+    end = m
+    for c in range(k - 1, 0, -1):
+        end = splits[c - 1][end]
+        starts[c] = end
+    return starts
+
+
+def assign_codes(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    return np.searchsorted(thresholds, values, side="left").astype(np.uint8)

@@ -1,0 +1,28 @@
+"""Relative positions by their definition, entry by entry: the oracle of accel.kernels.gaps."""
+
+from __future__ import annotations
+
+
+def encode(positions: list[int], bits: int) -> tuple[list[int], list[bool]]:
+    """(gaps, filler): an entry of gap g stands g + 1 places after the one before it, the first one at g."""
+    gaps, filler = [], []
+    before = -1
+    for position in positions:
+        gap = position - before - 1
+        while gap > 2**bits - 1:
+            gaps.append(2**bits - 1)
+            filler.append(True)
+            gap -= 2**bits
+        gaps.append(gap)
+        filler.append(False)
+        before = position
+    return gaps, filler
+
+
+def decode(gaps: list[int]) -> list[int]:
+    positions = []
+    now = -1
+    for gap in gaps:
+        now += gap + 1
+        positions.append(now)
+    return positions

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli.invoke import Invoke
 
 import accel
 from accel.cli import shell
-
-from cli.invoke import Invoke
 
 COMMANDS = ["demo", "info", "run", "eval", "compress", "bench", "verify", "doctor"]
 

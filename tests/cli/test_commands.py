@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli.invoke import Invoke
 
 import accel
 from accel.cli.running import write_npz
-
-from cli.invoke import Invoke
 
 BATCH = np.random.default_rng(0).integers(0, 17, (3, 1, 8, 8)).astype(np.float32)
 

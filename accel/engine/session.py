@@ -6,6 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from accel.engine import plan as planning
 from accel.engine.interpreter import Interpreter
+from accel.engine.lowering import takes_fusion
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
 from accel.graph import load, passes
 from accel.graph.network import Network, Value
@@ -140,7 +142,12 @@ class InferenceSession:
             known = infer(self._network, specs)
             if not self._native:
                 return Interpreter(self._network)
-            fused = passes.fuse(self._network, {name: as_spec(k).shape for name, k in known.items()})
+            fused = passes.fuse(
+                self._network,
+                {name: as_spec(k).shape for name, k in known.items()},
+                activations=native.NATIVE_ACTIVATIONS,
+                hosts=partial(takes_fusion, known),
+            )
             with runtime.using(isa=self._isa, threads=self.threads):
                 return planning.build(fused, infer(fused, specs), self._packed)
         except DynamicShapeError:

@@ -13,6 +13,8 @@ import accel
 from accel.cli import data as files
 from accel.cli import preprocess, shell
 from accel.cli.models import stored_sizes
+from accel.compress import compress as compress_network
+from accel.compress.recipe import find
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
 
@@ -65,17 +67,16 @@ def compress(
     """Compress a model into an .accel file."""
     targets = {"bytes": target_bytes, "alpha_bytes": target_alpha, "bits_per_weight": target_bits}
     target = {name: value for name, value in targets.items() if value is not None}
-    options = {
-        "sparsity": per_layer("--sparsity", sparsity, float),
-        "bits": per_layer("--bits", bits, int),
-        "target": target or None,
-        "skip": tuple(skip) if skip else None,
-        "max_loss": max_loss,
-    }
-    chosen = {name: value for name, value in options.items() if value is not None}
+    chosen = find(recipe).changed(
+        sparsity=per_layer("--sparsity", sparsity, float),
+        bits=per_layer("--bits", bits, int),
+        target=target or None,
+        skip=tuple(skip) if skip else None,
+        max_loss=max_loss,
+    )
     network = accel.load(model)
     labelled = None if data is None else read_labelled(data, how, limit)
-    small = accel.compress(network, recipe, data=labelled, seed=seed, progress=True, **chosen)
+    small = compress_network(network, chosen, data=labelled, seed=seed)
     small.save(output)
     metrics = accel.metrics(network, small)
     report = {

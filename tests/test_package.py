@@ -12,14 +12,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 EXTRAS = ("onnx", "numba", "typer", "rich", "sklearn", "PIL", "onnxruntime", "scipy", "torch", "pytest")
 
-# A finder that hides modules, as on a machine where they are not installed or were never built.
+# A finder that does not find some modules, as on a machine where they are not installed or were never built.
 HIDE = """
-import importlib.abc, sys
-class Hide(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name in {hidden!r} or name.partition(".")[0] in {hidden!r}:
-            raise ModuleNotFoundError("No module named " + repr(name), name=name)
-sys.meta_path.insert(0, Hide())
+import sys
+from importlib.machinery import PathFinder
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name in {hidden!r} or name.partition(".")[0] in {hidden!r}
+        return None if hidden else super().find_spec(name, path, target)
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
 """
 
 

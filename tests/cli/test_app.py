@@ -55,7 +55,7 @@ def test_wrong_usage_is_one_line(accel_cli: Invoke, arguments: list[str], messag
 )
 def test_a_missing_model_is_one_line(accel_cli: Invoke, command: list[str]) -> None:
     message = accel_cli(*command, "none.onnx").refused()
-    assert message.startswith("none.onnx: ") and message.endswith("No such file or directory")
+    assert "none.onnx" in message and message.endswith("No such file or directory")
 
 
 @pytest.mark.parametrize("name", ["bad.onnx", "bad.accel"])
@@ -85,7 +85,7 @@ def test_the_process_exits_with_2_and_one_line() -> None:
     done = process("info", "none.onnx")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("error: none.onnx: ")
+    assert line.startswith("error: ") and line.endswith("No such file or directory")
 
 
 def test_json_is_the_only_thing_on_stdout(digits: Path) -> None:

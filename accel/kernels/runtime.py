@@ -30,7 +30,8 @@ class Settings:
     threads: int | None = None
 
 
-_settings: ContextVar[Settings] = ContextVar("accel_settings", default=Settings())
+_DEFAULTS = Settings()
+_settings: ContextVar[Settings] = ContextVar("accel_settings", default=_DEFAULTS)
 
 
 def _available_backends() -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class Shell(TyperGroup):
             raise typer.Exit(BAD_INPUT) from None
 
 
-def show_warning(message: Warning | str, *_: Any) -> None:
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """One line on stderr, without the place in the source."""
     note(f"warning: {one_line(str(message))}")
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from accel.kernels import runtime
 
-_index: Any
+_index: Any = None
 try:
-    from accel.kernels import _index
+    _index = importlib.import_module("accel.kernels._index")
 except ImportError:
-    _index = None
+    pass  # not built: callers run Numba or NumPy
 
 
 def index() -> Any | None:

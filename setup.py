@@ -1,7 +1,8 @@
 """Builds accel._core (C++, pybind11) and the Cython modules. Metadata is in pyproject.toml.
 
 A machine without a compiler still gets a working package (Numba or NumPy kernels) unless ACCEL_REQUIRE_NATIVE=1.
-ACCEL_DEBUG=1 builds with asserts and the address and undefined-behaviour sanitizers.
+ACCEL_NO_NATIVE=1 does not try to build them. ACCEL_DEBUG=1 builds with asserts and the address and undefined-behaviour
+sanitizers.
 """
 
 import os
@@ -13,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("ACCEL_DEBUG") == "1"
 REQUIRED = os.environ.get("ACCEL_REQUIRE_NATIVE") == "1"
+SKIPPED = os.environ.get("ACCEL_NO_NATIVE") == "1"
 # Never -ffast-math or -march: see docs/decisions/0002-compiler-flags.md.
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
 if DEBUG:
@@ -70,7 +72,7 @@ class OptionalBuild(build_ext):
 
 if __name__ == "__main__":
     try:
-        modules = extensions()
+        modules = [] if SKIPPED else extensions()
     except Exception:
         if REQUIRED:
             raise

@@ -19,6 +19,10 @@ class FormatError(AccelError):
     """A file or byte stream is truncated, corrupt or of another kind."""
 
 
+class SaveError(AccelError, OSError):
+    """A file cannot be written. What was at the path before is untouched; errno and filename say why, as in OSError."""
+
+
 class RecipeError(AccelError):
     """A compression recipe is invalid or cannot be met."""
 

@@ -5,6 +5,7 @@
 namespace accel::bind {
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
+void bind_program(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 }  // namespace accel::bind
 
@@ -13,5 +14,6 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Native kernels of accel; accel.kernels is the public face.";
   bind_huffman(m);
   bind_kmeans(m);
+  bind_program(m);
   bind_runtime(m);
 }

@@ -129,6 +129,12 @@ void parallel_parts(int parts, PartFn fn, void* context) {
   pool().run(parts, fn, context);
 }
 
+int parts_for(double work, long units, int threads) noexcept {
+  constexpr double kWorthAThread = 2e5;
+  const double most = std::max(1.0, work / kWorthAThread);
+  return static_cast<int>(std::max(1.0, std::min({most, static_cast<double>(units), static_cast<double>(threads)})));
+}
+
 AwakeWorkers::AwakeWorkers(int threads) noexcept : active_(threads > 1) {
   if (active_) pool().awake.fetch_add(1, std::memory_order_relaxed);
 }

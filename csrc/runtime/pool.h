@@ -29,6 +29,10 @@ inline Range part_of(long count, int part, int parts) noexcept {
   return {count * part / parts, count * (part + 1) / parts};
 }
 
+// How many threads `work` (multiply-adds or floats moved) in `units` that can be split is worth, at most `threads`:
+// each wants about 5 us of it, which is what waking a sleeping thread costs.
+int parts_for(double work, long units, int threads) noexcept;
+
 int usable_threads() noexcept;  // affinity and cgroup quota
 
 // While one is alive, idle workers wait a few microseconds awake for the next step of the run.

@@ -31,6 +31,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #define ACCEL_INLINE static inline __attribute__((always_inline))
+#define ACCEL_FORCE_INLINE inline __attribute__((always_inline))  // for members
 
 #define ACCEL_ISA baseline
 #include "simd/vec_baseline.h"

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
+from accel.errors import AccelError, ModelError
+from accel.layers.operators.contract import Contract
+
 Array = np.ndarray[Any, np.dtype[Any]]
 Function = Callable[..., Any]
+F = TypeVar("F", bound=Function)
+
+_NUMPY_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError, MemoryError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +23,13 @@ class Operator:
     """One operator with the meaning of graph.network.OPSET.
 
     `function(*inputs, **attributes)` returns one array or a tuple; an absent optional input is None. With
-    `wants_outputs` it also gets `outputs=` the number of outputs asked for.
+    `wants_outputs` it also gets `outputs=` the number of outputs asked for. The positional parameters of the function
+    are the inputs and its keyword-only ones the attributes; their annotations are checked at each call.
     `shape_inputs`: positions of inputs whose values, not only shapes, decide the output's shape.
     `dynamic`: the output's shape depends on the values of the data itself (NonZero), so nothing can be planned.
+
+    A call may return a view of an input, and raises ModelError (UnsupportedError for an unknown attribute or type)
+    for anything that does not fit: no other exception leaves it.
     """
 
     name: str
@@ -27,11 +37,28 @@ class Operator:
     shape_inputs: tuple[int, ...] = ()
     dynamic: bool = False
     wants_outputs: bool = False
+    contract: Contract = field(init=False, repr=False, compare=False)
 
-    def __call__(self, inputs: Sequence[Array | None], attributes: dict[str, Any], outputs: int = 1) -> tuple[Array, ...]:
-        extra = {"outputs": outputs} if self.wants_outputs else {}
-        result = self.function(*inputs, **attributes, **extra)
-        return result if isinstance(result, tuple) else (result,)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "contract", Contract.of(self.function))
+
+    def __call__(
+        self, inputs: Sequence[Array | None], attributes: dict[str, Any], outputs: int = 1
+    ) -> tuple[Array, ...]:
+        try:
+            arrays = self.contract.inputs(inputs)
+            values = self.contract.attributes(attributes)
+            if self.wants_outputs:
+                values["outputs"] = outputs
+            with np.errstate(all="ignore"):
+                result = self.function(*arrays, **values)
+        except AccelError as error:
+            raise type(error)(f"{self.name}: {error}") from None
+        except _NUMPY_ERRORS as error:
+            # The net under the explicit checks: what NumPy refuses is a fault of the model or its inputs.
+            got = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in inputs)
+            raise ModelError(f"{self.name}: expected inputs that fit together, got {got}: {error}") from error
+        return tuple(map(np.asarray, result if isinstance(result, tuple) else (result,)))
 
 
 _table: dict[str, Operator] = {}
@@ -39,10 +66,10 @@ _table: dict[str, Operator] = {}
 
 def operator(
     name: str, *, shape_inputs: tuple[int, ...] = (), dynamic: bool = False, wants_outputs: bool = False
-) -> Callable[[Function], Function]:
+) -> Callable[[F], F]:
     """Register the decorated function as the operator `name`."""
 
-    def register(function: Function) -> Function:
+    def register(function: F) -> F:
         if name in _table:
             raise RuntimeError(f"operator {name} is registered twice")
         _table[name] = Operator(name, function, shape_inputs, dynamic, wants_outputs)

@@ -1,0 +1,253 @@
+"""PlanBuilder: values, the forms they are held in, and the steps that make one from another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from accel.engine.memory import Storage
+from accel.engine.shapes import Known, Spec, as_spec
+from accel.graph.network import Network, Node
+from accel.kernels import program as native
+from accel.weights.base import Weight, dense
+
+PLAIN = "plain"
+BLOCKED = "blocked"
+PADDED = "padded"  # planes with a halo
+
+Packed = tuple[np.ndarray, np.ndarray]
+Arrays = Callable[["Tensor"], np.ndarray]
+
+
+@dataclass(slots=True, eq=False)
+class Tensor:
+    """A value in one form. Plain: C-contiguous. Blocked and padded ones lie as `map` says."""
+
+    spec: Spec
+    storage: Storage
+    map: Any = None
+    floats: int = 0  # where in the storage it begins
+    constant: np.ndarray | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Step:
+    """One kernel call (`emit` adds it to the native program) or one Python call over plain arrays."""
+
+    node: str
+    reads: list[Tensor]
+    writes: list[Tensor]
+    emit: Callable[[Any, Callable[[Tensor], Any]], None] | None = None
+    python: Callable[[Arrays], Callable[[], object]] | None = None
+    kernel: str = ""
+
+
+@dataclass(slots=True)
+class PlanBuilder:
+    """Collects the steps of one network for one set of input shapes."""
+
+    network: Network
+    known: dict[str, Known]
+    packed: dict[tuple[Any, ...], Packed]
+    steps: list[Step] = field(default_factory=list)
+    storages: list[Storage] = field(default_factory=list)
+    halo: dict[str, int] = field(default_factory=dict)
+    joined: dict[str, tuple[str, int]] = field(default_factory=dict)
+    uses: Counter[str] = field(default_factory=Counter)
+    forms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    outputs: dict[str, Storage] = field(default_factory=dict)
+
+    # -- values ------------------------------------------------------------------------------------------------
+
+    def spec(self, name: str) -> Spec:
+        return as_spec(self.known[name])
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value when it is known before the run, else None."""
+        value = self.known.get(name)
+        return None if value is None or isinstance(value, Spec) else dense(value)
+
+    def is_float_image(self, name: str) -> bool:
+        """Float32 N x C x H x W that only a run will know."""
+        value = self.known.get(name)
+        return isinstance(value, Spec) and value.dtype == np.float32 and len(value.shape) == 4 and 0 not in value.shape
+
+    def sole_use(self, name: str) -> bool:
+        """Whether the node being lowered is the last to read the value."""
+        return self.uses[name] <= 1 and name not in self.outputs
+
+    # -- forms -------------------------------------------------------------------------------------------------
+
+    def plain(self, name: str) -> Tensor:
+        """The value as a C-contiguous array; adds the copy that makes it one."""
+        forms = self.forms.setdefault(name, {})
+        if PLAIN not in forms:
+            value = self.constant(name)
+            if value is not None:
+                array = np.ascontiguousarray(value)
+                forms[PLAIN] = Tensor(as_spec(array), Storage(array.nbytes, external=True), constant=array)
+            else:
+                source = forms[BLOCKED]
+                target = self.new_plain(name)
+                self.native_step(
+                    "export", name, [source], [target], lambda p, at: p.export_plain(source.map, at(source), at(target))
+                )
+        return forms[PLAIN]
+
+    def blocked(self, name: str, halo: int = 0) -> Tensor:
+        """A float image in channel blocks with at least `halo`; adds the copy that makes it one."""
+        forms = self.forms.setdefault(name, {})
+        held = forms.get(BLOCKED)
+        if held is not None and held.map.halo >= halo:
+            return held
+        halo = max(halo, self.halo.get(name, 0))
+        if held is not None:
+            target = self._new(name, BLOCKED, native.blocked_map(held.spec.shape, halo), join=False)
+            self.native_step(
+                "copy", name, [held], [target], lambda p, at: p.copy(held.map, at(held), target.map, at(target))
+            )
+            return target
+        source = self.plain(name)
+        target = self._new(name, BLOCKED, native.blocked_map(source.spec.shape, halo))
+        self.native_step(
+            "import", name, [source], [target], lambda p, at: p.import_plain(target.map, at(source), at(target))
+        )
+        return target
+
+    def padded(self, name: str, shape: tuple[int, int, int, int], halo: int) -> Tensor:
+        """A float image of `shape` in planes with exactly `halo`."""
+        forms = self.forms.setdefault(name, {})
+        key = f"{PADDED}{halo}"
+        if key not in forms:
+            target = self._new(name, key, native.plain_map(shape, halo))
+            held = forms.get(BLOCKED)
+            if held is not None and PLAIN not in forms:
+                self.native_step(
+                    "copy", name, [held], [target], lambda p, at: p.copy(held.map, at(held), target.map, at(target))
+                )
+            else:
+                source = self.plain(name)
+                if halo == 0:  # nothing to pad: read it where it is
+                    source.map = target.map
+                    forms[key] = source
+                    return source
+                self.native_step(
+                    "import", name, [source], [target], lambda p, at: p.import_plain(target.map, at(source), at(target))
+                )
+        return forms[key]
+
+    def new_plain(self, name: str) -> Tensor:
+        """Room for the value as a C-contiguous array: the caller's output array, or the arena."""
+        spec = self.spec(name)
+        storage = self.outputs.get(name) or self._storage(spec.nbytes)
+        return self._hold(name, PLAIN, Tensor(spec, storage))
+
+    def new_blocked(self, name: str) -> Tensor:
+        """Room for a float image in channel blocks, with the halo that its readers want."""
+        return self._new(name, BLOCKED, native.blocked_map(self.spec(name).shape, self.halo.get(name, 0)))
+
+    def scratch(self, floats: int) -> Tensor:
+        """Room that only one step uses."""
+        return Tensor(Spec((floats,), np.dtype(np.float32)), self._storage(floats * 4))
+
+    def alias(self, name: str, source: Tensor) -> None:
+        """The value is `source` under another shape. Where the value is an output, it is computed there at once."""
+        storage = self.outputs.get(name)
+        if storage is None:
+            self._hold(name, PLAIN, Tensor(self.spec(name), source.storage, floats=source.floats))
+        elif source.storage.external or source.constant is not None or source.floats:
+            self.copy_plain(name, source)
+        else:
+            source.storage.external, source.storage.slot = True, storage.slot
+            self._hold(name, PLAIN, Tensor(self.spec(name), source.storage))
+
+    def copy_plain(self, name: str, source: Tensor) -> None:
+        """The value is a copy of `source`, which has as many elements."""
+        target = self.new_plain(name)
+
+        def bind(arrays: Arrays) -> Callable[[], object]:
+            to, from_ = arrays(target), arrays(source).reshape(target.spec.shape)
+            return partial(np.copyto, to, from_)
+
+        self.python_step("copy", name, [source], [target], bind)
+
+    def _new(self, name: str, form: str, layout: Any, *, join: bool = True) -> Tensor:
+        if form == BLOCKED and join and name in self.joined:
+            return self._join(name)
+        storage = self._storage(layout.floats * 4)
+        return self._hold(name, form, Tensor(self.spec(name), storage, layout))
+
+    def _join(self, name: str) -> Tensor:
+        whole_name, channel = self.joined[name]
+        whole = self.forms.get(whole_name, {}).get(BLOCKED) or self.new_blocked(whole_name)
+        layout = whole.map.narrowed(self.spec(name).shape[1])
+        floats = whole.floats + channel // native.BLOCK * whole.map.plane
+        return self._hold(name, BLOCKED, Tensor(self.spec(name), whole.storage, layout, floats))
+
+    def _storage(self, nbytes: int) -> Storage:
+        storage = Storage(nbytes)
+        self.storages.append(storage)
+        return storage
+
+    def _hold(self, name: str, form: str, tensor: Tensor) -> Tensor:
+        tensor.storage.values.add(name)
+        self.forms.setdefault(name, {})[form] = tensor
+        return tensor
+
+    def overwritable(self, name: str, tensor: Tensor) -> bool:
+        """Whether the node being lowered may write its result over this form of its input."""
+        storage = tensor.storage
+        return not storage.external and tensor.constant is None and storage.values == {name} and self.sole_use(name)
+
+    def take_over(self, name: str, tensor: Tensor) -> Tensor:
+        """The value `name` lives where `tensor` did."""
+        tensor.storage.values = {name}
+        return self._hold(name, BLOCKED, Tensor(self.spec(name), tensor.storage, tensor.map))
+
+    # -- steps -------------------------------------------------------------------------------------------------
+
+    def native_step(
+        self,
+        kernel: str,
+        node: str,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+        emit: Callable[[Any, Callable[[Tensor], Any]], None],
+    ) -> None:
+        self.steps.append(Step(node, list(reads), list(writes), emit=emit, kernel=kernel))
+
+    def python_step(
+        self,
+        kernel: str,
+        node: str,
+        reads: Sequence[Tensor],
+        writes: Sequence[Tensor],
+        bind: Callable[[Arrays], Callable[[], object]],
+    ) -> None:
+        self.steps.append(Step(node, list(reads), list(writes), python=bind, kernel=kernel))
+
+    def pack_once(self, key: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:
+        """Packed weights, shared by all plans of a session."""
+        if key not in self.packed:
+            self.packed[key] = make()
+        return self.packed[key]
+
+
+def static_weight(network: Network, name: str) -> np.ndarray | Weight | None:
+    """The constant of this name, if it is one."""
+    return network.constants.get(name)
+
+
+def count_uses(nodes: Sequence[Node]) -> Counter[str]:
+    """How many times each value is read."""
+    return Counter(name for node in nodes for name in node.inputs if name)
+
+
+def attribute_pair(attributes: Mapping[str, Any], name: str, default: float) -> float:
+    """A float attribute."""
+    return float(attributes.get(name, default))

@@ -1,0 +1,390 @@
+"""How each operator becomes steps: native kernels where time is spent, NumPy for the rest.
+
+A lowering returns False when the node is not of the form its kernel takes; the node then runs by its operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from accel.engine.builder import BLOCKED, PLAIN, Arrays, PlanBuilder, Tensor
+from accel.engine.shapes import Spec, Window, window
+from accel.graph.network import Node
+from accel.kernels import program as native
+from accel.kernels.conv_native import Route, grouped_channels, pack, route
+from accel.layers.operators import registry
+
+Lowering = Callable[[PlanBuilder, Node], bool]
+_lowerings: dict[str, Lowering] = {}
+
+
+def lowers(*names: str) -> Callable[[Lowering], Lowering]:
+    """Register the decorated function for these operators."""
+
+    def register(function: Lowering) -> Lowering:
+        _lowerings.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def lower(builder: PlanBuilder, node: Node) -> None:
+    """Add the steps of one node."""
+    lowering = _lowerings.get(node.op)
+    if lowering is None or not lowering(builder, node):
+        _by_operator(builder, node)
+    for name in node.inputs:
+        builder.uses[name] -= 1
+
+
+def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
+    """Whether the lowering of `node` writes its output in channel blocks."""
+    if node.op == "Conv":
+        return _native_conv(builder, node) is not None
+    if node.op in ("MaxPool", "AveragePool"):
+        return len(node.outputs) == 1 and builder.is_float_image(node.inputs[0])
+    return False
+
+
+# -- convolution ---------------------------------------------------------------------------------------------------
+
+
+def image_shape(spec: Spec) -> tuple[int, int, int, int]:
+    """N x C x H x W of an image or of a 1-D signal, which has height 1."""
+    return spec.shape if len(spec.shape) == 4 else (*spec.shape[:2], 1, spec.shape[2])  # type: ignore[return-value]
+
+
+def _native_conv(builder: PlanBuilder, node: Node) -> tuple[np.ndarray, Window, Route] | None:
+    x, w = builder.known.get(node.inputs[0]), builder.constant(node.inputs[1])
+    if not isinstance(x, Spec) or w is None or w.dtype != np.float32 or x.dtype != np.float32:
+        return None
+    if len(x.shape) != 4 or 0 in x.shape or 0 in w.shape:
+        return None
+    if any(builder.constant(name) is None for name in node.inputs[2:3] if name):
+        return None
+    geometry = window(node.attributes, w.shape[2:], x.shape[2:])
+    return w, geometry, route(w.shape, node.attributes.get("group", 1))
+
+
+def conv_halo(builder: PlanBuilder, node: Node) -> int:
+    """The zero halo that the convolution wants around its blocked input."""
+    found = _native_conv(builder, node)
+    if found is None or found[2] in (Route.GATHER, Route.GATHER_GROUPS):
+        return 0
+    return max(found[1].pads)
+
+
+def activation_of(node: Node) -> tuple[Any, bool]:
+    """The node's fused activation in native form."""
+    return native.activation(node.attributes.get("activation"), tuple(node.attributes.get("activation_params", ()))), True
+
+
+@lowers("Conv")
+def _conv(builder: PlanBuilder, node: Node) -> bool:
+    found = _native_conv(builder, node)
+    if found is None:
+        return False
+    w, geometry, kind = found
+    group, name = node.attributes.get("group", 1), node.outputs[0]
+    gather = kind in (Route.GATHER, Route.GATHER_GROUPS)
+    if gather:
+        x = builder.padded(node.inputs[0], image_shape(builder.spec(node.inputs[0])), max(geometry.pads))
+    else:
+        x = builder.blocked(node.inputs[0], max(geometry.pads))
+    bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    weights = builder.pack_once((*node.inputs[1:3], kind, group), lambda: pack(w, bias, group, kind))
+    residual, target = _residual_and_target(builder, node, kind)
+    result = target
+    if kind is Route.GATHER_GROUPS:
+        shape = builder.spec(name).shape
+        layout = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))
+        result = builder.scratch(layout.floats)
+        result.map = layout
+    spec = native.conv_spec(
+        x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
+        dilations=geometry.dilations, groups=1 if kind is Route.DEPTHWISE else group,
+        residual=None if residual is None else residual.map, activation=activation_of(node)[0],
+    )  # fmt: skip
+
+    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+        step = program.depthwise if kind is Route.DEPTHWISE else program.conv
+        step(spec, at(x), at(result), native.place(native.NOWHERE) if residual is None else at(residual), *weights)
+
+    reads = [x] if residual is None else [x, residual]
+    builder.native_step(f"conv {kind.value}", str(node), reads, [result], emit)
+    if kind is Route.GATHER_GROUPS:
+        builder.native_step(
+            "close groups", str(node), [result], [target],
+            lambda p, at: p.close_groups(result.map, at(result), group, target.map, at(target)),
+        )  # fmt: skip
+    return True
+
+
+def _residual_and_target(builder: PlanBuilder, node: Node, kind: Route) -> tuple[Tensor | None, Tensor]:
+    name = node.outputs[0]
+    if len(node.inputs) < 4 or not node.inputs[3]:
+        return None, builder.new_blocked(name)
+    residual = builder.blocked(node.inputs[3])
+    in_place = residual.map.halo == builder.halo.get(name, 0) and name not in builder.joined
+    if in_place and kind is not Route.GATHER_GROUPS and builder.overwritable(node.inputs[3], residual):
+        return residual, builder.take_over(name, residual)
+    return residual, builder.new_blocked(name)
+
+
+# -- pooling -------------------------------------------------------------------------------------------------------
+
+
+@lowers("MaxPool", "AveragePool")
+def _pool(builder: PlanBuilder, node: Node) -> bool:
+    if not makes_blocks(builder, node) or node.attributes.get("storage_order", 0):
+        return False
+    x = builder.blocked(node.inputs[0])
+    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
+    target = builder.new_blocked(node.outputs[0])
+    spec = native.pool_spec(
+        x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,
+        pads=geometry.pads, dilations=geometry.dilations,
+        count_include_pad=bool(node.attributes.get("count_include_pad", 0)),
+    )  # fmt: skip
+    builder.native_step("pool", str(node), [x], [target], lambda p, at: p.pool(spec, at(x), at(target)))
+    return True
+
+
+@lowers("GlobalAveragePool")
+def _global_average(builder: PlanBuilder, node: Node) -> bool:
+    if not builder.is_float_image(node.inputs[0]):
+        return False
+    return _mean(builder, node)
+
+
+@lowers("ReduceMean")
+def _reduce_mean(builder: PlanBuilder, node: Node) -> bool:
+    axes = builder.constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
+    if axes is None or not builder.is_float_image(node.inputs[0]) or sorted(a % 4 for a in axes.tolist()) != [2, 3]:
+        return False
+    return _mean(builder, node)
+
+
+def _mean(builder: PlanBuilder, node: Node) -> bool:
+    x = builder.blocked(node.inputs[0])
+    target = builder.new_plain(node.outputs[0])
+    builder.native_step(
+        "global average", str(node), [x], [target], lambda p, at: p.global_average(x.map, at(x), at(target))
+    )
+    return True
+
+
+# -- element by element --------------------------------------------------------------------------------------------
+
+_KINDS = {"Add": "add", "Sub": "subtract", "Mul": "multiply"}
+
+
+def _in_blocks(builder: PlanBuilder, name: str) -> bool:
+    return BLOCKED in builder.forms.get(name, {})
+
+
+@lowers("Add", "Sub", "Mul")
+def _combine(builder: PlanBuilder, node: Node) -> bool:
+    a, b = node.inputs
+    if node.op != "Sub" and not _in_blocks(builder, a):
+        a, b = b, a
+    if not _in_blocks(builder, a) or not builder.is_float_image(b) or builder.spec(a) != builder.spec(node.outputs[0]):
+        return _ufunc(builder, node)
+    per_channel = builder.spec(b).shape == (*builder.spec(a).shape[:2], 1, 1) and builder.spec(a).shape[2:] != (1, 1)
+    if not per_channel and builder.spec(b) != builder.spec(a):
+        return _ufunc(builder, node)
+    left = builder.blocked(a)
+    right = builder.plain(b) if per_channel else builder.blocked(b)
+    target = builder.new_blocked(node.outputs[0])
+    spec = native.elementwise_spec(
+        _KINDS[node.op], left.map, None if per_channel else right.map, target.map,
+        b_per_channel=per_channel, activation=activation_of(node)[0],
+    )  # fmt: skip
+    builder.native_step(
+        "elementwise", str(node), [left, right], [target],
+        lambda p, at: p.elementwise(spec, at(left), at(right), at(target)),
+    )  # fmt: skip
+    return True
+
+
+def _activation_parameters(builder: PlanBuilder, node: Node) -> tuple[float, ...] | None:
+    """As accel.kernels.program.activation takes them; None where they are not known before the run."""
+    if node.op == "Clip":
+        bounds = [-np.inf, np.inf]
+        for i, name in enumerate(node.inputs[1:3]):
+            if name:
+                value = builder.constant(name)
+                if value is None or value.size != 1:
+                    return None
+                bounds[i] = float(value.reshape(()))
+        return tuple(bounds)
+    if node.op == "LeakyRelu":
+        return (float(node.attributes.get("alpha", 0.01)),)
+    if node.op == "HardSigmoid":
+        return (float(node.attributes.get("alpha", 0.2)), float(node.attributes.get("beta", 0.5)))
+    return ()
+
+
+@lowers(*(native.NATIVE_ACTIVATIONS - {"Swish"}))
+def _activation(builder: PlanBuilder, node: Node) -> bool:
+    name, spec = node.inputs[0], builder.spec(node.inputs[0])
+    parameters = _activation_parameters(builder, node)
+    if parameters is None or spec.dtype != np.float32:
+        return False
+    function = native.activation(node.op, parameters)
+    if _in_blocks(builder, name):
+        x, y = builder.blocked(name), builder.new_blocked(node.outputs[0])
+        step = native.elementwise_spec("copy", x.map, None, y.map, activation=function)
+        nowhere = native.place(native.NOWHERE)
+        builder.native_step(
+            "activation", str(node), [x], [y], lambda p, at: p.elementwise(step, at(x), nowhere, at(y))
+        )
+        return True
+    x, y = builder.plain(name), builder.new_plain(node.outputs[0])
+    size = int(np.prod(spec.shape))
+    builder.native_step("activation", str(node), [x], [y], lambda p, at: p.activation(function, size, at(x), at(y)))
+    return True
+
+
+# -- matrix products -----------------------------------------------------------------------------------------------
+
+
+@lowers("Gemm")
+def _gemm(builder: PlanBuilder, node: Node) -> bool:
+    at = node.attributes
+    w, x = builder.constant(node.inputs[1]), builder.known.get(node.inputs[0])
+    bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    if not isinstance(x, Spec) or w is None or at.get("transA", 0) or w.dtype != np.float32 or x.dtype != np.float32:
+        return False
+    if len(node.inputs) > 2 and node.inputs[2] and bias is None:
+        return False
+    matrix = w if at.get("transB", 0) else w.T
+    if bias is not None:
+        if bias.size not in (1, matrix.shape[0]) or (bias.ndim and bias.shape[-1] != bias.size):
+            return False
+        bias = np.broadcast_to(bias.reshape(-1), matrix.shape[:1])
+    alpha, beta = np.float32(at.get("alpha", 1.0)), np.float32(at.get("beta", 1.0))
+    return _linear(builder, node, x, matrix * alpha if alpha != 1 else matrix, None if bias is None else bias * beta)
+
+
+@lowers("MatMul")
+def _matmul(builder: PlanBuilder, node: Node) -> bool:
+    w, x = builder.constant(node.inputs[1]), builder.known.get(node.inputs[0])
+    if not isinstance(x, Spec) or w is None or w.ndim != 2 or w.dtype != np.float32 or x.dtype != np.float32:
+        return False
+    return len(x.shape) >= 2 and _linear(builder, node, x, w.T, None)
+
+
+def _linear(builder: PlanBuilder, node: Node, x: Spec, w: np.ndarray, bias: np.ndarray | None) -> bool:
+    out, depth = w.shape
+    rows = int(np.prod(x.shape[:-1]))
+    if not rows or not depth or not out:
+        return False
+    key = (*node.inputs[1:3], "linear", node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0))
+    weights = builder.pack_once(key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
+    source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
+    scratch = builder.scratch(rows * (depth + native.BLOCK))
+    function = activation_of(node)[0]
+
+    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+        program.linear(rows, depth, out, function, at(source), at(target), at(scratch), *weights)
+
+    builder.native_step("linear", str(node), [source], [target, scratch], emit)
+    return True
+
+
+# -- shape only ----------------------------------------------------------------------------------------------------
+
+
+@lowers("Concat")
+def _concat(builder: PlanBuilder, node: Node) -> bool:
+    name = node.outputs[0]
+    if all(builder.joined.get(i, ("",))[0] == name for i in node.inputs):
+        return True  # every part was written in place
+    parts = [builder.plain(i) for i in node.inputs]
+    target = builder.new_plain(name)
+    axis = node.attributes["axis"]
+
+    def bind(arrays: Arrays) -> Callable[[], object]:
+        from_, to = [arrays(p) for p in parts], arrays(target)
+        return partial(np.concatenate, from_, axis=axis, out=to)
+
+    builder.python_step("concat", str(node), parts, [target], bind)
+    return True
+
+
+@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+def _alias(builder: PlanBuilder, node: Node) -> bool:
+    if len(node.outputs) != 1:
+        return False
+    builder.alias(node.outputs[0], builder.plain(node.inputs[0]))
+    return True
+
+
+@lowers("Transpose")
+def _transpose(builder: PlanBuilder, node: Node) -> bool:
+    source = builder.plain(node.inputs[0])
+    perm = node.attributes.get("perm") or range(len(source.spec.shape))[::-1]
+    target = builder.new_plain(node.outputs[0])
+
+    def bind(arrays: Arrays) -> Callable[[], object]:
+        from_, to = arrays(source).transpose(perm), arrays(target)
+        return partial(np.copyto, to, from_)
+
+    builder.python_step("transpose", str(node), [source], [target], bind)
+    return True
+
+
+# -- by NumPy ------------------------------------------------------------------------------------------------------
+
+_UFUNCS: dict[str, np.ufunc] = {
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Exp": np.exp, "Sqrt": np.sqrt,
+    "Neg": np.negative, "Abs": np.absolute, "Tanh": np.tanh, "Floor": np.floor, "Ceil": np.ceil, "Log": np.log,
+}  # fmt: skip
+
+
+@lowers(*(_UFUNCS.keys() - _KINDS.keys()))
+def _ufunc(builder: PlanBuilder, node: Node) -> bool:
+    """Straight into the arena."""
+    if builder.spec(node.outputs[0]).dtype.kind != "f" or "activation" in node.attributes:
+        return False
+    function = _UFUNCS[node.op]
+    sources = [builder.plain(i) for i in node.inputs]
+    target = builder.new_plain(node.outputs[0])
+
+    def bind(arrays: Arrays) -> Callable[[], object]:
+        from_, to = [arrays(s) for s in sources], arrays(target)
+        return partial(function, *from_, out=to)
+
+    builder.python_step("numpy", str(node), sources, [target], bind)
+    return True
+
+
+def _by_operator(builder: PlanBuilder, node: Node) -> None:
+    """Any operator, its results copied to their places."""
+    operator = registry()[node.op]
+    sources = [builder.plain(i) if i else None for i in node.inputs]
+    targets = [builder.new_plain(o) if o else None for o in node.outputs]
+    attributes, count = node.attributes, len(node.outputs)
+
+    def bind(arrays: Arrays) -> Callable[[], object]:
+        from_ = [None if s is None else arrays(s) for s in sources]
+        to = [None if t is None else arrays(t) for t in targets]
+
+        def call() -> None:
+            for result, place in zip(operator(from_, attributes, count), to, strict=False):
+                if place is not None:
+                    np.copyto(place, result, casting="no")
+
+        return call
+
+    builder.python_step(
+        "numpy", str(node), [s for s in sources if s is not None], [t for t in targets if t is not None], bind
+    )
+
+
+__all__ = ["PLAIN", "conv_halo", "lower", "makes_blocks"]

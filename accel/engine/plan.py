@@ -1,0 +1,207 @@
+"""Plan: one network prepared for one set of input shapes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from accel.engine import lowering
+from accel.engine.builder import Packed, PlanBuilder, Step, Tensor, count_uses
+from accel.engine.memory import Storage, assign_offsets
+from accel.engine.shapes import Known, Spec
+from accel.graph.network import Network
+from accel.kernels import program as native
+from accel.kernels import runtime
+
+Segment = tuple[int, int] | Step
+"""Native steps first .. last-1 of the program, or one Python step."""
+
+
+def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...], Packed]) -> Plan:
+    """Lower every node of a fused network; `known` from engine.shapes.infer, `packed` is shared between plans."""
+    builder = PlanBuilder(network, known, packed, uses=count_uses(network.nodes))
+    inputs = [v.name for v in network.inputs]
+    for slot, name in enumerate(inputs):
+        storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)
+        builder._hold(name, lowering.PLAIN, Tensor(builder.spec(name), storage))
+    names = list(dict.fromkeys(v.name for v in network.outputs))
+    for slot, name in enumerate(names, len(inputs)):
+        if name not in inputs:
+            builder.outputs[name] = Storage(builder.spec(name).nbytes, external=True, slot=slot)
+    _want_halos(builder)
+    _join_concatenations(builder)
+    for node in network.nodes:
+        if not all(isinstance(builder.known.get(o), (np.ndarray, type(None))) for o in node.outputs if o):
+            lowering.lower(builder, node)
+    return Plan(builder, inputs, names)
+
+
+def _want_halos(builder: PlanBuilder) -> None:
+    """The widest halo that any reader of a value wants; a part of a concatenation gets that of the whole."""
+    for node in reversed(builder.network.nodes):
+        if node.op == "Conv":
+            wanted = lowering.conv_halo(builder, node)
+        elif node.op == "Concat":
+            wanted = builder.halo.get(node.outputs[0], 0)
+        else:
+            continue
+        for name in node.inputs if node.op == "Concat" else node.inputs[:1]:
+            builder.halo[name] = max(builder.halo.get(name, 0), wanted)
+
+
+def _join_concatenations(builder: PlanBuilder) -> None:
+    """Values that are written straight into the channels of the concatenation that they end in."""
+    producers = {o: node for node in builder.network.nodes for o in node.outputs}
+    for node in builder.network.nodes:
+        whole = node.outputs[0]
+        if node.op != "Concat" or whole in builder.outputs or not builder.is_float_image(whole):
+            continue
+        parts = node.inputs
+        fits = all(
+            p in producers
+            and p not in builder.outputs
+            and p not in builder.joined
+            and builder.is_float_image(p)
+            and lowering.makes_blocks(builder, producers[p])
+            for p in parts
+        )
+        whole_blocks = all(builder.spec(p).shape[1] % native.BLOCK == 0 for p in parts[:-1])
+        if fits and whole_blocks and node.attributes["axis"] % 4 == 1 and len(set(parts)) == len(parts):
+            channel = 0
+            for p in parts:
+                builder.joined[p] = (whole, channel)
+                builder.halo[p] = builder.halo.get(whole, 0)
+                channel += builder.spec(p).shape[1]
+
+
+class Plan:
+    """Immutable. `run` may be called by several threads: each takes a workspace of its own."""
+
+    def __init__(self, builder: PlanBuilder, inputs: list[str], outputs: list[str]) -> None:
+        self._inputs, self._outputs = inputs, outputs
+        self._specs = {name: builder.spec(name) for name in outputs}
+        self._copied = {name: builder.constant(name) for name in outputs if builder.constant(name) is not None}
+        self._tensors = {name: builder.forms[name][lowering.PLAIN] for name in inputs}
+        for name in outputs:
+            if name not in self._copied:
+                self._tensors[name] = builder.plain(name)
+        self.steps = builder.steps
+        for number, step in enumerate(self.steps):
+            for tensor in (*step.reads, *step.writes):
+                tensor.storage.touch(number)
+        arena = [s for s in builder.storages if not s.external and s.first >= 0]
+        self.arena_bytes = assign_offsets(arena)
+        slot = len(inputs) + len(outputs)
+        for storage in arena:
+            storage.slot, slot = slot, slot + 1
+        self._constants = self._constant_slots(slot)
+        self._slots, self._arena = slot + len(self._constants), arena
+        self._program = native.new_program()
+        self._segments = self._compile()
+        self._free: deque[Workspace] = deque(maxlen=8)
+
+    def _constant_slots(self, slot: int) -> list[tuple[int, np.ndarray]]:
+        """Constants that native steps read get slots too."""
+        found: list[tuple[int, np.ndarray]] = []
+        for step in self.steps:
+            for tensor in step.reads:
+                if tensor.constant is not None and tensor.storage.slot < 0:
+                    tensor.storage.slot = slot + len(found)
+                    found.append((tensor.storage.slot, tensor.constant))
+        return found
+
+    def _compile(self) -> list[Segment]:
+        segments: list[Segment] = []
+        for step in self.steps:
+            if step.emit is None:
+                segments.append(step)
+                continue
+            first = len(self._program)
+            step.emit(self._program, lambda t: native.place(t.storage.slot, t.floats))
+            if segments and isinstance(segments[-1], tuple):
+                segments[-1] = (segments[-1][0], len(self._program))
+            else:
+                segments.append((first, len(self._program)))
+        return segments
+
+    def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
+        """Every output by name; the arrays are the caller's."""
+        try:
+            workspace = self._free.pop()
+        except IndexError:
+            workspace = Workspace(self)
+        results = {name: np.empty(self._specs[name].shape, self._specs[name].dtype) for name in self._outputs}
+        workspace.bind([(i, feeds[name]) for i, name in enumerate(self._inputs)], list(results.values()), self)
+        try:
+            workspace.run(self, threads, keep_denormals)
+        finally:
+            workspace.release()
+            self._free.append(workspace)
+        for name, value in self._copied.items():
+            np.copyto(results[name], value)
+        for name in self._outputs:
+            if name in self._inputs:
+                np.copyto(results[name], feeds[name])
+        return results
+
+
+class Workspace:
+    """The arena of one run at a time, and the Python steps bound to it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._buffer = runtime.core.aligned_buffer(max(plan.arena_bytes, 64))
+        self._slots = np.zeros(max(plan._slots, 1), np.uintp)
+        base = self._buffer.ctypes.data
+        for storage in plan._arena:
+            self._slots[storage.slot] = base + storage.offset
+        for slot, array in plan._constants:
+            self._slots[slot] = array.ctypes.data
+        self._external: dict[int, np.ndarray] = {}
+        self._bindings: list[tuple[int, np.ndarray]] = []
+        self._calls: dict[int, Callable[[], object]] = {}
+
+    def bind(self, inputs: list[tuple[int, np.ndarray]], outputs: list[np.ndarray], plan: Plan) -> None:
+        """Set the caller's arrays for this run."""
+        self._bindings = inputs + list(enumerate(outputs, len(inputs)))
+        self._external = dict(self._bindings)
+
+    def release(self) -> None:
+        """Forget the caller's arrays."""
+        self._bindings, self._external = [], {}
+
+    def run(self, plan: Plan, threads: int, keep_denormals: bool) -> None:
+        with np.errstate(all="ignore"):
+            for number, segment in enumerate(plan._segments):
+                if isinstance(segment, tuple):
+                    native.run(
+                        plan._program, self._slots, self._bindings, first=segment[0], last=segment[1],
+                        threads=threads, keep_denormals=keep_denormals,
+                    )  # fmt: skip
+                else:
+                    self._call(number, segment)()
+
+    def _call(self, number: int, step: Step) -> Callable[[], object]:
+        """The Python step bound to its arrays: once, where it touches none of the caller's."""
+        if number not in self._calls:
+            assert step.python is not None
+            call = step.python(self._array)
+            if any(t.storage.external and t.constant is None for t in (*step.reads, *step.writes)):
+                return call
+            self._calls[number] = call
+        return self._calls[number]
+
+    def _array(self, tensor: Tensor) -> np.ndarray:
+        spec, storage = tensor.spec, tensor.storage
+        if tensor.constant is not None:
+            return tensor.constant
+        if storage.external:
+            return self._external[storage.slot].reshape(-1).view(spec.dtype).reshape(spec.shape)
+        start = storage.offset + tensor.floats * 4
+        piece: np.ndarray = self._buffer[start : start + spec.nbytes]
+        return piece.view(spec.dtype).reshape(spec.shape)
+
+
+__all__ = ["Plan", "Spec", "build"]

@@ -1,0 +1,162 @@
+"""InferenceSession: run a network, with onnxruntime's habits."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from accel.engine import plan as planning
+from accel.engine.interpreter import Interpreter
+from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
+from accel.graph import load, passes
+from accel.graph.network import Network, Value
+from accel.kernels import checks, runtime
+from accel.kernels import program as native
+
+_TYPES = {"float32": "float", "float64": "double", "bool": "bool"}
+_PLANS = 8  # input shapes kept ready per session
+
+
+class NodeArg:
+    """An input or output as onnxruntime describes it: name, shape, type."""
+
+    def __init__(self, value: Value) -> None:
+        self.name = value.name
+        self.shape = list(value.shape) if value.shape is not None else None
+        self.type = f"tensor({_TYPES.get(value.dtype.name, value.dtype.name)})"
+
+    def __repr__(self) -> str:
+        return f"NodeArg(name={self.name!r}, type={self.type!r}, shape={self.shape})"
+
+
+class InferenceSession:
+    """A network ready to run. One session may be used by several threads at once.
+
+    Parameters
+    ----------
+    model : path of an ONNX or .accel file, its bytes, an onnx.ModelProto, or a Network.
+    threads : threads per run; default as in `accel.using`.
+    keep_denormals : compute with denormal numbers instead of flushing them to zero while a run lasts.
+
+    Raises
+    ------
+    accel.AccelError (ModelError, UnsupportedError, FormatError)  the model cannot be read or run.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes | Network | Any,
+        *,
+        threads: int | None = None,
+        keep_denormals: bool = False,
+    ) -> None:
+        self.threads = runtime.threads() if threads is None else checks.integer("threads", threads, 1)
+        self._network = model if isinstance(model, Network) else load(model)
+        self._keep_denormals = keep_denormals
+        self._native, self._isa, self._backend = native.native(), runtime.isa(), runtime.backend()
+        self._plans: OrderedDict[tuple[Any, ...], planning.Plan | Interpreter] = OrderedDict()
+        self._packed: dict[tuple[Any, ...], Any] = {}
+        self._lock = threading.Lock()
+        self._inputs = {v.name: v for v in self._network.inputs}
+        self._outputs = [v.name for v in self._network.outputs]
+
+    def get_inputs(self) -> list[NodeArg]:
+        """Names, types and shapes of the inputs; a dim is a number, a symbol or None."""
+        return [NodeArg(v) for v in self._network.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """Names, types and shapes of the outputs."""
+        return [NodeArg(v) for v in self._network.outputs]
+
+    @property
+    def network(self) -> Network:
+        """The network that runs."""
+        return self._network
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of prepared weights and arenas held by the plans made so far."""
+        weights = sum(a.nbytes for arrays in self._packed.values() for a in arrays)
+        return weights + sum(p.arena_bytes for p in self._plans.values() if isinstance(p, planning.Plan))
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Run once.
+
+        Parameters
+        ----------
+        output_names : which outputs, in which order; None for all.
+        input_feed : one array per input, of its type and rank, C-contiguous.
+
+        Returns
+        -------
+        list of arrays, the caller's to keep.
+
+        Raises
+        ------
+        TypeError, ValueError  an input is missing, unknown, or not as `get_inputs` says.
+        accel.ModelError  the shapes do not fit the network.
+        """
+        wanted = self._outputs if output_names is None else list(output_names)
+        unknown = [name for name in wanted if name not in self._outputs]
+        if unknown:
+            raise ValueError(f"output_names: expected some of {self._outputs}, got {unknown}")
+        feeds = self._checked(input_feed)
+        plan = self._plan(feeds)
+        if isinstance(plan, Interpreter):
+            with runtime.using(backend=self._backend, isa=self._isa, threads=self.threads):
+                results = dict(zip(self._outputs, plan.run(feeds), strict=True))
+        else:
+            results = plan.run(feeds, self.threads, self._keep_denormals)
+        return [results[name] for name in wanted]
+
+    def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        unknown = [name for name in input_feed if name not in self._inputs]
+        if unknown:
+            raise ValueError(f"input_feed: expected the inputs {list(self._inputs)}, got {unknown}")
+        return {name: _checked_input(value, input_feed) for name, value in self._inputs.items()}
+
+    def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | Interpreter:
+        key = tuple(a.shape for a in feeds.values())
+        with self._lock:
+            plan = self._plans.get(key)
+            if plan is None:
+                plan = self._make_plan(feeds)
+                self._plans[key] = plan
+                if len(self._plans) > _PLANS:
+                    self._plans.popitem(last=False)
+            else:
+                self._plans.move_to_end(key)
+        return plan
+
+    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | Interpreter:
+        specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
+        try:
+            known = infer(self._network, specs)
+            if not self._native:
+                return Interpreter(self._network)
+            fused = passes.fuse(self._network, {name: as_spec(k).shape for name, k in known.items()})
+            with runtime.using(isa=self._isa, threads=self.threads):
+                return planning.build(fused, infer(fused, specs), self._packed)
+        except DynamicShapeError:
+            return Interpreter(self._network)
+
+    def __repr__(self) -> str:
+        source = Path(self._network.name).name if self._network.name else "network"
+        return f"InferenceSession({source!r}, threads={self.threads})"
+
+
+def _checked_input(value: Value, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+    name = f"input {value.name!r}"
+    if value.name not in feed:
+        raise ValueError(f"{name}: missing from input_feed")
+    array = checks.array(name, feed[value.name], value.dtype, None if value.shape is None else len(value.shape))
+    for axis, (size, dim) in enumerate(zip(array.shape, value.shape or (), strict=False)):
+        if isinstance(dim, int) and dim != size:
+            raise ValueError(f"{name}: expected {dim} along axis {axis}, got {checks.describe(array)}")
+    return array

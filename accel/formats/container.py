@@ -1,0 +1,256 @@
+"""The .accel container: one file with a network's graph and tensors, each coded on its own.
+
+Specified in docs/formats/accel.md. Nothing read from a file is trusted: every size is checked before memory is
+allocated for it, and whatever does not fit together is a FormatError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from accel.errors import FormatError
+from accel.formats import codings
+from accel.formats.atomic import replace_file
+from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors
+from accel.formats.files import Source, read_bytes
+from accel.formats.limits import DEFAULT, Limits, check, check_ratio
+from accel.kernels.checks import describe
+from accel.weights.base import Weight, weight_kinds
+
+MAGIC = b"\x89ACCEL\r\n"
+"""A byte that is not text, the name, and a line end that a text-mode copy would damage."""
+
+VERSION = 1
+Tensor = np.ndarray | Weight
+
+_HEAD = struct.Struct("<8sHHIIQ")  # magic, version, flags, stored header bytes, JSON header bytes, file bytes
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+def write(path: str | os.PathLike[str], header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    """Save a JSON-able header and named tensors as one file. See `encode` for what is refused, and `replace_file`:
+    the file appears whole or not at all, and SaveError leaves what was at `path` as it was.
+    """
+    replace_file(path, [encode(header, tensors)])
+
+
+def encode(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes `write` saves: the same for the same input, on every machine.
+
+    Raises
+    ------
+    FormatError  the header is not JSON-able (finite numbers, string keys), or a tensor has a dtype without a place
+        in the format.
+    """
+    entries, payload = [], []
+    for name, tensor in tensors.items():
+        entry, data = _encode_tensor(name, tensor)
+        entries.append(entry.as_json())
+        payload += data
+    document = {"header": header, "tensors": entries}
+    try:
+        text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise FormatError(f"header: cannot be written as JSON: {error}") from error
+    packed = zlib.compress(text, 9)
+    total = _HEAD.size + len(packed) + sum(map(len, payload)) + _DIGEST_BYTES
+    body = b"".join([_HEAD.pack(MAGIC, VERSION, 0, len(packed), len(text), total), packed, *payload])
+    return body + hashlib.sha256(body).digest()
+
+
+def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and tensors of a file or of its bytes. Arrays are read-only.
+
+    Raises
+    ------
+    OSError      the file cannot be opened or read.
+    FormatError  it is not an .accel file, newer than this program, damaged, or asks for more than `limits`.
+    """
+    data = read_bytes(source, limits)
+    _check_digest(data)
+    contents, at = _parse(data, limits)
+    tensors: dict[str, Tensor] = {}
+    for entry in contents.tensors:
+        tensors[entry.name] = _decode_tensor(entry, data[at : at + entry.stored], limits)
+        at += entry.stored
+    return contents.header, tensors
+
+
+def inspect(source: Source, limits: Limits = DEFAULT) -> Contents:
+    """The table of contents. The digest of the whole is checked, no tensor is decoded. Errors as in `read`."""
+    data = read_bytes(source, limits)
+    _check_digest(data)
+    return _parse(data, limits)[0]
+
+
+def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
+    """Everything that is wrong with a file, as messages; empty when it is sound.
+
+    Where the header can still be read, every tensor is decoded and the damaged ones are named.
+    """
+    problems: list[str] = []
+    try:
+        data = read_bytes(source, limits)
+        try:
+            _check_digest(data)
+        except FormatError as error:
+            problems.append(str(error))
+        contents, at = _parse(data, limits)
+    except FormatError as error:
+        return [*problems, str(error)]
+    for entry in contents.tensors:
+        try:
+            _decode_tensor(entry, data[at : at + entry.stored], limits)
+        except FormatError as error:
+            problems.append(str(error))
+        at += entry.stored
+    return problems
+
+
+def _encode_tensor(name: str, tensor: Tensor) -> tuple[TensorEntry, list[bytes | memoryview]]:
+    if isinstance(tensor, Weight):
+        kind, (arrays, fields) = tensor.kind, tensor.state()
+    elif isinstance(tensor, np.ndarray):
+        kind, arrays, fields = ARRAY, {"": tensor}, {}
+    else:
+        raise FormatError(f"tensor {name!r}: expected an array or a Weight, got {describe(tensor)}")
+    parts, payload = [], []
+    for part, array in arrays.items():
+        entry, data = _encode_part(f"tensor {name!r}", part, array)
+        parts.append(entry)
+        payload += data
+    return TensorEntry(name, kind, fields, tuple(parts)), payload
+
+
+def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, list[bytes | memoryview]]:
+    dtype = array.dtype.newbyteorder("<")
+    code = dtype.str.lstrip("<|")
+    if DTYPES.get(code) != dtype:
+        raise FormatError(f"{where}: expected a dtype of {', '.join(DTYPES)}, got {describe(array)}")
+    little = np.ascontiguousarray(array, dtype).reshape(array.shape)
+    coding, streams = codings.encode(little)
+    entries = tuple(StreamEntry(stream.method, stream.symbols, len(stream.data)) for stream in streams)
+    crc32 = zlib.crc32(little.reshape(-1).view(np.uint8)) if little.size else 0
+    return PartEntry(name, code, array.shape, coding, entries, crc32), [stream.data for stream in streams]
+
+
+def _check_digest(data: memoryview) -> None:
+    """Magic, version and size first, for a message that helps; then the digest, before anything else is believed."""
+    if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
+        what = "empty file" if not len(data) else f"it starts with {bytes(data[: len(MAGIC)])!r}"
+        raise FormatError(f"not an .accel file: {what}")
+    if len(data) < _HEAD.size + _DIGEST_BYTES:
+        raise FormatError(f"truncated: {len(data)} bytes are less than an empty file has")
+    _, version, _, _, _, total = _HEAD.unpack_from(data)
+    if version > VERSION:
+        raise FormatError(f"format version {version} is newer than {VERSION}, which this accel reads: update accel")
+    if len(data) != total:
+        what = "truncated" if len(data) < total else "trailing bytes"
+        raise FormatError(f"{what}: expected {total} bytes, got {len(data)}")
+    if hashlib.sha256(data[:-_DIGEST_BYTES]).digest() != data[-_DIGEST_BYTES:]:
+        raise FormatError("damaged: the digest of the file does not match its content")
+
+
+def _parse(data: memoryview, limits: Limits) -> tuple[Contents, int]:
+    """The contents, and where the first tensor starts."""
+    if len(data) < _HEAD.size + _DIGEST_BYTES:
+        raise FormatError(f"truncated: {len(data)} bytes are less than an empty file has")
+    _, version, flags, packed, plain, _ = _HEAD.unpack_from(data)
+    if version != VERSION or flags:
+        raise FormatError(f"expected format version {VERSION} and flags 0, got version {version} and flags {flags}")
+    check("header", plain, limits.max_header, "max_header")
+    at = _HEAD.size + packed
+    if at > len(data) - _DIGEST_BYTES:
+        raise FormatError(f"header: {packed} bytes do not fit into a file of {len(data)}")
+    document = _document(data[_HEAD.size : at], plain)
+    tensors = parse_tensors(document["tensors"], limits)
+    contents = Contents(version, len(data), packed, document["header"], tensors)
+    room = len(data) - _DIGEST_BYTES - at
+    if contents.tensor_bytes != room:
+        raise FormatError(f"tensor table: claims {contents.tensor_bytes} bytes, the file has {room}")
+    return contents, at
+
+
+def _document(packed: memoryview, plain: int) -> dict[str, Any]:
+    inflate = zlib.decompressobj()
+    try:
+        # One byte more than claimed, so that a header that is longer shows.
+        text = inflate.decompress(packed, plain + 1)
+        if len(text) != plain or not inflate.eof or inflate.unused_data:
+            raise FormatError(f"header: does not unpack to the {plain} bytes it claims")
+        document = json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except (zlib.error, UnicodeDecodeError, RecursionError, json.JSONDecodeError) as error:
+        raise FormatError(f"header: damaged: {error}") from error
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise FormatError(f"header: damaged: {error}") from error
+    expected = {"header": dict, "tensors": list}
+    if not isinstance(document, dict) or {key: type(value) for key, value in document.items()} != expected:
+        raise FormatError("header: expected an object with header and tensors")
+    return document
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise FormatError("header: an object names a key twice")
+    return found
+
+
+def _refuse_constant(text: str) -> Any:
+    raise FormatError(f"header: {text} is not JSON")
+
+
+def _decode_tensor(entry: TensorEntry, data: memoryview, limits: Limits) -> Tensor:
+    where = f"tensor {entry.name!r:.80}"
+    arrays: dict[str, np.ndarray] = {}
+    at = 0
+    try:
+        for part in entry.parts:
+            arrays[part.name] = _decode_part(part, data[at : at + part.stored])
+            at += part.stored
+        return _assemble(entry, arrays, limits)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from error
+
+
+def _assemble(entry: TensorEntry, arrays: Mapping[str, np.ndarray], limits: Limits) -> Tensor:
+    if entry.kind == ARRAY:
+        if set(arrays) != {""} or entry.fields:
+            raise FormatError("an array has one part without a name and no fields")
+        return arrays[""]
+    kind = weight_kinds().get(entry.kind)
+    if kind is None:
+        raise FormatError(f"expected a kind of {', '.join([ARRAY, *weight_kinds()])}, got {entry.kind!r:.40}")
+    weight = kind.from_state(arrays, entry.fields)
+    # A sparse weight holds little and may stand for much: what dense() will allocate is bounded here.
+    dense_bytes = 4 * math.prod(weight.shape)
+    check("dense form", dense_bytes, limits.max_tensor, "max_tensor")
+    check_ratio("dense form", dense_bytes, entry.nbytes, limits)
+    return weight
+
+
+def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:
+    streams, at = [], 0
+    for stream in part.streams:
+        streams.append(codings.Stream(stream.method, stream.symbols, data[at : at + stream.nbytes]))
+        at += stream.nbytes
+    dtype = DTYPES[part.dtype]
+    flat = codings.decode(part.coding, streams, dtype, part.size)
+    if zlib.crc32(flat.view(np.uint8)) != part.crc32:
+        raise FormatError("damaged: its checksum does not match")
+    if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:
+        raise FormatError("expected 0 and 1 for booleans")
+    array = flat.astype(dtype.newbyteorder("="), copy=False).reshape(part.shape)
+    array.flags.writeable = False
+    return array

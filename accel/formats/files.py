@@ -1,0 +1,33 @@
+"""Read a whole file without trusting what the path is or how large it claims to be."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from accel.errors import FormatError
+from accel.formats.limits import Limits, check
+
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview
+
+
+def read_bytes(source: Source, limits: Limits) -> memoryview:
+    """The bytes of a regular file, or of what is bytes already, up to `limits.max_file`.
+
+    Raises
+    ------
+    OSError      the file cannot be opened or read.
+    FormatError  it is not a regular file, or larger than the limit: known before anything is read.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = memoryview(source).cast("B")
+        check("file", len(data), limits.max_file, "max_file")
+        return data
+    # O_NONBLOCK: opening a pipe must not wait for its writer.
+    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise FormatError(f"{os.fspath(source)!r}: not a regular file")
+        check("file", found.st_size, limits.max_file, "max_file")
+        return memoryview(file.read(found.st_size))

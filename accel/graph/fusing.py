@@ -1,0 +1,121 @@
+"""Passes for the engine's plan: residual adds and activations join the Conv or Gemm before them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from accel.graph.draft import FLOATS, Draft
+from accel.graph.network import Dim, Network, Node
+from accel.graph.shapes import same_shape
+
+RESIDUAL = 3
+"""Position of the residual among the inputs of a Conv."""
+
+_HOSTS = ("Conv", "Gemm")
+
+
+def fuse_swish(network: Network) -> Network:
+    """x * Sigmoid(x) becomes Swish where a Conv or Gemm makes x."""
+    return _fuse_gate(network, "Sigmoid", "Swish")
+
+
+def fuse_hard_swish(network: Network) -> Network:
+    """x * HardSigmoid(x, 1/6, 1/2) becomes HardSwish where a Conv or Gemm makes x."""
+    return _fuse_gate(network, "HardSigmoid", "HardSwish")
+
+
+def _fuse_gate(network: Network, gate: str, whole: str) -> Network:
+    draft = Draft(network)
+    for node in draft.nodes:
+        if node.op != gate or not _standard(node):
+            continue
+        source, product = node.inputs[0], draft.only_reader(node.outputs[0])
+        maker = draft.maker(source)
+        if product is None or product.op != "Mul" or maker is None or maker.op not in _HOSTS or source in draft.outputs:
+            continue
+        if sorted(product.inputs) != sorted((source, node.outputs[0])) or len(draft.readers(source)) != 2:
+            continue
+        output = product.outputs[0]
+        draft.remove(product)
+        draft.set_output(node, 0, output)
+        node.op, node.attributes = whole, {}
+    return draft.finish()
+
+
+def _standard(node: Node) -> bool:
+    if node.op != "HardSigmoid":
+        return True
+    # A float32 attribute cannot hold 1/6.
+    alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
+    return math.isclose(alpha, 1 / 6, rel_tol=1e-7) and beta == 0.5
+
+
+def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None]) -> Network:
+    """Conv followed by the Add of a value of equal shape takes that value as an input, and the place of the Add."""
+    draft = Draft(network)
+    for add in list(draft.nodes):
+        if add.op != "Add" or not same_shape(*(shapes.get(name) for name in add.inputs)):
+            continue
+        # The later of two candidates stays where it is: what the other makes is there already.
+        for value, other in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -draft.place(pair[0])):
+            conv = draft.maker(value)
+            if conv is not None and _takes_residual(draft, conv, value, add):
+                draft.put_at(conv, add)
+                draft.set_input(conv, RESIDUAL, other)
+                break
+    return draft.finish()
+
+
+def _takes_residual(draft: Draft, conv: Node, value: str, add: Node) -> bool:
+    free = conv.op == "Conv" and "activation" not in conv.attributes and not conv.input(RESIDUAL)
+    return free and draft.only_reader(value) is add
+
+
+def fuse_activations(network: Network) -> Network:
+    """An activation that alone reads the output of a Conv or Gemm becomes an attribute of it."""
+    draft = Draft(network)
+    for node in draft.nodes:
+        if node.op not in _HOSTS or "activation" in node.attributes:
+            continue
+        tail = draft.only_reader(node.outputs[0])
+        if tail is None or tail.inputs[0] != node.outputs[0] or any(tail.outputs[1:]):
+            continue
+        parameters = _activation(draft, tail)
+        if parameters is None:
+            continue
+        output = tail.outputs[0]
+        draft.remove(tail)
+        draft.set_output(node, 0, output)
+        node.attributes.update(activation=tail.op, activation_params=parameters)
+    return draft.finish()
+
+
+def _activation(draft: Draft, node: Node) -> tuple[float, ...] | None:
+    """The numbers of an activation, None when the node is not one that can be fused."""
+    get = node.attributes.get
+    if node.op in ("Relu", "Sigmoid", "Tanh", "HardSwish"):
+        return ()
+    if node.op == "Swish":
+        return () if get("alpha", 1.0) == 1.0 else None
+    if node.op == "LeakyRelu":
+        return (float(get("alpha", 0.01)),)
+    if node.op == "Elu":
+        return (float(get("alpha", 1.0)),)
+    if node.op == "HardSigmoid":
+        return (float(get("alpha", 0.2)), float(get("beta", 0.5)))
+    if node.op == "Clip":
+        bounds = (_bound(draft, node.input(1), -math.inf), _bound(draft, node.input(2), math.inf))
+        return None if None in bounds else tuple(bound for bound in bounds if bound is not None)
+    return None
+
+
+def _bound(draft: Draft, name: str, default: float) -> float | None:
+    if not name:
+        return default
+    array = draft.array(name)
+    if array is None or array.size != 1 or array.dtype not in FLOATS or np.isnan(array).any():
+        return None
+    return float(array.ravel()[0])

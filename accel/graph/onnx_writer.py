@@ -1,0 +1,176 @@
+"""Networks to ONNX models: the dense equivalent, in standard operators, for every other runtime."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from accel.errors import AccelError, ModelError, UnsupportedError, missing_extra
+from accel.graph.dtypes import CODES
+from accel.graph.network import OPSET, Constant, Network, Node, Value
+from accel.weights.base import dense
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
+    """The dense equivalent of a network as an ONNX model.
+
+    Parameters
+    ----------
+    network : Network, not fused.
+    path : where to save it, optional. An old file is replaced only when the new one is complete.
+
+    Returns
+    -------
+    onnx.ModelProto, opset `OPSET` or the oldest newer one that has all operators, checked by onnx in full.
+    `metadata_props` holds the network's metadata and the producer.
+
+    Raises
+    ------
+    ModelError  the network cannot be said in ONNX, or is larger than protobuf's 2 GiB.
+    MissingExtraError  the package onnx is not installed.
+    """
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_extra("onnx", "onnx", "writing an ONNX model") from error
+    import accel
+
+    network.validate()
+    opset = _opset(network)
+    imports = [onnx.helper.make_opsetid("", opset)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [node_proto(node, opset) for node in network.nodes],
+            network.name or "graph",
+            [_value_proto(value) for value in network.inputs],
+            [_value_proto(value) for value in network.outputs],
+            [_tensor_proto(name, constant) for name, constant in network.constants.items()],
+        ),
+        opset_imports=imports,
+        ir_version=onnx.helper.find_min_ir_version_for(imports),
+        producer_name="accel",
+        producer_version=accel.__version__,
+    )
+    onnx.helper.set_model_props(model, network.metadata)
+    data = _checked(model)
+    if path is not None:
+        write_atomically(path, data)
+    return model
+
+
+def _checked(model: onnx.ModelProto) -> bytes:
+    import onnx
+    from google.protobuf.message import EncodeError
+
+    try:
+        data: bytes = model.SerializeToString()
+        onnx.checker.check_model(data, full_check=True)
+    except (EncodeError, ValueError, RuntimeError) as error:
+        # RuntimeError: shape inference. ValueError: larger than 2 GiB.
+        raise ModelError(f"the network is not a valid ONNX model: {str(error).strip():.500}") from error
+    except onnx.checker.ValidationError as error:
+        raise ModelError(f"the network is not a valid ONNX model: {str(error).strip():.500}") from error
+    return data
+
+
+def _opset(network: Network) -> int:
+    """The oldest opset from OPSET on that defines every operator with these attributes and inputs."""
+    import onnx
+
+    newest: int = onnx.defs.onnx_opset_version()
+    return max((_node_opset(node, newest) for node in network.nodes), default=OPSET)
+
+
+def _node_opset(node: Node, newest: int) -> int:
+    import onnx
+
+    for opset in range(OPSET, newest + 1):
+        if not onnx.defs.has(node.op, opset, node.domain):
+            continue
+        schema = onnx.defs.get_schema(node.op, opset, node.domain)
+        if set(node.attributes) <= set(schema.attributes) and len(node.inputs) <= schema.max_input:
+            return opset
+    raise UnsupportedError(f"{node}: ONNX has no operator with these inputs and attributes {sorted(node.attributes)}")
+
+
+def node_proto(node: Node, opset: int) -> onnx.NodeProto:
+    """One node as ONNX writes it."""
+    import onnx
+
+    proto = onnx.NodeProto(op_type=node.op, domain=node.domain, name=node.name)
+    proto.input.extend(node.inputs)
+    proto.output.extend(node.outputs)
+    for name, value in node.attributes.items():
+        if isinstance(value, np.ndarray):
+            value = _tensor_proto(name, value)
+        kind = _empty_kind(node, name, opset) if isinstance(value, tuple) and not value else None
+        proto.attribute.append(onnx.helper.make_attribute(name, value, attr_type=kind))
+    return proto
+
+
+def _empty_kind(node: Node, name: str, opset: int) -> int:
+    """The type of an empty list, which only the operator's definition tells."""
+    import onnx
+
+    if onnx.defs.has(node.op, opset, node.domain):
+        definition = onnx.defs.get_schema(node.op, opset, node.domain).attributes.get(name)
+        if definition is not None:
+            return int(definition.type.value)
+    return int(onnx.AttributeProto.INTS)
+
+
+def _tensor_proto(name: str, constant: Constant) -> onnx.TensorProto:
+    import onnx
+
+    array = dense(constant)
+    if array.dtype not in CODES:
+        raise UnsupportedError(f"constant {name!r}: element type {array.dtype} has no place in ONNX")
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return onnx.TensorProto(name=name, data_type=CODES[array.dtype], dims=array.shape, raw_data=little.tobytes())
+
+
+def _value_proto(value: Value) -> onnx.ValueInfoProto:
+    import onnx
+
+    shape: Any = None if value.shape is None else list(value.shape)
+    return onnx.helper.make_tensor_value_info(value.name, CODES[value.dtype], shape)
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that its name holds either the old content or all of the new one, also after a crash.
+
+    Raises
+    ------
+    AccelError  it cannot be written; the old file is unchanged.
+    """
+    target = Path(path)
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, _mode(target))
+        os.replace(temporary, target)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise AccelError(f"{target}: cannot be saved: {error.strerror or error}") from error
+
+
+def _mode(target: Path) -> int:
+    """The permissions of the file that is replaced, or what the umask gives a new one."""
+    try:
+        return target.stat().st_mode & 0o777
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask

@@ -1,0 +1,59 @@
+"""Conv2d: a weight bound to its geometry."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel.kernels import checks
+from accel.kernels.conv import ALGORITHMS, Pair, conv2d, four_pads, pair
+from accel.layers.activation import apply_activation, checked_activation
+from accel.weights.base import Weight, dense
+
+
+class Conv2d:
+    """y = activation(conv2d(x, weight) + bias) for x of shape (N, C, H, W).
+
+    Parameters
+    ----------
+    weight : (O, C/group, kh, kw) float32 array or any Weight of that shape, kept as `.weight`.
+    bias : (O,) float32, optional.
+    strides, pads, dilations, group, algorithm : as in accel.kernels.conv2d.
+    activation : None or one of accel.layers.activation.ACTIVATIONS.
+
+    Raises
+    ------
+    TypeError, ValueError  a dtype, shape or parameter is not as above.
+    """
+
+    def __init__(
+        self,
+        weight: np.ndarray | Weight,
+        bias: np.ndarray | None = None,
+        *,
+        strides: int | Pair = 1,
+        pads: int | Pair | tuple[int, int, int, int] = 0,
+        dilations: int | Pair = 1,
+        group: int = 1,
+        activation: str | None = None,
+        algorithm: str = "auto",
+    ) -> None:
+        if not isinstance(weight, Weight):
+            checks.array("weight", weight, np.float32, 4)
+        elif weight.ndim != 4:
+            raise ValueError(f"weight: expected 4 axes, got shape {weight.shape}")
+        if bias is not None and checks.array("bias", bias, np.float32, 1).shape != weight.shape[:1]:
+            raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
+        self.weight, self.bias, self.algorithm = weight, bias, algorithm
+        self.strides, self.dilations = pair("strides", strides, 1), pair("dilations", dilations, 1)
+        self.pads, self.group = four_pads(pads), checks.integer("group", group, 1)
+        self.activation = checked_activation(activation)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) float32 to (N, O, H', W')."""
+        y = conv2d(
+            x, dense(self.weight), self.bias, strides=self.strides, pads=self.pads, dilations=self.dilations,
+            group=self.group, algorithm=self.algorithm,
+        )  # fmt: skip
+        return apply_activation(self.activation, y)

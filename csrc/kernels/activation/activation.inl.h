@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The activations of activation.h on one vector; included by the bodies that apply them.
+#ifndef ACCEL_KERNELS_ACTIVATION_SHARED
+#define ACCEL_KERNELS_ACTIVATION_SHARED
+#include "kernels/activation/activation.h"
+#endif
+
+namespace accel::ACCEL_ISA {
+namespace {
+
+ACCEL_INLINE f32 clamp(f32 x, f32 low, f32 high) { return min(high, max(low, x)); }
+
+// exp(x) within 2 ulp for -87 <= x <= 88, infinite above 88.4, exp(-87) below. 2**k by the exponent bits, the rest by the
+// Taylor polynomial of degree 7 on |r| <= ln(2) / 2, whose error there is below 5e-9.
+ACCEL_INLINE f32 exp(f32 x) {
+  const f32 bounded = clamp(x, set1(-87.f), set1(89.f));
+  const f32 k = round_even(bounded * set1(1.44269504f));
+  // ln(2) in two parts, so that k ln(2) is exact enough
+  const f32 r = fma(k, set1(-1.42860677e-6f), fma(k, set1(-0.693145752f), bounded));
+  f32 p = set1(1.f / 5040);
+  p = fma(p, r, set1(1.f / 720));
+  p = fma(p, r, set1(1.f / 120));
+  p = fma(p, r, set1(1.f / 24));
+  p = fma(p, r, set1(1.f / 6));
+  p = fma(p, r, set1(0.5f));
+  p = fma(p, r, set1(1.f));
+  p = fma(p, r, set1(1.f));
+  return p * exp2_integer(k);
+}
+
+ACCEL_INLINE f32 sigmoid(f32 x) { return set1(1.f) / (set1(1.f) + exp(zero() - x)); }
+
+// Everything but `clamp`, which the kernels do themselves.
+ACCEL_INLINE f32 activate(const Activation& f, f32 x) {
+  switch (f.kind) {
+    case Activation::Kind::clamp:
+      return clamp(x, set1(f.low), set1(f.high));
+    case Activation::Kind::leaky_relu:
+      return select_negative(x, set1(f.a) * x, x);
+    case Activation::Kind::hard_sigmoid:
+      return clamp(fma(set1(f.a), x, set1(f.b)), zero(), set1(1.f));
+    case Activation::Kind::hard_swish:
+      return x * clamp(fma(x, set1(1.f / 6), set1(0.5f)), zero(), set1(1.f));
+    case Activation::Kind::sigmoid:
+      return sigmoid(x);
+    case Activation::Kind::swish:
+      return x * sigmoid(x);
+  }
+  return x;
+}
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/conv/conv.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/layout/layout.h"
+#include "runtime/pool.h"
+#define ACCEL_KERNEL_FILE "kernels/conv/conv.inl.h"
+#include "simd/foreach_isa.h"  // after every standard header
+
+namespace accel {
+
+#define ACCEL_TABLE_ENTRY kTiles
+const TileSet* const kTileSets[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
+
+namespace {
+
+constexpr long kTileBlockFloats = 64 * 1024;  // of the left operand, a quarter of a 1 MB L2 cache
+
+// n rows in ceil(n / most) parts of nearly equal size: 49 = 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
+template <class F>
+void split_rows(int n, int most, F&& f) {
+  const int parts = (n + most - 1) / most;
+  for (int i = 0; i < parts; ++i) {
+    const Range r = part_of(n, i, parts);
+    f(static_cast<int>(r.begin), static_cast<int>(r.end - r.begin));
+  }
+}
+
+void check(bool ok, const char* what) {
+  if (!ok) throw std::invalid_argument(what);
+}
+
+std::vector<std::int32_t> pixel_offsets(const Map& map) {
+  std::vector<std::int32_t> at(static_cast<std::size_t>(map.pixels()));
+  for (int y = 0, i = 0; y < map.height; ++y)
+    for (int x = 0; x < map.width; ++x, ++i)
+      at[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(map.origin() + y * map.row + x * map.pixel());
+  return at;
+}
+
+// Rows past the input that window `count - 1` of this stride reaches.
+long overhang(int count, int stride, int kernel, int dilation, int before, int size) {
+  return (count - 1L) * stride + (kernel - 1L) * dilation - before - (size - 1L);
+}
+
+}  // namespace
+
+void check_conv(const ConvSpec& s) {
+  const Map &in = s.input, &out = s.output;
+  check(s.kernel_h > 0 && s.kernel_w > 0 && s.stride_h > 0 && s.stride_w > 0 && s.dilation_h > 0 && s.dilation_w > 0,
+        "conv: kernel, strides and dilations must be positive");
+  check(out.blocked && in.images == out.images && out.pixels() > 0, "conv: output map does not fit");
+  check(s.groups > 0 && in.channels % s.groups == 0 && out.channels % s.groups == 0, "conv: channels and groups");
+  check(s.groups == 1 || out.channels / s.groups % kBlock == 0, "conv: output channels per group");
+  check(s.groups == 1 || !in.blocked || in.channels / s.groups % kBlock == 0, "conv: input channels per group");
+  const long reach = std::max({static_cast<long>(s.top), static_cast<long>(s.left),
+                               overhang(out.height, s.stride_h, s.kernel_h, s.dilation_h, s.top, in.height),
+                               overhang(out.width, s.stride_w, s.kernel_w, s.dilation_w, s.left, in.width)});
+  check(s.top >= 0 && s.left >= 0 && reach <= in.halo, "conv: halo too small");
+  check(!s.has_residual || (s.residual.blocked && s.residual.images == out.images &&
+                            s.residual.channels == out.channels && s.residual.height == out.height &&
+                            s.residual.width == out.width),
+        "conv: residual map does not fit");
+}
+
+std::size_t packed_size(long out, long depth, long taps) {
+  return static_cast<std::size_t>((out + kBlock - 1) / kBlock * kBlock) * static_cast<std::size_t>(depth * taps);
+}
+
+void pack_weights(const float* w, long out, long depth, long taps, long inner, float* packed, int threads) {
+  const long panels = (out + kBlock - 1) / kBlock, panel = depth * taps * kBlock;
+  const auto pack_panel = [=](long p) {
+    const long lanes = std::min<long>(kBlock, out - p * kBlock);
+    float* to = packed + p * panel;
+    for (long d0 = 0; d0 < depth; d0 += inner)
+      for (long t = 0; t < taps; ++t)
+        for (long d = d0; d < std::min(depth, d0 + inner); ++d, to += kBlock) {
+          const float* from = w + (p * kBlock * depth + d) * taps + t;
+          for (long l = 0; l < lanes; ++l) to[l] = from[l * depth * taps];
+          for (long l = lanes; l < kBlock; ++l) to[l] = 0.f;
+        }
+  };
+  parallel(parts_for(static_cast<double>(panels) * static_cast<double>(panel), panels, threads), [&](int part, int n) {
+    const Range r = part_of(panels, part, n);
+    for (long p = r.begin; p < r.end; ++p) pack_panel(p);
+  });
+}
+
+Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(tiles), gather_(!spec.input.blocked) {
+  check_conv(spec);
+  const Map& in = spec.input;
+  depth_ = in.channels / spec.groups;
+  for (int c = 0; c < (gather_ ? depth_ : 1); ++c)
+    for (int p = 0; p < spec.kernel_h; ++p)
+      for (int q = 0; q < spec.kernel_w; ++q)
+        taps_.push_back(static_cast<std::int32_t>(c * in.plane + p * spec.dilation_h * in.row +
+                                                  q * spec.dilation_w * in.pixel()));
+  output_at_ = pixel_offsets(spec.output);
+  if (spec.has_residual) residual_at_ = pixel_offsets(spec.residual);
+  panels_ = (spec.output.channels / spec.groups + kBlock - 1) / kBlock;
+  step_ = std::min(tiles.most_panels, panels_);
+  panel_steps_ = (panels_ + step_ - 1) / step_;
+  add_groups();
+  const long rows = groups_.front().rows, area = static_cast<long>(spec.stride_h) * spec.stride_w;
+  block_groups_ = static_cast<int>(std::clamp<long>(kTileBlockFloats / (rows * area * depth_), 1, std::ssize(groups_)));
+  blocks_ = static_cast<int>((std::ssize(groups_) + block_groups_ - 1) / block_groups_);
+  macs_ = static_cast<double>(spec.output.images) * static_cast<double>(spec.output.pixels()) * spec.output.channels *
+          depth_ * spec.kernel_h * spec.kernel_w;
+}
+
+// Output pixels in groups of at most tiles_.most_rows whose inputs are evenly spaced: whole planes where the input has
+// no gaps between its rows, else row by row.
+void Conv::add_groups() {
+  const Map &in = spec_.input, &out = spec_.output;
+  const bool one_row = in.halo == 0 && spec_.stride_h == 1 && spec_.stride_w == 1 && in.width == out.width;
+  const int rows = one_row ? 1 : out.height, width = one_row ? static_cast<int>(out.pixels()) : out.width;
+  for (int y = 0; y < rows; ++y) {
+    const long a = in.origin() + (static_cast<long>(y) * spec_.stride_h - spec_.top) * in.row -
+                   static_cast<long>(spec_.left) * in.pixel();
+    split_rows(width, tiles_.most_rows, [&](int x, int n) {
+      groups_.push_back({static_cast<std::int32_t>(a + static_cast<long>(x) * spec_.stride_w * in.pixel()),
+                         y * width + x, n});
+    });
+  }
+}
+
+void Conv::run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
+               int threads) const noexcept {
+  const long units = static_cast<long>(spec_.output.images) * spec_.groups * blocks_ * panel_steps_;
+  parallel(parts_for(macs_, units, threads), [&](int part, int parts) {
+    const Range r = part_of(units, part, parts);
+    run_units(r.begin, r.end, x, weights, bias, residual, y);
+  });
+  zero_halo(spec_.output, y);
+}
+
+// A unit is one block of pixel groups (its input stays in the L2 cache) times one step of panels (streamed).
+void Conv::run_units(long begin, long end, const float* x, const float* weights, const float* bias,
+                     const float* residual, float* y) const noexcept {
+  const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
+  const long panel = static_cast<long>(depth_) * spec_.kernel_h * spec_.kernel_w * kBlock;
+  const bool clamped = spec_.activation.kind == Activation::Kind::clamp;
+  const float infinity = std::numeric_limits<float>::infinity();
+  Tile t{};
+  t.a_row = static_cast<long>(spec_.stride_w) * in.pixel();
+  t.a_block = gather_ ? 0 : in.plane;
+  t.inner = gather_ ? 1 : kBlock;
+  t.depth = gather_ ? 1 : depth_;
+  t.taps = taps_.data();
+  t.tap_count = static_cast<int>(taps_.size());
+  t.b_panel = panel;
+  t.low = clamped ? spec_.activation.low : -infinity;
+  t.high = clamped ? spec_.activation.high : infinity;
+  t.c_panel = out.plane;
+  t.residual_panel = res.plane;
+  t.lanes = kBlock;
+  for (long unit = begin; unit < end; ++unit) {
+    const int step = static_cast<int>(unit % panel_steps_), block = static_cast<int>(unit / panel_steps_ % blocks_);
+    const long rest = unit / panel_steps_ / blocks_;
+    const long g = rest % spec_.groups, image = rest / spec_.groups, p = g * panels_ + static_cast<long>(step) * step_;
+    const int wide = std::min(step_, panels_ - step * step_);
+    const float* a = x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
+    t.b = weights + p * panel;
+    t.bias = bias + p * kBlock;
+    t.c = y + image * out.image + p * out.plane;
+    if (residual) t.residual = residual + image * res.image + p * res.plane;
+    const Range range = part_of(std::ssize(groups_), block, blocks_);
+    for (long i = range.begin; i < range.end; ++i) {
+      const Group& group = groups_[static_cast<std::size_t>(i)];
+      t.a = a + group.a;
+      t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
+      t.c_at = output_at_.data() + group.pixel;
+      if (residual) t.residual_at = residual_at_.data() + group.pixel;
+      tiles_.tiles[gather_][wide - 1][group.rows](t);
+      if (!clamped)
+        for (int w = 0; w < wide; ++w)
+          for (int r = 0; r < group.rows; ++r) {
+            float* y_pixel = t.c + t.c_at[r] + w * out.plane;
+            tiles_.activate(spec_.activation, y_pixel, y_pixel, kBlock);
+          }
+    }
+  }
+}
+
+Linear::Linear(int rows, int depth, int out, const Activation& activation, const TileSet& tiles)
+    : rows_(rows), depth_(depth), out_(out), activation_(activation), tiles_(tiles) {
+  check(rows >= 0 && depth >= 0 && out > 0, "linear: sizes must be positive");
+  panels_ = (out + kBlock - 1) / kBlock;
+  pack_ = rows > tiles.vector_rows;
+  step_ = pack_ ? tiles.most_panels : tiles.vector_panels;
+  const int most = pack_ ? tiles.most_rows : tiles.vector_rows;
+  check(static_cast<double>(most) * out < 2147483648.0, "linear: too wide");
+  for (int r = 0; r < most; ++r) y_at_.push_back(r * out);
+}
+
+void Linear::run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
+                 int threads) const noexcept {
+  const double macs = static_cast<double>(rows_) * depth_ * out_;
+  const long block = static_cast<long>(rows_) * kBlock, panel = static_cast<long>(depth_) * kBlock;
+  if (pack_)
+    parallel(parts_for(macs / out_ * 8, rows_, threads), [&](int part, int parts) {
+      const Range range = part_of(rows_, part, parts);
+      for (int d = 0; d < depth_; d += kBlock)
+        for (long r = range.begin; r < range.end; ++r)
+          std::memcpy(scratch + d / kBlock * block + r * kBlock, x + r * depth_ + d,
+                      static_cast<std::size_t>(std::min(kBlock, depth_ - d)) * sizeof(float));
+    });
+  const bool clamped = activation_.kind == Activation::Kind::clamp;
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::int32_t no_tap = 0;
+  const int block_rows = static_cast<int>(std::max<long>(tiles_.most_rows, kTileBlockFloats * 2 / std::max(depth_, 1)));
+  const long blocks = std::max(1, (rows_ + block_rows - 1) / block_rows), steps = (panels_ + step_ - 1) / step_;
+  parallel(parts_for(macs, blocks * steps, threads), [&](int part, int parts) {
+    Tile t{};
+    t.a_row = pack_ ? kBlock : depth_;
+    t.a_block = block;
+    t.inner = pack_ ? kBlock : std::max(depth_, 1);
+    t.depth = depth_;
+    t.taps = &no_tap;
+    t.tap_count = 1;
+    t.b_panel = panel;
+    t.low = clamped ? activation_.low : -infinity;
+    t.high = clamped ? activation_.high : infinity;
+    t.c_at = y_at_.data();
+    t.c_panel = kBlock;
+    const Range units = part_of(blocks * steps, part, parts);
+    for (long unit = units.begin; unit < units.end; ++unit) {
+      const Range rows = part_of(rows_, static_cast<int>(unit / steps), static_cast<int>(blocks));
+      const int p0 = static_cast<int>(unit % steps) * step_;
+      split_rows(static_cast<int>(rows.end - rows.begin), pack_ ? tiles_.most_rows : tiles_.vector_rows,
+                 [&](int first, int n) {
+        const long r = rows.begin + first;
+        t.a = t.next_a = pack_ ? scratch + r * kBlock : x + r * depth_;
+        // Full steps in one tile; what remains of the panels one by one.
+        for (int p = p0, wide; p < std::min(panels_, p0 + step_); p += wide) {
+          wide = panels_ - p >= step_ ? step_ : 1;
+          t.b = weights + p * panel;
+          t.bias = bias + p * kBlock;
+          t.c = y + r * out_ + p * kBlock;
+          t.lanes = std::min(kBlock, out_ - (p + wide - 1) * kBlock);
+          if (pack_ || wide == 1) tiles_.tiles[0][wide - 1][n](t);
+          else tiles_.vectors[n](t);
+          if (!clamped)
+            for (int i = 0; i < n; ++i) {
+              float* y_row = t.c + t.c_at[i];
+              tiles_.activate(activation_, y_row, y_row, (wide - 1) * kBlock + t.lanes);
+            }
+        }
+      });
+    }
+  });
+}
+
+}  // namespace accel

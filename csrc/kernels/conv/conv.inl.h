@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The register tile of conv.h, compiled once per instruction set.
+#include "kernels/activation/activation.inl.h"
+
+namespace accel::ACCEL_ISA {
+namespace {
+
+constexpr int kPanelVectors = kBlock / f32::lanes;
+// Accumulators + one row of weights + one broadcast must fit the registers: 14 x 2 of 32 on AVX-512 (measured best of
+// 14x2, 12x2 and 6x4: docs/kernels/conv2d.md), 6 x 2 of 16 on AVX2, 3 x 4 of 16 on SSE2, 6 x 4 of 32 on NEON.
+constexpr int kMostPanels = f32::lanes == 16 ? 2 : 1;
+constexpr int kMostRows = f32::lanes == 16 ? 14 : kRegisters == 32 || f32::lanes == 8 ? 6 : 3;
+// Few rows: more panels at once, so that each row is read less often and the weights stream through once.
+constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
+constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
+constexpr long kAhead = 512;  // floats of the weight stream fetched ahead, 2 KB
+
+// Row r of a matrix whose rows are `step` bytes apart, with few registers: x86 addresses scale an index by 1, 2, 4, 8.
+struct Rows {
+  long step, step3, step5, step7;
+  explicit Rows(long floats) : step(floats * 4), step3(step * 3), step5(step * 5), step7(step * 7) {}
+  template <int R>
+  ACCEL_FORCE_INLINE const float* at(const char* a, const char* a8) const {
+    if constexpr (R >= 8) return at<R - 8>(a8, a8);
+    else if constexpr (R == 0) return reinterpret_cast<const float*>(a);
+    else if constexpr (R == 3) return reinterpret_cast<const float*>(a + step3);
+    else if constexpr (R == 5) return reinterpret_cast<const float*>(a + step5);
+    else if constexpr (R == 6) return reinterpret_cast<const float*>(a + step3 * 2);
+    else if constexpr (R == 7) return reinterpret_cast<const float*>(a + step7);
+    else return reinterpret_cast<const float*>(a + step * R);
+  }
+};
+
+// One step of depth: every row times one row of weights.
+template <int ROWS, int VECTORS, int R = 0>
+ACCEL_INLINE void multiply(const Rows& rows, const char* a, const char* a8, int k, const f32* b, f32 (*acc)[VECTORS]) {
+  if constexpr (R < ROWS) {
+    const f32 x = set1(rows.at<R>(a, a8)[k]);
+    ACCEL_UNROLL(8)
+    for (int v = 0; v < VECTORS; ++v) acc[R][v] = fma(x, b[v], acc[R][v]);
+    multiply<ROWS, VECTORS, R + 1>(rows, a, a8, k, b, acc);
+  }
+}
+
+template <int PANELS>
+ACCEL_INLINE void load_weights(const float* b, long b_panel, f32* out) {
+  ACCEL_UNROLL(4)
+  for (int p = 0; p < PANELS; ++p) {
+    prefetch(b + p * b_panel + kAhead);
+    ACCEL_UNROLL(4)
+    for (int v = 0; v < kPanelVectors; ++v) out[p * kPanelVectors + v] = load(b + p * b_panel + v * f32::lanes);
+  }
+}
+
+template <int ROWS, int PANELS>
+ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+  const f32 low = set1(t.low), high = set1(t.high);
+  ACCEL_UNROLL(16)
+  for (int r = 0; r < ROWS; ++r) {
+    ACCEL_UNROLL(8)
+    for (int v = 0; v < PANELS * kPanelVectors; ++v) {
+      const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
+      f32 x = acc[r][v];
+      if (t.residual) x = x + load(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
+      x = clamp(x, low, high);
+      float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
+      const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
+      if (valid >= f32::lanes) store(c, x);
+      else if (valid > 0) store_n(c, x, valid);
+    }
+  }
+}
+
+template <int ROWS, int PANELS, bool GATHER>
+void tile(const Tile& t) noexcept {
+  constexpr int kVectors = PANELS * kPanelVectors;
+  f32 acc[ROWS][kVectors];
+  ACCEL_UNROLL(8)
+  for (int v = 0; v < kVectors; ++v) {
+    const f32 bias = load(t.bias + v * f32::lanes);
+    ACCEL_UNROLL(16)
+    for (int r = 0; r < ROWS; ++r) acc[r][v] = bias;
+  }
+  const Rows rows(t.a_row);
+  const float *a = t.a, *b = t.b, *next = t.next_a;
+  const long b_panel = t.b_panel;
+  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block) {
+    const int count = depth < t.inner ? depth : t.inner;
+    for (int i = 0; i < t.tap_count; ++i) {
+      const char* x = reinterpret_cast<const char*>(a + t.taps[i]);
+      const char* x8 = x + rows.step * 8;
+      f32 w[kVectors];
+      if constexpr (GATHER) {
+        load_weights<PANELS>(b, b_panel, w);
+        multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
+        b += kBlock;
+      } else {
+        const float* ahead = next + t.taps[i];
+        int k = 0;
+        for (; k + 4 <= count; k += 4, x += 16, x8 += 16) {
+          ACCEL_UNROLL(4)
+          for (int j = 0; j < 4; ++j) {
+            if (k + j < ROWS) prefetch(ahead);
+            ahead += t.a_row;
+            load_weights<PANELS>(b + j * kBlock, b_panel, w);
+            multiply<ROWS, kVectors>(rows, x, x8, j, w, acc);
+          }
+          b += 4 * kBlock;
+        }
+        for (; k < count; ++k, x += 4, x8 += 4, b += kBlock) {
+          load_weights<PANELS>(b, b_panel, w);
+          multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
+        }
+      }
+    }
+  }
+  store_tile<ROWS, PANELS>(t, acc);
+}
+
+void activate_all(const Activation& f, const float* x, float* y, long n) noexcept {
+  long i = 0;
+  for (; i + f32::lanes <= n; i += f32::lanes) store(y + i, activate(f, load(x + i)));
+  if (i < n) store_n(y + i, activate(f, load_n(x + i, static_cast<int>(n - i))), static_cast<int>(n - i));
+}
+
+template <int PANELS, bool GATHER, int... ROWS>
+constexpr void fill(TileFn* row, std::integer_sequence<int, ROWS...>) {
+  ((row[ROWS + 1] = &tile<ROWS + 1, PANELS, GATHER>), ...);
+}
+
+constexpr TileSet make_tiles() {
+  TileSet set{kMostRows, kMostPanels, kVectorRows, kVectorPanels, {}, {}, &activate_all};
+  constexpr std::make_integer_sequence<int, kMostRows> rows{};
+  fill<1, false>(set.tiles[0][0], rows);
+  fill<1, true>(set.tiles[1][0], rows);
+  if constexpr (kMostPanels > 1) {
+    fill<2, false>(set.tiles[0][1], rows);
+    fill<2, true>(set.tiles[1][1], rows);
+  }
+  fill<kVectorPanels, false>(set.vectors, std::make_integer_sequence<int, kVectorRows>{});
+  return set;
+}
+constexpr TileSet kTiles = make_tiles();
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

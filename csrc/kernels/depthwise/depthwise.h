@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Depthwise convolution of blocked maps: y[n, c, i, j] = f(bias[c] + residual + sum_{p, q} w[c, p, q] x[n, c, ...]).
+// Lanes are channels, so a tap is one load and one FMA per pixel: bound by loads at (R / (R + 1)) of the FMA peak.
+// Weights: [block][tap][16]. residual may be y.
+#pragma once
+#include <cstdint>
+
+#include "kernels/conv/conv.h"
+
+namespace accel {
+
+struct DepthwiseRow {  // some rows of one output plane
+  const float* x;      // first tap of the first pixel
+  long x_step, x_row;  // floats from one output pixel, row to the next
+  const std::int32_t* taps;
+  int tap_count;
+  const float *weights, *bias, *residual;
+  float* y;
+  long y_row, residual_row;
+  int width, rows;
+  Activation activation;
+};
+using DepthwiseFn = void (*)(const DepthwiseRow&) noexcept;
+extern const DepthwiseFn kDepthwise[kIsaCount];
+
+// spec.groups is ignored: one filter a channel. Throws as Conv does.
+class Depthwise {
+ public:
+  Depthwise(const ConvSpec& spec, DepthwiseFn kernel);
+  void run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
+           int threads) const noexcept;
+
+ private:
+  ConvSpec spec_;
+  DepthwiseFn kernel_;
+  std::vector<std::int32_t> taps_;
+};
+
+void pack_depthwise(const float* w, long channels, long taps, float* packed) noexcept;
+
+}  // namespace accel

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// y = f(a op b) over blocked maps of the same sizes, each with a halo of its own. b may also be one value per image
+// and channel (contiguous images x channels). y may be a or b.
+#pragma once
+#include "kernels/activation/activation.h"
+#include "kernels/layout/map.h"
+#include "simd/isa.h"
+
+namespace accel {
+
+struct ElementwiseSpec {
+  enum class Kind { copy, add, subtract, multiply };  // copy: y = f(a)
+  Kind kind = Kind::copy;
+  Map a, b, y;
+  bool b_per_channel = false;
+  Activation activation;
+};
+
+// One row of one plane; b_step is 0 where b holds 16 values for the whole row.
+using ElementwiseFn = void (*)(const ElementwiseSpec&, const float* a, const float* b, long b_step, float* y) noexcept;
+extern const ElementwiseFn kElementwise[kIsaCount];
+
+void check_elementwise(const ElementwiseSpec& spec);  // throws std::invalid_argument
+void elementwise(const ElementwiseSpec& spec, ElementwiseFn kernel, const float* a, const float* b, float* y,
+                 int threads) noexcept;
+
+}  // namespace accel

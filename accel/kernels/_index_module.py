@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Any
 
 from accel.kernels import runtime
 
 _index: Any = None
-try:
+with contextlib.suppress(ImportError):  # not built: callers run Numba or NumPy
     _index = importlib.import_module("accel.kernels._index")
-except ImportError:
-    pass  # not built: callers run Numba or NumPy
 
 
 def index() -> Any | None:

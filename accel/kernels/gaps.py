@@ -103,8 +103,9 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
     Raises
     ------
     FormatError data is not ceil(size / 8) bytes, or a padding bit is set.
+    TypeError   data is not bytes-like. ValueError   size is negative.
     """
-    packed = np.frombuffer(data, np.uint8)
+    packed = checks.byte_view("data", data)
     checks.integer("size", size, 0)
     if packed.size != -(-size // 8):
         raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {packed.size}")

@@ -100,7 +100,7 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
     Blocks are decoded in parallel on accel.using(threads=) threads. Kernel csrc/kernels/huffman; definition
     accel.reference.huffman.
     """
-    data = _as_bytes(blob)
+    data = checks.byte_view("blob", blob)
     stream = _read_header(data, checks.integer("max_symbols", max_symbols, 0))
     _check_sizes(stream)
     symbols = checks.output("out", out, np.uint8, (stream.n,))
@@ -135,16 +135,6 @@ class _Stream:
 
 def _corrupt(why: str, block: int | None = None) -> FormatError:
     return FormatError(f"Huffman stream{'' if block is None else f', block {block}'}: {why}")
-
-
-def _as_bytes(blob: Any) -> np.ndarray:
-    try:
-        view = memoryview(blob)
-    except TypeError:
-        raise TypeError(f"blob: expected a bytes-like object, got {checks.describe(blob)}") from None
-    if not view.c_contiguous:
-        raise ValueError("blob: expected contiguous memory, got a strided view")
-    return np.frombuffer(view.cast("B") if view.nbytes else b"", np.uint8)
 
 
 def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:

@@ -15,6 +15,7 @@ from accel.engine.shapes import Known, Spec
 from accel.graph.network import Network
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.weights.base import dense
 
 Segment = tuple[int, int] | Step
 """Native steps first .. last-1 of the program, or one Python step."""
@@ -83,7 +84,7 @@ class Plan:
     def __init__(self, builder: PlanBuilder, inputs: list[str], outputs: list[str]) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._specs = {name: builder.spec(name) for name in outputs}
-        self._copied = {name: builder.constant(name) for name in outputs if builder.constant(name) is not None}
+        self._copied = {n: dense(k) for n in outputs if not isinstance(k := builder.known[n], Spec)}
         self._tensors = {name: builder.forms[name][lowering.PLAIN] for name in inputs}
         for name in outputs:
             if name not in self._copied:

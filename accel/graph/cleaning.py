@@ -240,7 +240,12 @@ def flush_denormals(network: Network) -> Network:
             continue
         for name in node.inputs:
             array = network.constants.get(name)
-            if isinstance(array, np.ndarray) and array.dtype in FLOATS and name not in changed and _has_denormals(array):
+            if (
+                isinstance(array, np.ndarray)
+                and array.dtype in FLOATS
+                and name not in changed
+                and _has_denormals(array)
+            ):
                 changed[name] = np.where(np.abs(array) < np.finfo(array.dtype).tiny, np.zeros((), array.dtype), array)
                 changed[name].setflags(write=False)
     return network.with_constants({**changed}) if changed else network

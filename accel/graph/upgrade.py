@@ -186,18 +186,11 @@ def _roi_align(upgrader: Upgrader, node: Node) -> list[Node]:
     return [node]
 
 
-def _group_norm(upgrader: Upgrader, node: Node) -> list[Node]:
-    raise UnsupportedError(
-        f"{node}: GroupNormalization before opset 21 (scale per group) is not supported; export the model with opset 21"
-    )
-
-
 _RULES: dict[str, Sequence[tuple[int, Rule]]] = {
     "BatchNormalization": ((14, _batch_norm),),
     "Clip": ((11, _clip),),
     "Dropout": ((12, _dropout),),
     "GridSample": ((20, _grid_sample),),
-    "GroupNormalization": ((21, _group_norm),),
     "Hardmax": ((13, _flattening),),
     "LogSoftmax": ((13, _flattening),),
     "PRelu": ((7, _prelu),),

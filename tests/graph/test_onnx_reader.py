@@ -219,14 +219,18 @@ def test_every_network_of_the_shared_data_is_read(shared_data: Path) -> None:
 
 
 def test_an_old_model_is_converted() -> None:
-    """Opset 6: the second operand of Add and the slopes of PRelu stand at axis 1."""
-    nodes = [node("Add", ["x", "b"], ["t"], axis=1, broadcast=1), node("PRelu", ["t", "s"], ["y"])]
-    proto = model(nodes, {"x": [2, 3, 3]}, ["y"], {"b": random(0, 3), "s": random(2, 3)}, opset=6)
-    x = random(1, 2, 3, 3)
-    moved = x + random(0, 3)[:, None]
-    np.testing.assert_array_equal(
-        run(read_onnx(proto), {"x": x})[0], np.where(moved < 0, moved * random(2, 3)[:, None], moved)
-    )
+    """Opset 6: the second operand of Add stands at the axis it says."""
+    add = node("Add", ["x", "b"], ["y"], axis=0, broadcast=1)
+    net = read_onnx(model([add], {"x": [3, 3]}, ["y"], {"b": random(0, 3)}, opset=6))
+    x = random(1, 3, 3)
+    np.testing.assert_array_equal(run(net, {"x": x})[0], x + random(0, 3)[:, None])
+
+
+def test_slopes_of_an_old_prelu_are_per_channel() -> None:
+    proto = model([node("PRelu", ["x", "s"], ["y"])], {"x": [2, 3, 4]}, ["y"], {"s": random(2, 3)}, opset=6)
+    x = random(1, 2, 3, 4)
+    expected = np.where(x < 0, x * random(2, 3)[:, None], x)
+    np.testing.assert_array_equal(run(read_onnx(proto), {"x": x})[0], expected)
 
 
 def test_large_tensors_of_an_old_model_go_around_the_converter() -> None:

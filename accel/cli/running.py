@@ -110,7 +110,7 @@ def eval_(
     data = {"file": model, "data": data_path, "preprocess": how, **accuracy.as_dict()}
     table = Table(["images", "top-1", "top-5", "images/s"])
     top5 = None if data["top5"] is None else f"{data['top5']:.2%}"
-    table.add(data["images"], f"{data['top1']:.2%}", top5, accuracy.images / accuracy.seconds)
+    table.add(data["images"], f"{data['top1']:.2%}", top5, round(accuracy.images / accuracy.seconds))
     shell.emit(data, table.text(), as_json)
 
 

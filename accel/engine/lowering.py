@@ -5,18 +5,21 @@ A lowering returns False when the node is not of the form its kernel takes; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from accel.engine.builder import BLOCKED, PLAIN, Arrays, PlanBuilder, Tensor
-from accel.engine.shapes import Spec, Window, window
+from accel.engine.shapes import Known, Spec, Window, window
+from accel.errors import AccelError, ModelError
+from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Node
 from accel.kernels import program as native
 from accel.kernels.conv_native import Route, grouped_channels, pack, route
 from accel.layers.operators import registry
+from accel.weights.base import dense
 
 Lowering = Callable[[PlanBuilder, Node], bool]
 _lowerings: dict[str, Lowering] = {}
@@ -35,8 +38,13 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
 def lower(builder: PlanBuilder, node: Node) -> None:
     """Add the steps of one node."""
     lowering = _lowerings.get(node.op)
-    if lowering is None or not lowering(builder, node):
-        _by_operator(builder, node)
+    try:
+        if lowering is None or not lowering(builder, node):
+            _by_operator(builder, node)
+    except AccelError:
+        raise
+    except ValueError as why:  # a kernel's own check of its geometry
+        raise ModelError(f"{node}: {why}") from why
     for name in node.inputs:
         builder.uses[name] -= 1
 
@@ -44,7 +52,7 @@ def lower(builder: PlanBuilder, node: Node) -> None:
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether the lowering of `node` writes its output in channel blocks."""
     if node.op == "Conv":
-        return _native_conv(builder, node) is not None
+        return _native_conv(builder.known, node) is not None
     if node.op in ("MaxPool", "AveragePool"):
         return len(node.outputs) == 1 and builder.is_float_image(node.inputs[0])
     return False
@@ -58,34 +66,34 @@ def image_shape(spec: Spec) -> tuple[int, int, int, int]:
     return spec.shape if len(spec.shape) == 4 else (*spec.shape[:2], 1, spec.shape[2])  # type: ignore[return-value]
 
 
-def _native_conv(builder: PlanBuilder, node: Node) -> tuple[np.ndarray, Window, Route] | None:
-    x, w = builder.known.get(node.inputs[0]), builder.constant(node.inputs[1])
-    if not isinstance(x, Spec) or w is None or w.dtype != np.float32 or x.dtype != np.float32:
+def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Window, Route] | None:
+    x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
+    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
         return None
-    if len(x.shape) != 4 or 0 in x.shape or 0 in w.shape:
+    if len(x.shape) != 4 or 0 in x.shape or 0 in w.shape or isinstance(known.get(node.input(2)), Spec):
         return None
-    if any(builder.constant(name) is None for name in node.inputs[2:3] if name):
-        return None
-    geometry = window(node.attributes, w.shape[2:], x.shape[2:])
-    return w, geometry, route(w.shape, node.attributes.get("group", 1))
+    group = node.attributes.get("group", 1)
+    if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
+        raise ModelError(f"{node}: weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
+    return dense(w), window(node.attributes, w.shape[2:], x.shape[2:]), route(w.shape, group)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
     """The zero halo that the convolution wants around its blocked input."""
-    found = _native_conv(builder, node)
+    found = _native_conv(builder.known, node)
     if found is None or found[2] in (Route.GATHER, Route.GATHER_GROUPS):
         return 0
     return max(found[1].pads)
 
 
-def activation_of(node: Node) -> tuple[Any, bool]:
+def activation_of(node: Node) -> Any:
     """The node's fused activation in native form."""
-    return native.activation(node.attributes.get("activation"), tuple(node.attributes.get("activation_params", ()))), True
+    return native.activation(node.attributes.get("activation"), tuple(node.attributes.get("activation_params", ())))
 
 
 @lowers("Conv")
 def _conv(builder: PlanBuilder, node: Node) -> bool:
-    found = _native_conv(builder, node)
+    found = _native_conv(builder.known, node)
     if found is None:
         return False
     w, geometry, kind = found
@@ -95,7 +103,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         x = builder.padded(node.inputs[0], image_shape(builder.spec(node.inputs[0])), max(geometry.pads))
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
-    bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    bias = builder.constant(node.input(2))
     weights = builder.pack_once((*node.inputs[1:3], kind, group), lambda: pack(w, bias, group, kind))
     residual, target = _residual_and_target(builder, node, kind)
     result = target
@@ -107,7 +115,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     spec = native.conv_spec(
         x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
         dilations=geometry.dilations, groups=1 if kind is Route.DEPTHWISE else group,
-        residual=None if residual is None else residual.map, activation=activation_of(node)[0],
+        residual=None if residual is None else residual.map, activation=activation_of(node),
     )  # fmt: skip
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
@@ -126,11 +134,11 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
 
 def _residual_and_target(builder: PlanBuilder, node: Node, kind: Route) -> tuple[Tensor | None, Tensor]:
     name = node.outputs[0]
-    if len(node.inputs) < 4 or not node.inputs[3]:
+    if not node.input(RESIDUAL):
         return None, builder.new_blocked(name)
-    residual = builder.blocked(node.inputs[3])
+    residual = builder.blocked(node.input(RESIDUAL))
     in_place = residual.map.halo == builder.halo.get(name, 0) and name not in builder.joined
-    if in_place and kind is not Route.GATHER_GROUPS and builder.overwritable(node.inputs[3], residual):
+    if in_place and kind is not Route.GATHER_GROUPS and builder.overwritable(node.input(RESIDUAL), residual):
         return residual, builder.take_over(name, residual)
     return residual, builder.new_blocked(name)
 
@@ -163,7 +171,7 @@ def _global_average(builder: PlanBuilder, node: Node) -> bool:
 
 @lowers("ReduceMean")
 def _reduce_mean(builder: PlanBuilder, node: Node) -> bool:
-    axes = builder.constant(node.inputs[1]) if len(node.inputs) > 1 and node.inputs[1] else None
+    axes = builder.constant(node.input(1))
     if axes is None or not builder.is_float_image(node.inputs[0]) or sorted(a % 4 for a in axes.tolist()) != [2, 3]:
         return False
     return _mean(builder, node)
@@ -202,7 +210,7 @@ def _combine(builder: PlanBuilder, node: Node) -> bool:
     target = builder.new_blocked(node.outputs[0])
     spec = native.elementwise_spec(
         _KINDS[node.op], left.map, None if per_channel else right.map, target.map,
-        b_per_channel=per_channel, activation=activation_of(node)[0],
+        b_per_channel=per_channel, activation=activation_of(node),
     )  # fmt: skip
     builder.native_step(
         "elementwise", str(node), [left, right], [target],
@@ -240,9 +248,7 @@ def _activation(builder: PlanBuilder, node: Node) -> bool:
         x, y = builder.blocked(name), builder.new_blocked(node.outputs[0])
         step = native.elementwise_spec("copy", x.map, None, y.map, activation=function)
         nowhere = native.place(native.NOWHERE)
-        builder.native_step(
-            "activation", str(node), [x], [y], lambda p, at: p.elementwise(step, at(x), nowhere, at(y))
-        )
+        builder.native_step("activation", str(node), [x], [y], lambda p, at: p.elementwise(step, at(x), nowhere, at(y)))
         return True
     x, y = builder.plain(name), builder.new_plain(node.outputs[0])
     size = int(np.prod(spec.shape))
@@ -253,22 +259,29 @@ def _activation(builder: PlanBuilder, node: Node) -> bool:
 # -- matrix products -----------------------------------------------------------------------------------------------
 
 
+def _native_gemm(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """(out, in) weights and bias, alpha and beta multiplied in."""
+    x, w, c = known.get(node.inputs[0]), known.get(node.inputs[1]), known.get(node.input(2))
+    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or isinstance(c, Spec):
+        return None
+    get = node.attributes.get
+    if get("transA", 0) or x.dtype != np.float32 or w.dtype != np.float32 or 0 in (*x.shape, *w.shape):
+        return None
+    matrix, alpha, beta = dense(w), np.float32(get("alpha", 1.0)), np.float32(get("beta", 1.0))
+    matrix = matrix if get("transB", 0) else matrix.T
+    matrix = matrix if alpha == 1 else matrix * alpha
+    if c is None:
+        return matrix, None
+    bias = dense(c)
+    if bias.size not in (1, matrix.shape[0]) or (bias.ndim and bias.shape[-1] != bias.size):
+        return None
+    return matrix, np.broadcast_to(bias.reshape(-1), matrix.shape[:1]) * beta
+
+
 @lowers("Gemm")
 def _gemm(builder: PlanBuilder, node: Node) -> bool:
-    at = node.attributes
-    w, x = builder.constant(node.inputs[1]), builder.known.get(node.inputs[0])
-    bias = builder.constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if not isinstance(x, Spec) or w is None or at.get("transA", 0) or w.dtype != np.float32 or x.dtype != np.float32:
-        return False
-    if len(node.inputs) > 2 and node.inputs[2] and bias is None:
-        return False
-    matrix = w if at.get("transB", 0) else w.T
-    if bias is not None:
-        if bias.size not in (1, matrix.shape[0]) or (bias.ndim and bias.shape[-1] != bias.size):
-            return False
-        bias = np.broadcast_to(bias.reshape(-1), matrix.shape[:1])
-    alpha, beta = np.float32(at.get("alpha", 1.0)), np.float32(at.get("beta", 1.0))
-    return _linear(builder, node, x, matrix * alpha if alpha != 1 else matrix, None if bias is None else bias * beta)
+    found = _native_gemm(builder.known, node)
+    return found is not None and _linear(builder, node, builder.spec(node.inputs[0]), *found)
 
 
 @lowers("MatMul")
@@ -276,19 +289,18 @@ def _matmul(builder: PlanBuilder, node: Node) -> bool:
     w, x = builder.constant(node.inputs[1]), builder.known.get(node.inputs[0])
     if not isinstance(x, Spec) or w is None or w.ndim != 2 or w.dtype != np.float32 or x.dtype != np.float32:
         return False
-    return len(x.shape) >= 2 and _linear(builder, node, x, w.T, None)
+    return len(x.shape) >= 2 and 0 not in (*x.shape, *w.shape) and _linear(builder, node, x, w.T, None)
 
 
 def _linear(builder: PlanBuilder, node: Node, x: Spec, w: np.ndarray, bias: np.ndarray | None) -> bool:
     out, depth = w.shape
     rows = int(np.prod(x.shape[:-1]))
-    if not rows or not depth or not out:
-        return False
-    key = (*node.inputs[1:3], "linear", node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0))
+    get = node.attributes.get
+    key = (*node.inputs[1:3], "linear", get("transB", 0), get("alpha", 1.0), get("beta", 1.0))
     weights = builder.pack_once(key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(rows * (depth + native.BLOCK))
-    function = activation_of(node)[0]
+    function = activation_of(node)
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
         program.linear(rows, depth, out, function, at(source), at(target), at(scratch), *weights)

@@ -82,7 +82,7 @@ class InferenceSession:
     @property
     def resident_bytes(self) -> int:
         """Bytes of prepared weights and arenas held by the plans made so far."""
-        weights = sum(a.nbytes for arrays in self._packed.values() for a in arrays)
+        weights = sum(int(a.nbytes) for arrays in self._packed.values() for a in arrays)
         return weights + sum(p.arena_bytes for p in self._plans.values() if isinstance(p, planning.Plan))
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -140,7 +140,11 @@ class InferenceSession:
             known = infer(self._network, specs)
             if not self._native:
                 return Interpreter(self._network)
-            fused = passes.fuse(self._network, {name: as_spec(k).shape for name, k in known.items()})
+            fused = passes.fuse(
+                self._network,
+                {name: as_spec(k).shape for name, k in known.items()},
+                activations=native.NATIVE_ACTIVATIONS,
+            )
             with runtime.using(isa=self._isa, threads=self.threads):
                 return planning.build(fused, infer(fused, specs), self._packed)
         except DynamicShapeError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
-from accel.kernels.gaps import gap_decode, gap_encode
+from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
 Array = np.ndarray
@@ -35,7 +36,7 @@ class Coding:
     """
 
     split: Callable[[Array], list[Array] | None]
-    join: Callable[[Sequence[Array], np.dtype, int], Array]
+    join: Callable[[Sequence[Array], np.dtype[Any], int], Array]
 
 
 def encode(array: Array) -> tuple[str, list[Stream]]:
@@ -53,7 +54,7 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
     return best
 
 
-def decode(coding: str, streams: Sequence[Stream], dtype: np.dtype, size: int) -> Array:
+def decode(coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
     """`size` elements of `dtype` from streams that may be hostile. Raises FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
@@ -111,7 +112,7 @@ def _split_plain(array: Array) -> list[Array] | None:
     return [array.reshape(-1).view(np.uint8)]
 
 
-def _join_plain(streams: Sequence[Array], dtype: np.dtype, size: int) -> Array:
+def _join_plain(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
     _expect(streams, size * dtype.itemsize)
     return streams[0].view(dtype)
 
@@ -123,7 +124,7 @@ def _split_planes(array: Array) -> list[Array] | None:
     return list(np.ascontiguousarray(array.reshape(-1, 1).view(np.uint8).T))
 
 
-def _join_planes(streams: Sequence[Array], dtype: np.dtype, size: int) -> Array:
+def _join_planes(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
     _expect(streams, *[size] * dtype.itemsize)
     out = np.empty((size, dtype.itemsize), np.uint8)
     for plane, stream in enumerate(streams):
@@ -139,7 +140,7 @@ def _split_delta(array: Array) -> list[Array] | None:
     return _split_planes(np.diff(bits, prepend=bits.dtype.type(0)))
 
 
-def _join_delta(streams: Sequence[Array], dtype: np.dtype, size: int) -> Array:
+def _join_delta(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
     return np.cumsum(_join_planes(streams, unsigned, size), dtype=unsigned).view(dtype)
 
@@ -149,29 +150,30 @@ def _split_bitmap(array: Array) -> list[Array] | None:
     if array.dtype != np.uint8:
         return None
     flat = array.reshape(-1)
-    return [np.packbits(flat != 0, bitorder="little"), flat[flat != 0]]
+    live = flat != 0
+    return [np.frombuffer(bitmap_encode(live), np.uint8), flat[live]]
 
 
-def _join_bitmap(streams: Sequence[Array], dtype: np.dtype, size: int) -> Array:
-    if dtype != np.uint8 or len(streams) != 2:
-        raise FormatError(f"bitmap: expected 2 streams of uint8, got {len(streams)} of {dtype}")
-    bitmap, values = streams
-    _expect([bitmap], (size + 7) // 8)
-    bits = np.unpackbits(bitmap, bitorder="little")
-    live = bits[:size].view(np.bool_)
-    if bits[size:].any():
-        raise FormatError("bitmap: bits after the last element are set")
+def _join_bitmap(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
+    bitmap, values = _two_of_bytes("bitmap", streams, dtype)
+    live = bitmap_decode(bitmap, size)
     _expect([values], int(np.count_nonzero(live)))
     out = np.zeros(size, np.uint8)
     out[live] = values
     return out
 
 
+def _two_of_bytes(name: str, streams: Sequence[Array], dtype: np.dtype[Any]) -> Sequence[Array]:
+    if dtype != np.uint8 or len(streams) != 2:
+        raise FormatError(f"{name}: expected 2 streams for uint8, got {len(streams)} for {dtype}")
+    return streams
+
+
 def _gaps(bits: int) -> Coding:
     """Deep Compression's relative index: the distance to the element before, and fillers where it overflows.
 
-    Two streams of equal length, gaps and values; entry e stands at sum(gap + 1 up to e) - 1. A filler is the largest
-    gap with the value 0, so that the reader needs no special case.
+    Two streams of equal length, gaps and values; entry e stands at sum(gap + 1 up to e) - 1. A filler has the value
+    0, so that the reader needs no special case.
     """
 
     def split(array: Array) -> list[Array] | None:
@@ -179,23 +181,16 @@ def _gaps(bits: int) -> Coding:
             return None
         flat = array.reshape(-1)
         positions = np.flatnonzero(flat)
-        gaps, entries = gap_encode(positions, bits)
+        gaps, filler = gaps_encode(positions.astype(np.int64, copy=False), bits)
         values = np.zeros(gaps.size, np.uint8)
-        values[entries] = flat[positions]
+        values[~filler] = flat[positions]
         return [gaps, values]
 
-    def join(streams: Sequence[Array], dtype: np.dtype, size: int) -> Array:
-        if dtype != np.uint8 or len(streams) != 2:
-            raise FormatError(f"gaps: expected 2 streams of uint8, got {len(streams)} of {dtype}")
-        gaps, values = streams
+    def join(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
+        gaps, values = _two_of_bytes(f"gaps{bits}", streams, dtype)
         _expect([values], gaps.size)
-        if gaps.size and int(gaps.max()) >= 1 << bits:
-            raise FormatError(f"gaps: expected {bits}-bit gaps, got {int(gaps.max())}")
-        positions = gap_decode(gaps)
-        if gaps.size and int(positions[-1]) >= size:
-            raise FormatError(f"gaps: position {int(positions[-1])} is outside an array of {size} elements")
         out = np.zeros(size, np.uint8)
-        out[positions] = values
+        out[gaps_decode(gaps, size, bits=bits, dtype=np.int64)] = values
         return out
 
     return Coding(split, join)

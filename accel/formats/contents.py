@@ -27,6 +27,7 @@ MAX_AXES = 32
 TENSOR_KEYS = ("name", "kind", "fields", "parts")
 PART_KEYS = ("name", "dtype", "shape", "coding", "streams", "crc32")
 
+
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
     """`symbols` bytes stored in `nbytes` bytes by `method`."""

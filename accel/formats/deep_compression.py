@@ -14,6 +14,7 @@ import numpy as np
 from accel.errors import FormatError
 from accel.formats.files import Source, read_bytes
 from accel.formats.limits import DEFAULT, Limits
+from accel.kernels.gaps import gaps_decode
 from accel.weights.base import Weight
 from accel.weights.codebook import Codebook
 
@@ -86,9 +87,10 @@ def _layer(reader: _Reader, name: str, shape: tuple[int, ...], count: int) -> tu
     gaps = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1)
     if gaps[count:].any():
         raise FormatError(f"{name}: the unused last half byte of the gaps is not zero")
-    positions = np.cumsum(gaps[:count].astype(np.int64) + 1) - 1
-    if count and positions[-1] >= size:
-        raise FormatError(f"{name}: position {positions[-1]} is outside a weight of {size} elements {shape}")
+    try:
+        positions = gaps_decode(gaps[:count], size, bits=4, dtype=np.int64)
+    except FormatError as error:
+        raise FormatError(f"{name} of shape {shape}: {error}") from error
     codes = np.zeros(size, np.uint8)
     codes[positions] = values
     return Codebook(codes.reshape(shape), codebook), bias

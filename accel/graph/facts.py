@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from accel.graph.network import Dim
+from accel.graph.network import Dim, Node
 
 Shape = tuple[Dim, ...] | None
 
@@ -35,6 +36,21 @@ class Fact:
 
 class Unknown(Exception):
     """A rule cannot tell."""
+
+
+Rule = Callable[[Node, list[Fact]], list[Fact]]
+"""Facts of inputs (absent: Fact()) to facts of outputs."""
+
+
+class Rules(dict[str, Rule]):
+    """Rules by operator; called, it gives the decorator that adds one for several."""
+
+    def __call__(self, *ops: str) -> Callable[[Rule], Rule]:
+        def register(rule: Rule) -> Rule:
+            self.update(dict.fromkeys(ops, rule))
+            return rule
+
+        return register
 
 
 def broadcast(*shapes: Shape) -> Shape:

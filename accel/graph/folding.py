@@ -1,4 +1,4 @@
-"""Passes that move arithmetic into weights: batch norm, scaling, bias and padding become part of the operator before."""
+"""Passes that move arithmetic into weights: batch norm, scaling, bias and padding join the operator before them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
             return Affine(vector, zero)
         if tail.op == "Sub":
             return Affine(one, -vector) if first else Affine(-one, vector)
-        return Affine(1 / vector, zero) if first and np.all(vector != 0) else None
+        return Affine(np.reciprocal(vector), zero) if first and np.all(vector != 0) else None
 
 
 def _per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
@@ -101,34 +101,32 @@ Target = Callable[[Draft, Node, Affine], bool]
 
 
 def _into_conv(draft: Draft, node: Node, affine: Affine) -> bool:
-    def scaled(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        if node.op == "Conv":
-            return weight * scale.reshape(-1, *(1,) * (weight.ndim - 1))
-        group = node.attributes.get("group", 1)
-        split = weight.reshape(group, -1, *weight.shape[1:])
-        return (split * scale.reshape(group, 1, -1, *(1,) * (weight.ndim - 2))).reshape(weight.shape)
-
     weight = draft.array(node.input(1))
     if weight is None or weight.ndim < 3:
         return False
+    ones = (1,) * (weight.ndim - 2)
+    if node.op == "Conv":
+        return _rescale(draft, node, affine, weight, lambda scale: scale.reshape(-1, 1, *ones), weight.shape[0], 1.0)
     group = node.attributes.get("group", 1)
-    channels = weight.shape[0] if node.op == "Conv" else weight.shape[1] * group
     if group < 1 or weight.shape[0] % group:
         return False
-    return _rescale(draft, node, affine, channels, weight, scaled, 1.0)
+
+    def spread(scale: np.ndarray) -> np.ndarray:
+        """Weights of a ConvTranspose are (in, out / group, ...), the inputs of one group after those of another."""
+        rows = np.repeat(scale.reshape(group, -1), weight.shape[0] // group, axis=0)
+        return rows.reshape(*rows.shape, *ones)
+
+    return _rescale(draft, node, affine, weight, spread, weight.shape[1] * group, 1.0)
 
 
 def _into_gemm(draft: Draft, node: Node, affine: Affine) -> bool:
-    transposed = bool(node.attributes.get("transB"))
-
-    def scaled(weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        return weight * (scale[:, None] if transposed else scale)
-
     weight = draft.array(node.input(1))
     if weight is None or weight.ndim != 2:
         return False
     beta = float(node.attributes.get("beta", 1.0))
-    if not _rescale(draft, node, affine, weight.shape[0 if transposed else 1], weight, scaled, beta):
+    rows = bool(node.attributes.get("transB"))
+    channels = weight.shape[0 if rows else 1]
+    if not _rescale(draft, node, affine, weight, lambda s: s[:, None] if rows else s, channels, beta):
         return False
     node.attributes.pop("beta", None)
     return True
@@ -138,12 +136,15 @@ def _rescale(
     draft: Draft,
     node: Node,
     affine: Affine,
-    channels: int,
     weight: np.ndarray,
-    scaled: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    spread: Callable[[np.ndarray], np.ndarray],
+    channels: int,
     beta: float,
 ) -> bool:
-    """Put new weight and bias into a node with inputs (data, weight, bias); False when one is not ours to change."""
+    """Put new weight and bias into a node with inputs (data, weight, bias); False when one is not ours to change.
+
+    `spread` brings a vector of one number per output channel into a shape that broadcasts with the weight.
+    """
     bias = np.zeros(1)
     if node.input(2):
         found = draft.array(node.input(2))
@@ -152,13 +153,14 @@ def _rescale(
         bias = found.astype(np.float64).ravel() * beta
     if weight.dtype not in FLOATS or any(vector.size not in (1, channels) for vector in affine):
         return False
+    scales = bool(np.any(affine.scale != 1))
+    if scales and draft.only_reader(node.inputs[1]) is not node:
+        return False
     with np.errstate(all="ignore"):
         shift = np.broadcast_to(bias * affine.scale + affine.shift, (channels,)).astype(weight.dtype)
-        if np.any(affine.scale != 1):
-            if draft.only_reader(node.inputs[1]) is not node:
-                return False
+        if scales:
             scale = np.broadcast_to(affine.scale, (channels,))
-            changed = np.ascontiguousarray(scaled(weight.astype(np.float64), scale), weight.dtype)
+            changed = (weight.astype(np.float64) * spread(scale)).astype(weight.dtype)
             draft.set_input(node, 1, draft.add_constant(node.inputs[1], changed))
     if node.input(2) or np.any(shift != 0):
         draft.set_input(node, 2, draft.add_constant(node.input(2) or f"{node.outputs[0]}_bias", shift))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -74,14 +74,14 @@ def _takes_residual(draft: Draft, conv: Node, value: str, add: Node) -> bool:
     return free and draft.only_reader(value) is add
 
 
-def fuse_activations(network: Network) -> Network:
+def fuse_activations(network: Network, activations: Container[str]) -> Network:
     """An activation that alone reads the output of a Conv or Gemm becomes an attribute of it."""
     draft = Draft(network)
     for node in draft.nodes:
         if node.op not in _HOSTS or "activation" in node.attributes:
             continue
         tail = draft.only_reader(node.outputs[0])
-        if tail is None or tail.inputs[0] != node.outputs[0] or any(tail.outputs[1:]):
+        if tail is None or tail.op not in activations or tail.inputs[0] != node.outputs[0] or any(tail.outputs[1:]):
             continue
         parameters = _activation(draft, tail)
         if parameters is None:

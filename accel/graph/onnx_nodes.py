@@ -25,8 +25,8 @@ def main_opset(imports: Iterable[Any], what: str) -> int:
     """The version of the main operator set in a list of imports, the newest that onnx knows when it is not there."""
     import onnx
 
-    newest = onnx.defs.onnx_opset_version()
-    versions = {entry.version for entry in imports if entry.domain in _MAIN}
+    newest: int = onnx.defs.onnx_opset_version()
+    versions = {int(entry.version) for entry in imports if entry.domain in _MAIN}
     if not versions:
         return newest
     if len(versions) > 1 or not 1 <= min(versions) <= newest:

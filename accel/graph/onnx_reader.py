@@ -6,7 +6,6 @@ that names the place. Weights are read once, straight from the parsed file; only
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,19 +22,20 @@ from accel.graph.order import sort_nodes
 from accel.graph.shapes import Facts, known_facts
 from accel.graph.support import check_supported
 from accel.graph.upgrade import OLDEST, REPLACED, Upgrader
+from accel.kernels.checks import describe
 
 if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, limits: Limits | None = None) -> Network:
+def read_onnx(source: bytes | onnx.ModelProto, limits: Limits | None = None, *, folder: Path | None = None) -> Network:
     """Read an ONNX model.
 
     Parameters
     ----------
-    source : a path, the bytes of a file, or a parsed model. External data is read only for a path, and only from
-        plain files in the folder of the model.
+    source : the bytes of a file, or a parsed model.
     limits : what the model may cost, see Limits.
+    folder : the folder of the model, from whose plain files external data is read; None refuses external data.
 
     Returns
     -------
@@ -43,33 +43,29 @@ def read_onnx(source: str | os.PathLike[str] | bytes | onnx.ModelProto, limits: 
 
     Raises
     ------
-    FormatError  not an ONNX file, or it cannot be read.
+    FormatError  not an ONNX file.
     UnsupportedError  an operator, attribute or type that accel does not run; all such operators are named.
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  the package onnx is not installed.
     """
     limits = limits or Limits()
-    model, folder = _parse(source, limits)
+    model = _parse(source)
     _refuse(model)
     if main_opset(model.opset_import, "the model") < OLDEST:
         model = convert_old(model, OLDEST)
     return _Reader(model, folder, limits).read()
 
 
-def _parse(source: Any, limits: Limits) -> tuple[onnx.ModelProto, Path | None]:
+def _parse(source: bytes | onnx.ModelProto) -> onnx.ModelProto:
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "reading an ONNX model") from error
     if isinstance(source, onnx.ModelProto):
-        return source, None
-    folder = None
+        return source
     if not isinstance(source, bytes):
-        folder = Path(source).absolute().parent
-        source = read_file(source, limits)
-    if len(source) > limits.max_file:
-        raise ModelError(f"the model has {len(source)} bytes, more than Limits.max_file = {limits.max_file}")
+        raise TypeError(f"source: expected the bytes of a model or an onnx.ModelProto, got {describe(source)}")
     model = onnx.ModelProto()
     try:
         model.ParseFromString(source)
@@ -77,21 +73,7 @@ def _parse(source: Any, limits: Limits) -> tuple[onnx.ModelProto, Path | None]:
         raise FormatError("not an ONNX model: the bytes are not a protobuf message of this kind") from error
     if not model.HasField("graph") or not model.opset_import:
         raise FormatError("not an ONNX model: it has no graph or imports no operator set")
-    return model, folder
-
-
-def read_file(path: str | os.PathLike[str], limits: Limits) -> bytes:
-    """The bytes of a regular file no larger than `limits.max_file`."""
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > limits.max_file:
-                raise ModelError(f"{path}: {size} bytes, more than Limits.max_file = {limits.max_file}")
-            return file.read(limits.max_file + 1)
-    except (OSError, ValueError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise FormatError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    return model
 
 
 def _refuse(model: onnx.ModelProto) -> None:

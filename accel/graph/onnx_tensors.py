@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from accel.errors import ModelError, UnsupportedError
-from accel.graph.dtypes import DTYPES
 from accel.graph.limits import Limits
+from accel.layers.operators.dtypes import DTYPES
 
 # The typed field that holds a tensor's numbers when raw_data does not: onnx.proto, comments of TensorProto.
 _FIELDS = {1: "float_data", 7: "int64_data", 11: "double_data", 12: "uint64_data", 13: "uint64_data"}
@@ -86,7 +86,8 @@ class TensorReader:
     @staticmethod
     def _flat_indices(indices: np.ndarray, shape: tuple[int, ...], count: int, what: str) -> np.ndarray:
         if indices.shape not in ((count,), (count, len(shape))):
-            raise ModelError(f"{what}: indices have shape {indices.shape}, expected ({count},) or ({count}, {len(shape)})")
+            expected = f"({count},) or ({count}, {len(shape)})"
+            raise ModelError(f"{what}: indices have shape {indices.shape}, expected {expected}")
         bounds = np.array([math.prod(shape)] if indices.ndim == 1 else shape, np.int64)
         if np.any(indices < 0) or np.any(indices.reshape(count, -1) >= bounds):
             raise ModelError(f"{what}: an index lies outside the shape {list(shape)}")
@@ -104,10 +105,10 @@ class TensorReader:
 
     def _external(self, tensor: Any, size: int, dtype: np.dtype[Any], what: str) -> np.ndarray:
         if self.folder is None:
-            raise ModelError(f"{what}: its data is in another file, and a model given as bytes has no folder; give a path")
+            raise ModelError(f"{what}: its data is in another file, and a model that is not a path has no folder")
         entries = {entry.key: entry.value for entry in tensor.external_data}
         if not set(entries) <= _EXTERNAL_KEYS or "location" not in entries:
-            raise ModelError(f"{what}: external data with the keys {sorted(entries)}, expected {sorted(_EXTERNAL_KEYS)}")
+            raise ModelError(f"{what}: external data has the keys {sorted(entries)}, not {sorted(_EXTERNAL_KEYS)}")
         need = size * dtype.itemsize
         offset = _natural(entries.get("offset", "0"), f"{what}: offset of external data")
         length = _natural(entries.get("length", str(need)), f"{what}: length of external data")

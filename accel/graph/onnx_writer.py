@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from accel.errors import AccelError, ModelError, UnsupportedError, missing_extra
-from accel.graph.dtypes import CODES
+from accel.errors import ModelError, UnsupportedError, missing_extra
+from accel.formats.atomic import replace_file
 from accel.graph.network import OPSET, Constant, Network, Node, Value
+from accel.layers.operators.dtypes import DTYPES
 from accel.weights.base import dense
 
 if TYPE_CHECKING:
     import onnx
+
+CODES = {dtype: code for code, dtype in DTYPES.items()}
+"""Element types by number, the inverse of DTYPES."""
 
 
 def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onnx.ModelProto:
@@ -34,6 +36,7 @@ def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onn
     Raises
     ------
     ModelError  the network cannot be said in ONNX, or is larger than protobuf's 2 GiB.
+    SaveError  the file cannot be written; what was at `path` is unchanged.
     MissingExtraError  the package onnx is not installed.
     """
     try:
@@ -61,7 +64,7 @@ def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onn
     onnx.helper.set_model_props(model, network.metadata)
     data = _checked(model)
     if path is not None:
-        write_atomically(path, data)
+        replace_file(path, [data])
     return model
 
 
@@ -72,10 +75,8 @@ def _checked(model: onnx.ModelProto) -> bytes:
     try:
         data: bytes = model.SerializeToString()
         onnx.checker.check_model(data, full_check=True)
-    except (EncodeError, ValueError, RuntimeError) as error:
-        # RuntimeError: shape inference. ValueError: larger than 2 GiB.
-        raise ModelError(f"the network is not a valid ONNX model: {str(error).strip():.500}") from error
-    except onnx.checker.ValidationError as error:
+    except (EncodeError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        # RuntimeError: shape inference. EncodeError, ValueError: larger than 2 GiB.
         raise ModelError(f"the network is not a valid ONNX model: {str(error).strip():.500}") from error
     return data
 
@@ -141,36 +142,3 @@ def _value_proto(value: Value) -> onnx.ValueInfoProto:
 
     shape: Any = None if value.shape is None else list(value.shape)
     return onnx.helper.make_tensor_value_info(value.name, CODES[value.dtype], shape)
-
-
-def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that its name holds either the old content or all of the new one, also after a crash.
-
-    Raises
-    ------
-    AccelError  it cannot be written; the old file is unchanged.
-    """
-    target = Path(path)
-    temporary = None
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, _mode(target))
-        os.replace(temporary, target)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise AccelError(f"{target}: cannot be saved: {error.strerror or error}") from error
-
-
-def _mode(target: Path) -> int:
-    """The permissions of the file that is replaced, or what the umask gives a new one."""
-    try:
-        return target.stat().st_mode & 0o777
-    except OSError:
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask

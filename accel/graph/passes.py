@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from accel.graph.cleaning import (
     eliminate_dead,
@@ -28,6 +28,9 @@ _REWRITES: tuple[Callable[[Network], Network], ...] = (
 )
 _ROUNDS = 4
 """One pass can open the way for another. Real networks need two rounds; the bound keeps hostile ones from more."""
+
+
+ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "Elu", "Swish"})
 
 
 def simplify(network: Network, limits: Limits | None = None) -> Network:
@@ -58,7 +61,12 @@ def specialize(network: Network, shapes: Mapping[str, tuple[Dim, ...]]) -> Netwo
     return simplify(with_input_shapes(network, shapes))
 
 
-def fuse(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None] | None = None) -> Network:
+def fuse(
+    network: Network,
+    shapes: Mapping[str, tuple[Dim, ...] | None] | None = None,
+    *,
+    activations: Container[str] = ACTIVATIONS,
+) -> Network:
     """Join operators into Conv and Gemm nodes that only the engine understands.
 
     A fused node has the attributes `activation`, the name of an operator, and `activation_params`, its numbers: Clip
@@ -69,8 +77,9 @@ def fuse(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None] | None =
     ----------
     network : Network, simplified.
     shapes : shape of each value, where known; None infers them. Without equal shapes a residual is not fused.
+    activations : those that may be fused.
     """
     if shapes is None:
         shapes = infer_shapes(network)
     network = fuse_hard_swish(fuse_swish(network))
-    return eliminate_dead(fuse_activations(fuse_residuals(network, shapes)))
+    return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from accel.graph import layer_rules, shape_rules
 from accel.graph.facts import Fact, Shape, Unknown
 from accel.graph.network import Constant, Dim, Network, Node, Value
-from accel.graph.shape_rules import RULES
+
+_RULES = {**shape_rules.RULES, **layer_rules.RULES}
 
 LONGEST_VALUE = 1024
 """Constants with more elements than this are never the shape, axes or pads of anything."""
@@ -42,7 +44,7 @@ class Facts(dict[str, Fact]):
 
 def infer(node: Node, inputs: list[Fact]) -> list[Fact]:
     """Facts of the outputs of one node."""
-    rule = RULES.get(node.op)
+    rule = _RULES.get(node.op)
     if rule is None or node.domain:
         return []
     try:

@@ -14,6 +14,7 @@ import numpy as np
 from accel.errors import ModelError, UnsupportedError
 from accel.graph.names import Names
 from accel.graph.network import Constant, Dim, Node
+from accel.graph.shape_rules import REDUCTIONS
 from accel.graph.shapes import Facts
 
 OLDEST = 7
@@ -111,7 +112,8 @@ def _flattening(upgrader: Upgrader, node: Node) -> list[Node]:
     if shape is not None and _one_axis(shape, axis):
         node.attributes["axis"] = axis
         return [node]
-    flat, normal, original = (upgrader.names.fresh(f"{node.outputs[0]}_{label}") for label in ("flat", "normal", "shape"))
+    labels = ("flat", "normal", "shape")
+    flat, normal, original = (upgrader.names.fresh(f"{node.outputs[0]}_{label}") for label in labels)
     return [
         Node("Shape", [node.inputs[0]], [original]),
         Node("Flatten", [node.inputs[0]], [flat], {"axis": axis}),
@@ -175,8 +177,6 @@ def _group_norm(upgrader: Upgrader, node: Node) -> list[Node]:
     )
 
 
-_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
-
 _RULES: dict[str, Sequence[tuple[int, Rule]]] = {
     "BatchNormalization": ((14, _batch_norm),),
     "Clip": ((11, _clip),),
@@ -197,7 +197,7 @@ _RULES: dict[str, Sequence[tuple[int, Rule]]] = {
     "TopK": ((10, _top_k),),
     "Unsqueeze": ((13, _axes),),
     "Upsample": ((10, _upsample),),
-    **{f"Reduce{kind}": ((18, _axes),) for kind in _REDUCTIONS},
+    **{f"Reduce{kind}": ((18, _axes),) for kind in REDUCTIONS if kind != "Sum"},
 }
 
 REPLACED = frozenset({"Scatter", "Upsample"})

@@ -1,1 +1,29 @@
+"""Functions over arrays, one module per kernel family; `accel.using` chooses what runs them."""
 
+from accel.kernels.conv import conv2d
+from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
+from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
+from accel.kernels.huffman import huffman_decode, huffman_encode
+from accel.kernels.kmeans import assign_codes, kmeans_1d
+from accel.kernels.linear import linear
+from accel.kernels.pool import average_pool2d, global_average_pool2d, max_pool2d
+
+__all__ = [
+    "assign_codes",
+    "average_pool2d",
+    "bitmap_decode",
+    "bitmap_encode",
+    "conv2d",
+    "csr_canonical",
+    "csr_from_dense",
+    "csr_matmul",
+    "csr_validate",
+    "gaps_decode",
+    "gaps_encode",
+    "global_average_pool2d",
+    "huffman_decode",
+    "huffman_encode",
+    "kmeans_1d",
+    "linear",
+    "max_pool2d",
+]

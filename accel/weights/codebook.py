@@ -114,7 +114,8 @@ class Codebook(Weight):
         return int(self.codes.nbytes + self.codebook.nbytes)
 
     def dense(self) -> np.ndarray:
-        return self.codebook[self.codes]
+        values: np.ndarray = self.codebook[self.codes]
+        return values
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"codes": self.codes, "codebook": self.codebook}, {}

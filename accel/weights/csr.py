@@ -10,12 +10,9 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks
-from accel.kernels.csr import csr_from_dense
+from accel.kernels.csr import csr_canonical, csr_from_dense, csr_validate
 from accel.weights import _state
 from accel.weights.base import Weight
-
-MAX_INDEX = 2**31 - 1
-"""Indices are int32."""
 
 
 class Csr(Weight):
@@ -26,14 +23,14 @@ class Csr(Weight):
     Parameters
     ----------
     data : float32 (nnz,)
-    indices : int32 (nnz,), columns, ascending without repetition inside a row.
+    indices : int32 (nnz,), columns. Brought into ascending order once, here; values of the same place are added.
     indptr : int32 (out + 1,), starts at 0, never falls, ends at nnz.
     shape : of the dense equivalent.
 
     Raises
     ------
     TypeError   a wrong dtype.
-    ValueError  the arrays are not a canonical CSR matrix of this shape.
+    ValueError  the arrays are not a CSR matrix of this shape.
     """
 
     kind: ClassVar[str] = "csr"
@@ -45,10 +42,11 @@ class Csr(Weight):
         self.shape = tuple(checks.integer("shape", size, 0) for size in shape)
         if len(self.shape) < 2:
             raise ValueError(f"shape: expected (out, in) or (out, in/group, kh, kw), got {self.shape}")
-        _check_canonical(data, indices, indptr, self.shape[0], math.prod(self.shape[1:]))
-        self.data = _state.frozen(data)
-        self.indices = _state.frozen(indices)
-        self.indptr = _state.frozen(indptr)
+        rows, columns = self.shape[0], math.prod(self.shape[1:])
+        if indptr.size != rows + 1:
+            raise ValueError(f"indptr: expected {rows + 1} entries for {rows} rows, got {indptr.size}")
+        arrays = csr_canonical(data, indices, indptr, columns)
+        self.data, self.indices, self.indptr = (_state.frozen(array) for array in arrays)
 
     @classmethod
     def from_dense(cls, w: np.ndarray) -> Csr:
@@ -57,7 +55,7 @@ class Csr(Weight):
         if w.ndim < 2:
             raise ValueError(f"w: expected (out, in) or (out, in/group, kh, kw), got {checks.describe(w)}")
         columns = math.prod(w.shape[1:])
-        return cls(*csr_from_dense(w.reshape(w.shape[0], columns)), w.shape)
+        return cls(*csr_from_dense(w.reshape(w.shape[0], columns), indptr_dtype=np.int32), w.shape)
 
     @property
     def parameters(self) -> int:
@@ -84,29 +82,11 @@ class Csr(Weight):
         data = _state.array(cls.kind, arrays, "data", np.float32)
         indices = _state.array(cls.kind, arrays, "indices", np.int32)
         indptr = _state.array(cls.kind, arrays, "indptr", np.int32)
+        shape = _state.shape(cls.kind, meta["shape"])
         try:
-            return cls(data, indices, indptr, _state.shape(cls.kind, meta["shape"]))
-        except FormatError:
-            raise
+            weight = cls(data, indices, indptr, shape)
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None
-
-
-def _check_canonical(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, rows: int, columns: int) -> None:
-    if max(columns, data.size) > MAX_INDEX:
-        raise ValueError(f"shape: expected at most {MAX_INDEX} columns and values, got {columns} and {data.size}")
-    if indptr.size != rows + 1:
-        raise ValueError(f"indptr: expected {rows + 1} entries for {rows} rows, got {indptr.size}")
-    if data.size != indices.size:
-        raise ValueError(f"indices: expected as many as data ({data.size}), got {indices.size}")
-    if indptr[0] != 0 or indptr[-1] != data.size or (indptr[1:] < indptr[:-1]).any():
-        raise ValueError(f"indptr: expected to rise from 0 to {data.size}")
-    if indices.size == 0:
-        return
-    if indices.min() < 0 or indices.max() >= columns:
-        raise ValueError(f"indices: expected columns in 0..{columns - 1}, got {indices.min()}..{indices.max()}")
-    rising = indices[1:] > indices[:-1]
-    starts = indptr[1:-1]
-    rising[starts[(starts > 0) & (starts < data.size)] - 1] = True  # a new row may start anywhere
-    if not rising.all():
-        raise ValueError("indices: expected ascending columns without repetition inside each row")
+        if not csr_validate(data, indices, indptr, math.prod(shape[1:])):
+            raise FormatError(f"{cls.kind} weight: expected ascending columns without repetition inside each row")
+        return weight

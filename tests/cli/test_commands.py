@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli.invoke import Invoke
 
 import accel
 from accel.cli.running import write_npz
-
-from cli.invoke import Invoke
 
 BATCH = np.random.default_rng(0).integers(0, 17, (3, 1, 8, 8)).astype(np.float32)
 
@@ -63,7 +62,10 @@ def test_run_writes_what_the_session_gives(accel_cli: Invoke, digits: Path, tmp_
         ({"pixels": BATCH, "y": BATCH}, "expected arrays for the inputs pixels, got pixels, y"),
         ({}, "expected arrays for the inputs pixels, got none"),
         ({"pixels": BATCH.astype(np.float64)}, "input pixels: expected float32 of shape N x 1 x 8 x 8, got float64"),
-        ({"pixels": BATCH[:, 0]}, "input pixels: expected float32 of shape N x 1 x 8 x 8, got float32 of shape 3 x 8 x 8"),
+        (
+            {"pixels": BATCH[:, 0]},
+            "input pixels: expected float32 of shape N x 1 x 8 x 8, got float32 of shape 3 x 8 x 8",
+        ),
         ({"pixels": BATCH[:, :, :7]}, "got float32 of shape 3 x 1 x 7 x 8"),
     ],
 )
@@ -76,7 +78,10 @@ def test_run_refuses_inputs_that_do_not_fit(
 
 def test_run_does_not_unpickle(accel_cli: Invoke, digits: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", pixels=np.array([{}], dtype=object))
-    assert "not a readable .npy or .npz file of plain numbers" in accel_cli("run", digits, "-i", tmp_path / "x.npz").refused()
+    assert (
+        "not a readable .npy or .npz file of plain numbers"
+        in accel_cli("run", digits, "-i", tmp_path / "x.npz").refused()
+    )
 
 
 def test_writing_into_a_missing_folder_is_one_line(accel_cli: Invoke, digits: Path, tmp_path: Path) -> None:

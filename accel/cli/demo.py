@@ -11,6 +11,7 @@ import typer
 
 import accel
 from accel.cli import shell, timing
+from accel.compress import compress
 from accel.demo import held_out, load_digits, network_path
 from accel.report import Table, format_bytes, format_seconds
 
@@ -36,7 +37,7 @@ def measure(
 ) -> dict[str, Any]:
     """Save the network as it is and compressed, load both files, and compare size, answers and time."""
     original = accel.load(network_path())
-    small = accel.compress(original, recipe, seed=seed)
+    small = compress(original, recipe, seed=seed)
     paths = {"original": folder / "digits.accel", "compressed": folder / "small.accel"}
     original.save(paths["original"])
     small.save(paths["compressed"])

@@ -39,15 +39,17 @@ def keep_mask(w: np.ndarray, *, sparsity: float | None = None, quality: float | 
         if not quality >= 0:
             raise ValueError(f"quality: expected a number >= 0, got {quality}")
         below: np.ndarray = size < quality * float(w.std(dtype=np.float64))
-        return ~below & (w != 0)
+        stays: np.ndarray = ~below & (w != 0)
+        return stays
     if sparsity is None or not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity: expected a share in 0..1, got {sparsity}")
     remove = round(sparsity * w.size)
-    keep = w.reshape(-1) != 0
+    keep: np.ndarray = w.reshape(-1) != 0
     keep[np.argsort(size, axis=None, kind="stable")[:remove]] = False
     return keep.reshape(w.shape)
 
 
 def prune(w: np.ndarray, *, sparsity: float | None = None, quality: float | None = None) -> np.ndarray:
     """`w` with the weights that `keep_mask` removes set to 0.0, as a new array."""
-    return np.where(keep_mask(w, sparsity=sparsity, quality=quality), w, np.float32(0))
+    pruned: np.ndarray = np.where(keep_mask(w, sparsity=sparsity, quality=quality), w, np.float32(0))
+    return pruned

@@ -140,16 +140,6 @@ class Recipe:
         return replace(self, **given) if given else self
 
 
-_DEFAULTS = Recipe(bits=4)
-
-RECIPES: dict[str, Recipe] = {
-    "deep-compression": Recipe("deep-compression", sparsity=0.2, target={"bits_per_weight": 3.75}),
-    "k-means": Recipe("k-means", target={"bits_per_weight": 4.0}),
-    "magnitude": Recipe("magnitude", sparsity=0.5),
-}
-"""Recipes by name. Their numbers are measured in docs/methods/deep_compression.md."""
-
-
 def find(recipe: str | os.PathLike[str] | Mapping[str, Any] | Recipe) -> Recipe:
     """The recipe itself, the one of this name, in this file, or in this mapping."""
     if isinstance(recipe, Recipe):
@@ -202,3 +192,13 @@ def _share(name: str, value: Any) -> None:
 def _bits(name: str, value: Any) -> None:
     if type(value) is not int or not 1 <= value <= 8:
         raise RecipeError(f"{name}: expected an integer in 1..8, got {describe(value)}")
+
+
+_DEFAULTS = Recipe(bits=4)
+
+RECIPES: dict[str, Recipe] = {
+    "deep-compression": Recipe("deep-compression", sparsity=0.2, target={"bits_per_weight": 3.75}),
+    "k-means": Recipe("k-means", target={"bits_per_weight": 4.0}),
+    "magnitude": Recipe("magnitude", sparsity=0.5),
+}
+"""Recipes by name. Their numbers are measured in docs/methods/deep_compression.md."""

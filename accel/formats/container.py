@@ -139,7 +139,7 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
     little = np.ascontiguousarray(array, dtype).reshape(array.shape)
     coding, streams = codings.encode(little)
     entries = tuple(StreamEntry(stream.method, stream.symbols, len(stream.data)) for stream in streams)
-    crc32 = zlib.crc32(memoryview(little.reshape(-1).view(np.uint8)))
+    crc32 = zlib.crc32(little.reshape(-1).view(np.uint8).data)
     return PartEntry(name, code, array.shape, coding, entries, crc32), [stream.data for stream in streams]
 
 
@@ -247,7 +247,7 @@ def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:
         at += stream.nbytes
     dtype = DTYPES[part.dtype]
     flat = codings.decode(part.coding, streams, dtype, part.size)
-    if zlib.crc32(memoryview(flat.view(np.uint8))) != part.crc32:
+    if zlib.crc32(flat.view(np.uint8).data) != part.crc32:
         raise FormatError("damaged: its checksum does not match")
     if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:
         raise FormatError("expected 0 and 1 for booleans")

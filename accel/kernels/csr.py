@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accel.kernels import checks, runtime
-from accel.kernels.index_module import index
+from accel.kernels._index_module import index
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 _VALUES = tuple(np.dtype(kind) for kind in (np.float32, np.float64, np.int32))
@@ -146,7 +146,7 @@ def csr_matmul(
 def _one_of(name: str, dtype: Any, kinds: tuple[np.dtype[Any], ...]) -> np.dtype[Any]:
     wanted = " or ".join(kind.name for kind in kinds)
     try:
-        kind = np.dtype(dtype)
+        kind: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"{name}: expected {wanted}, got {checks.describe(dtype)}") from None
     if kind not in kinds:

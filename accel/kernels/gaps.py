@@ -8,7 +8,7 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
-from accel.kernels.index_module import index
+from accel.kernels._index_module import index
 
 
 def gaps_encode(positions: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -103,8 +103,9 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
     Raises
     ------
     FormatError data is not ceil(size / 8) bytes, or a padding bit is set.
+    TypeError   data is not bytes-like. ValueError   size is negative.
     """
-    packed = np.frombuffer(data, np.uint8)
+    packed = checks.byte_view("data", data)
     checks.integer("size", size, 0)
     if packed.size != -(-size // 8):
         raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {packed.size}")
@@ -120,7 +121,7 @@ def _check_bits(bits: int) -> int:
 
 
 def _position_dtype(dtype: Any) -> np.dtype[Any]:
-    kind = np.dtype(dtype)
+    kind: np.dtype[Any] = np.dtype(dtype)
     if kind not in (np.dtype(np.uint32), np.dtype(np.int64)):
         raise TypeError(f"dtype: expected uint32 or int64, got {kind}")
     return kind
@@ -142,7 +143,7 @@ def _loops() -> Any | None:
 
 
 def _encode_numpy(positions: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, int]:
-    steps = np.diff(positions.astype(np.int64), prepend=-1)
+    steps: np.ndarray = np.diff(positions.astype(np.int64), prepend=-1)
     if (steps < 1).any():
         return np.empty(0, np.uint8), np.empty(0, np.uint8), int(np.argmax(steps < 1))
     last = np.cumsum((steps - 1) // reach + 1) - 1  # the entry of each position, behind its fillers

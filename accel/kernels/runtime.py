@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import warnings
@@ -11,11 +12,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-core: Any
+core: Any = None
+_reason = ""
 try:
-    from accel import _core as core
+    core = importlib.import_module("accel._core")
 except ImportError as _why:
-    core = None
     _reason = str(_why)
 
 BACKENDS = ("native", "numba", "numpy")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.arithmetic import erf
-from accel.layers.operators.common import Array, choice, floating, normal_axis, same_dtype
+from accel.layers.operators.arithmetic import clip, erf
+from accel.layers.operators.common import Array, Floats, choice, floating, normal_axis, same_dtype
 from accel.layers.operators.dtypes import widened
 from accel.layers.operators.registry import operator
 
@@ -33,7 +34,10 @@ def leaky_relu(x: Array, *, alpha: float = 0.01) -> Array:
 
 @operator("PRelu")
 def prelu(x: Array, slope: Array) -> Array:
+    """The slope broadcasts to x; one value per channel, the form of opset 6, is also taken where it would not."""
     same_dtype(x, slope)
+    if slope.ndim == 1 and x.ndim > 2 and slope.size not in (1, x.shape[-1]) and slope.size == x.shape[1]:
+        slope = slope.reshape(-1, *[1] * (x.ndim - 2))
     return np.where(x < 0, x * np.broadcast_to(slope, x.shape), x)
 
 
@@ -185,3 +189,22 @@ def hardmax(x: Array, *, axis: int = -1) -> Array:
     if x.size:
         np.put_along_axis(y, x.argmax(axis=axis, keepdims=True), 1, axis)
     return y
+
+
+def fused(x: Array, activation: str | None, params: Floats) -> Array:
+    """The activation that graph.fusing made an attribute of a Conv or Gemm, its parameters in ONNX's order."""
+    if activation is None:
+        return x
+    functions: dict[str, Callable[..., Array]] = {
+        "Relu": relu,
+        "Sigmoid": sigmoid,
+        "Tanh": tanh,
+        "HardSwish": hard_swish,
+        "Swish": swish,
+        "LeakyRelu": lambda y, alpha: leaky_relu(y, alpha=alpha),
+        "Elu": lambda y, alpha: elu(y, alpha=alpha),
+        "HardSigmoid": lambda y, alpha, beta: hard_sigmoid(y, alpha=alpha, beta=beta),
+        "Clip": lambda y, low, high: clip(y, np.array(low, y.dtype), np.array(high, y.dtype)),
+    }
+    choice("activation", activation, tuple(functions))
+    return functions[activation](x, *params)

@@ -17,6 +17,7 @@ def test_info_shows_what_the_network_holds(accel_cli: Invoke, digits: Path) -> N
     assert data["inputs"] == [{"name": "pixels", "dtype": "float32", "shape": ["N", 1, 8, 8]}]
     assert data["outputs"][0]["name"] == "scores"
     assert data["parameters"] == 38_282
+    assert data["macs"] == 16 * 9 * 64 + 32 * 16 * 9 * 64 + 512 * 64 + 64 * 10
     assert sum(tensor["bytes"] for tensor in data["tensors"]) == 4 * 38_282
     assert data["bytes"] == digits.stat().st_size
     text = accel_cli("info", digits).out
@@ -178,3 +179,28 @@ def test_doctor_says_what_runs(accel_cli: Invoke) -> None:
     assert data["backend"] in data["backends"] and data["threads"] >= 1
     text = accel_cli("doctor").out
     assert np.__version__ in text and "back end" in text
+
+
+def test_demo_prints_every_rate_and_both_accuracies(accel_cli: Invoke) -> None:
+    pytest.importorskip("sklearn")
+    data = accel_cli("demo", "--seconds", 0, "--json").json()
+    before, after = data["parameters"]
+    assert data["alpha"] == before / after > 1
+    assert data["beta"] == pytest.approx(1 - 1 / data["alpha"])
+    assert data["beta_survey"] == pytest.approx(data["alpha"] - 1)
+    assert data["alpha_bytes"] == data["file_bytes"][0] / data["file_bytes"][1] > 5
+    assert data["accuracy"]["original"] > 0.97
+    assert data["accuracy"]["original"] - data["accuracy"]["compressed"] <= 0.01
+    assert data["delta"]["threads"] == 1 and data["delta"]["batch"] == data["images"] == 449
+
+
+def test_demo_says_it_in_words(accel_cli: Invoke) -> None:
+    pytest.importorskip("sklearn")
+    text = accel_cli("demo", "--seconds", 0, "--threads", 2).out
+    for word in ("alpha = ", "beta = 1 - a*/a", "(a - a*)/a*", "alpha_bytes", "delta = ", "449 images", "2 threads"):
+        assert word in text, text
+
+
+def test_demo_without_scikit_learn_says_what_to_install(accel_cli: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+    assert "pip install 'accel[demo]'" in accel_cli("demo").refused()

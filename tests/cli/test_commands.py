@@ -104,6 +104,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["out.npz"]
 
 
+def test_outputs_may_have_any_name(tmp_path: Path) -> None:
+    arrays = {"file": BATCH, "a/b": BATCH[:1], "ä": np.float32(1) * BATCH[0, 0, 0, :1]}
+    write_npz(tmp_path / "out.npz", arrays)
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as stored:
+        assert set(stored.files) == set(arrays)
+        np.testing.assert_array_equal(stored["file"], BATCH)
+
+
 def test_eval_counts_hits(accel_cli: Invoke, digits: Path, digits_npz: Path) -> None:
     arguments = ("eval", digits, "--data", digits_npz, "--preprocess", "raw255")
     data = accel_cli(*arguments, "--json").json()

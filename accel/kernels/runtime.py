@@ -116,10 +116,10 @@ def isa_index() -> int:
 
 
 def threads() -> int:
-    """The thread count in force: `using`, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or what the process may use."""
-    chosen = _settings.get().threads
-    if chosen is not None:
-        return chosen
+    """The thread count in force: `using`, threadpoolctl's limit, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or all usable."""
+    chosen = _settings.get().threads or (core.thread_limit() if core is not None else 0)
+    if chosen:
+        return int(chosen)
     for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(variable, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:

@@ -51,7 +51,7 @@ def max_pool2d(
 
         return max_pool2d_numba(x, kernel, shape, strides, covering, dilations)
     y = reference.max_pool2d(x, kernel, strides=strides, pads=covering, dilations=dilations)
-    return y.astype(np.float32)
+    return y.astype(np.float32, order="C")
 
 
 def average_pool2d(
@@ -88,7 +88,7 @@ def average_pool2d(
     sums = reference.average_pool2d(
         x, kernel, strides=strides, pads=covering, dilations=dilations, count_include_pad=True
     )  # fmt: skip
-    return (sums * (kernel[0] * kernel[1]) / cells).astype(np.float32)
+    return (sums * (kernel[0] * kernel[1]) / cells).astype(np.float32, order="C")
 
 
 def global_average_pool2d(x: np.ndarray) -> np.ndarray:

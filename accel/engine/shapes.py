@@ -15,7 +15,7 @@ from accel.errors import AccelError, ModelError
 from accel.graph import shapes as rules
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
-from accel.kernels.conv import output_size
+from accel.kernels.conv import MOST, output_size
 from accel.layers.operators import Operator, registry
 from accel.weights.base import Weight, dense
 
@@ -122,6 +122,8 @@ def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[i
         raise ModelError(f"expected {axes} axes in kernel_shape, strides and dilations and {2 * axes} pads")
     if min(kernel + strides + dilations) < 1:
         raise ModelError(f"kernel {kernel}, strides {strides} and dilations {dilations} must be positive")
+    if max(kernel + strides + dilations + pads) > MOST:
+        raise ModelError(f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}: expected at most {MOST}")
     if auto == "VALID":
         pads = (0,) * 2 * axes
     elif auto in ("SAME_UPPER", "SAME_LOWER"):

@@ -51,7 +51,7 @@ def max_pool2d(
 
         return max_pool2d_numba(x, kernel, shape, strides, covering, dilations)
     y = reference.max_pool2d(x, kernel, strides=strides, pads=covering, dilations=dilations)
-    return y.astype(np.float32)
+    return y.astype(np.float32, order="C")
 
 
 def average_pool2d(
@@ -84,7 +84,7 @@ def average_pool2d(
         from accel.kernels.conv_numba import sum_pool2d_numba
 
         return np.asarray(sum_pool2d_numba(x, kernel, shape, strides, covering, dilations) / cells)
-    return np.asarray(_sums(x, kernel, strides, covering, dilations) / cells, np.float32)
+    return np.asarray(_sums(x, kernel, strides, covering, dilations) / cells, np.float32, order="C")
 
 
 def _sums(x: np.ndarray, kernel: Pair, strides: Pair, pads: Shape, dilations: Pair) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import importlib.util
 import os
 import warnings
@@ -15,7 +14,9 @@ from typing import Any
 core: Any = None
 _reason = ""
 try:
-    core = importlib.import_module("accel._core")
+    from accel import _core
+
+    core = _core
 except ImportError as _why:
     _reason = str(_why)
 

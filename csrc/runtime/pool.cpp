@@ -35,8 +35,8 @@ constexpr int kSpins = 1000;  // about 20 us of PAUSE on Zen 4, only while a ses
 class Pool {
  public:
   void run(int parts, PartFn fn, void* context) {
-    std::unique_lock<std::mutex> busy(busy_, std::try_to_lock);
-    if (!busy.owns_lock() || inside_) {
+    std::unique_lock<std::mutex> busy(busy_, std::defer_lock);
+    if (inside_ || !busy.try_lock()) {  // in this order: a thread must not try a mutex that it holds
       for (int i = 0; i < parts; ++i) fn(context, i, parts);
       return;
     }

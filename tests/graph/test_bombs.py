@@ -69,18 +69,53 @@ def chain(op: str, constant: np.ndarray, length: int, **attributes: object) -> o
 
 
 LEFT = [
-    ("Expand", model([node("Expand", ["x", "s"], ["y"])], {}, ["y"], {"x": np.ones(1, np.float32), "s": np.array([1 << 50])})),
+    (
+        "Expand",
+        model([node("Expand", ["x", "s"], ["y"])], {}, ["y"], {"x": np.ones(1, np.float32), "s": np.array([1 << 50])}),
+    ),
     ("Tile", chain("Tile", np.array([2, 2]), 40)),
-    ("Pad", model([node("Pad", ["x", "p"], ["y"])], {}, ["y"], {"x": np.ones(1, np.float32), "p": np.array([0, 1 << 50])})),
-    ("Range", model([node("Range", ["a", "b", "c"], ["y"])], {}, ["y"], {"a": np.int64(0), "b": np.int64(1 << 60), "c": np.int64(1)})),
-    ("Resize", model([node("Resize", ["x", "", "s"], ["y"])], {}, ["y"],
-                     {"x": np.ones((1, 1, 1, 1), np.float32), "s": np.array([1, 1, 1 << 20, 1 << 20], np.float32)})),
-    ("Gather", model([node("Gather", ["x", "i"], ["y"])], {}, ["y"],
-                     {"x": np.ones((1, 1 << 16), np.float32), "i": np.zeros(1 << 16, np.int64)})),
-    ("Add", model([node("Add", ["a", "b"], ["y"])], {}, ["y"],
-                  {"a": np.ones((1 << 16, 1), np.float32), "b": np.ones((1, 1 << 16), np.float32)})),
+    (
+        "Pad",
+        model([node("Pad", ["x", "p"], ["y"])], {}, ["y"], {"x": np.ones(1, np.float32), "p": np.array([0, 1 << 50])}),
+    ),
+    (
+        "Range",
+        model(
+            [node("Range", ["a", "b", "c"], ["y"])],
+            {},
+            ["y"],
+            {"a": np.int64(0), "b": np.int64(1 << 60), "c": np.int64(1)},
+        ),
+    ),
+    (
+        "Resize",
+        model(
+            [node("Resize", ["x", "", "s"], ["y"])],
+            {},
+            ["y"],
+            {"x": np.ones((1, 1, 1, 1), np.float32), "s": np.array([1, 1, 1 << 20, 1 << 20], np.float32)},
+        ),
+    ),
+    (
+        "Gather",
+        model(
+            [node("Gather", ["x", "i"], ["y"])],
+            {},
+            ["y"],
+            {"x": np.ones((1, 1 << 16), np.float32), "i": np.zeros(1 << 16, np.int64)},
+        ),
+    ),
+    (
+        "Add",
+        model(
+            [node("Add", ["a", "b"], ["y"])],
+            {},
+            ["y"],
+            {"a": np.ones((1 << 16, 1), np.float32), "b": np.ones((1, 1 << 16), np.float32)},
+        ),
+    ),
     ("Concat", model([node("Concat", ["a"] * 20_000, ["y"], axis=0)], {}, ["y"], {"a": np.ones(1 << 18, np.float32)})),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("op", "proto"), LEFT, ids=[op for op, _ in LEFT])

@@ -12,8 +12,15 @@ from accel.graph.limits import Limits
 from accel.graph.network import Network, Node
 
 
-def one(op: str, inputs: list[str], attributes: dict[str, Any] | None = None, constants: dict[str, Any] | None = None, *,
-        dims: tuple[Any, ...] = (2, 3, 4), around: bool = True) -> Network:  # fmt: skip
+def one(
+    op: str,
+    inputs: list[str],
+    attributes: dict[str, Any] | None = None,
+    constants: dict[str, Any] | None = None,
+    *,
+    dims: tuple[Any, ...] = (2, 3, 4),
+    around: bool = True,
+) -> Network:
     """x -> Neg -> the operator -> Relu -> y, or without Neg and Relu."""
     name = "a" if around else "x"
     node = Node(op, [name, *inputs], ["b" if around else "y"], attributes or {})
@@ -203,8 +210,15 @@ def test_weights_without_denormals_are_the_same_object() -> None:
 
 def test_equal_constants_are_shared_and_only_they() -> None:
     same = random(0, 4)
-    constants = {"a": same, "b": same.copy(), "c": -same, "d": same.astype(np.float64), "e": same.reshape(2, 2),
-                 "f": np.array([0.0, 1.0], np.float32), "g": np.array([-0.0, 1.0], np.float32)}  # fmt: skip
+    constants = {
+        "a": same,
+        "b": same.copy(),
+        "c": -same,
+        "d": same.astype(np.float64),
+        "e": same.reshape(2, 2),
+        "f": np.array([0.0, 1.0], np.float32),
+        "g": np.array([-0.0, 1.0], np.float32),
+    }
     nodes = [Node("Concat", list("abc"), ["y"], {"axis": 0}), *(Node("Neg", [n], [n * 2]) for n in "defg")]
     net = network(nodes, constants, [], ["y", "b"])
     after = cleaning.share_constants(net)

@@ -67,9 +67,12 @@ NOT_AFFINE: list[tuple[str, list[Node], dict[str, Any]]] = [
     ("has more axes", [Node("Add", ["a", "c"], ["y"])], {"c": random(1, 1, 1, 1, 1, 1)}),
     ("divides by zero", [Node("Div", ["a", "c"], ["y"])], {"c": np.zeros((4, 1, 1), np.float32)}),
     ("is no constant", [Node("Mul", ["a", "a"], ["y"])], {}),
-    ("is read twice", [Node("Relu", ["a"], ["r"]), Node("Mul", ["a", "c"], ["q"]), Node("Add", ["r", "q"], ["y"])],
-     {"c": random(1, 4, 1, 1)}),
-]  # fmt: skip
+    (
+        "is read twice",
+        [Node("Relu", ["a"], ["r"]), Node("Mul", ["a", "c"], ["q"]), Node("Add", ["r", "q"], ["y"])],
+        {"c": random(1, 4, 1, 1)},
+    ),
+]
 
 
 @pytest.mark.parametrize(("reason", "tail", "constants"), NOT_AFFINE, ids=[reason for reason, *_ in NOT_AFFINE])
@@ -96,8 +99,12 @@ def test_a_shared_or_compressed_weight_is_scaled_for_nobody_but_may_get_a_bias()
     sparse = conv(NORM, constants=STATS)
     sparse = sparse.with_constants({"w": Csr.from_dense(random(0, 4, 3, 3, 3))})
     assert ops(fold_affine(sparse)) == ops(sparse)
-    shifted = network([CONV.copy(), Node("Add", ["a", "c"], ["y"]), nodes[2]], {"w": net.constants["w"], "c": random(1, 4, 1, 1)},
-                      [IMAGE], ["y", "z"])  # fmt: skip
+    shifted = network(
+        [CONV.copy(), Node("Add", ["a", "c"], ["y"]), nodes[2]],
+        {"w": net.constants["w"], "c": random(1, 4, 1, 1)},
+        [IMAGE],
+        ["y", "z"],
+    )
     after = fold_affine(shifted)
     assert ops(after) == ["Conv", "Conv"]
     assert_same(shifted, after)

@@ -232,6 +232,10 @@ def use_plain_names(network: Network) -> Network:
     return network.replace(nodes=nodes)
 
 
+_CHUNK = 1 << 18
+"""Numbers looked at together, so that what is made of them stays in the cache."""
+
+
 def flush_denormals(network: Network) -> Network:
     """Set denormal numbers in weights to zero: they cost time and change no result that a weight can change."""
     changed: dict[str, np.ndarray] = {}
@@ -241,11 +245,19 @@ def flush_denormals(network: Network) -> Network:
         for name in node.inputs:
             array = network.constants.get(name)
             if isinstance(array, np.ndarray) and array.dtype in FLOATS and name not in changed:
-                denormal = (array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)
-                if denormal.any():
-                    changed[name] = np.where(denormal, np.zeros((), array.dtype), array)
+                flat = array.reshape(-1)
+                if any(_denormal(flat[at : at + _CHUNK]).any() for at in range(0, flat.size, _CHUNK)):
+                    changed[name] = np.where(_denormal(array), np.zeros((), array.dtype), array)
                     changed[name].setflags(write=False)
     return network.with_constants({**changed}) if changed else network
+
+
+def _denormal(array: np.ndarray) -> np.ndarray:
+    """Where an array is neither zero nor normal: its magnitude as an integer, less one, is below the smallest normal's."""
+    bits = array.view(f"u{array.itemsize}")
+    sign, smallest = bits.dtype.type(1 << (8 * array.itemsize - 1)), np.finfo(array.dtype).smallest_normal
+    found: np.ndarray = (bits & ~sign) - bits.dtype.type(1) < smallest.view(bits.dtype) - bits.dtype.type(1)
+    return found
 
 
 def share_constants(network: Network) -> Network:

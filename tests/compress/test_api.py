@@ -106,6 +106,14 @@ def test_shared_weights_stay_shared(mlp: Make) -> None:
     assert isinstance(small.constants["w0"], Codebook) and "w1" not in small.constants
 
 
+def test_a_binary_network_is_kept_as_it_is(mlp: Make) -> None:
+    network = mlp(64, 64)
+    signs = np.where(network.constants["w0"] < 0, np.float32(-1), np.float32(1))
+    small = compress(network.with_constants({"w0": signs}), progress=False)
+    np.testing.assert_array_equal(small.constants["w0"].dense(), signs)
+    assert small.constants["w0"].codebook.size == 2
+
+
 # --- data ---
 
 

@@ -64,9 +64,8 @@ def _walk(node: ast.AST, path: Path) -> Iterator[Import]:
             above = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
             base = ".".join((*above, base)).rstrip(".")
         yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        if ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield str(node.args[0].value), node.lineno
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        yield from ((str(name.value), node.lineno) for name in node.args[:1] if isinstance(name, ast.Constant))
     for child in ast.iter_child_nodes(node):
         yield from _walk(child, path)
 

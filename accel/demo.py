@@ -22,7 +22,8 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 
 def held_out(count: int) -> np.ndarray:
     """Which images the network was not trained on: every fourth, as a mask."""
-    return np.arange(count) % 4 == 3
+    mask: np.ndarray = np.arange(count) % 4 == 3
+    return mask
 
 
 def network_path() -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_only_kernels_import_the_native_module() -> None:
 
 
 def test_reference_imports_numpy_only() -> None:
-    allowed = {"numpy", "__future__", "collections", "math", "typing", "dataclasses", "itertools", "functools"}
+    allowed = {"numpy", *sys.stdlib_module_names}
     for path in (PACKAGE / "reference").rglob("*.py"):
         for module, line in imports(path):
             assert module.split(".")[0] in allowed or module.startswith("accel.reference"), f"{path}:{line} {module}"
@@ -138,8 +139,6 @@ def test_reference_imports_numpy_only() -> None:
 
 def test_numpy_is_the_only_package_imported_at_module_level() -> None:
     """Extras are imported inside functions, except by the parts that need one to exist at all."""
-    import sys
-
     whole = {"cli": {"typer", "rich"}, "integrations": {"onnx"}}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.parse(path.read_text()).body:
@@ -181,8 +180,8 @@ def test_no_flag_ties_the_build_to_a_machine_or_loosens_arithmetic() -> None:
     assert "-ffp-contract=off" in texts
 
 
-# Settings, checks and the engine's prepared programs: no functions over arrays.
-NOT_FAMILIES = {"__init__", "runtime", "jit", "checks", "program"}
+# Settings, checks, the engine's prepared programs and the finder of the Cython module: no functions over arrays.
+NOT_FAMILIES = {"__init__", "runtime", "jit", "checks", "program", "index_module"}
 IMPLEMENTATIONS = ("_native", "_numba", "_numpy")
 
 
@@ -204,7 +203,7 @@ def test_every_kernel_family_has_a_test_a_bench_and_a_page(family: str) -> None:
 
 def compress_methods() -> list[str]:
     """Modules of accel/compress that define a method: they are in the table of methods."""
-    skip = {"__init__", "recipe", "recipes", "api", "base", "methods", "progress", "targets", "search"}
+    skip = {"__init__", "recipe", "recipes", "api", "base", "methods", "progress", "targets", "search", "sensitivity"}
     paths = (PACKAGE / "compress").glob("*.py")
     return sorted(p.stem for p in paths if p.stem not in skip and not p.stem.startswith("_"))
 

@@ -57,6 +57,7 @@ def load_images(path: Path, limit: int | None = None) -> Images:
     if limit is not None:
         images.labels = images.labels[:limit]
         images.files = images.files[:limit]
+        images.arrays = None if images.arrays is None else images.arrays[:limit]
     if len(images) == 0:
         raise FormatError(f"{path}: holds no images")
     return images

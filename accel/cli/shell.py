@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -46,7 +47,9 @@ class Shell(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = show_warning
+                return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except (ValueError, TypeError, OSError, ImportError, MemoryError) as why:
@@ -54,6 +57,11 @@ class Shell(TyperGroup):
                 raise
             print(f"error: {describe(why)}", file=sys.stderr)
             raise typer.Exit(BAD_INPUT) from None
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """One line on stderr, without the place in the source."""
+    note(f"warning: {one_line(str(message))}")
 
 
 def describe(why: BaseException) -> str:

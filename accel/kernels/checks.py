@@ -54,3 +54,14 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if value < least or (most is not None and value > most):
         raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
     return int(value)
+
+
+def byte_view(name: str, value: Any) -> np.ndarray:
+    """The bytes of any contiguous bytes-like object as a uint8 array, without a copy, else an error."""
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected a bytes-like object, got {describe(value)}") from None
+    if not view.c_contiguous:
+        raise ValueError(f"{name}: expected contiguous memory, got a strided view")
+    return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)

@@ -12,6 +12,8 @@ from accel.reference import conv as reference
 
 Pair = tuple[int, int]
 ALGORITHMS = ("auto", "direct")
+MOST = 2**31 - 1
+"""The largest stride, dilation, pad or window: the native kernels count in 32 bits."""
 
 
 def pair(name: str, value: Any, least: int) -> Pair:
@@ -20,13 +22,13 @@ def pair(name: str, value: Any, least: int) -> Pair:
         value = (value, value)
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name}: expected an integer or a pair, got {checks.describe(value)}")
-    return checks.integer(name, value[0], least), checks.integer(name, value[1], least)
+    return checks.integer(name, value[0], least, MOST), checks.integer(name, value[1], least, MOST)
 
 
 def four_pads(value: Any) -> tuple[int, int, int, int]:
     """(top, left, bottom, right) from p, (ph, pw) or all four."""
     if isinstance(value, (tuple, list)) and len(value) == 4:
-        top, left, bottom, right = (checks.integer("pads", v, 0) for v in value)
+        top, left, bottom, right = (checks.integer("pads", v, 0, MOST) for v in value)
         return top, left, bottom, right
     height, width = pair("pads", value, 0)
     return height, width, height, width
@@ -42,13 +44,21 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, before: int,
 
 
 def output_shape(
-    x: np.ndarray, channels: int, kernel: Pair, strides: Pair, pads: tuple[int, ...], dilations: Pair, ceil: bool = False
+    x: np.ndarray,
+    channels: int,
+    kernel: Pair,
+    strides: Pair,
+    pads: tuple[int, ...],
+    dilations: Pair,
+    ceil: bool = False,
 ) -> tuple[int, int, int, int]:
     height, width = (
         output_size(x.shape[2 + i], kernel[i], strides[i], dilations[i], pads[i], pads[2 + i], ceil) for i in (0, 1)
     )
     if height <= 0 or width <= 0:
-        raise ValueError(f"x: a kernel of {kernel} with pads {pads} and dilations {dilations} does not fit {x.shape[2:]}")
+        raise ValueError(
+            f"x: a kernel of {kernel} with pads {pads} and dilations {dilations} does not fit {x.shape[2:]}"
+        )
     return x.shape[0], channels, height, width
 
 
@@ -112,4 +122,5 @@ def conv2d(
         from accel.kernels.conv_numba import conv2d_numba
 
         return conv2d_numba(x, w, bias, shape, strides, pads, dilations, group)
-    return reference.conv2d(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group).astype(np.float32)
+    y = reference.conv2d(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group)
+    return y.astype(np.float32, order="C")

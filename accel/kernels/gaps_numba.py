@@ -8,20 +8,20 @@ from accel.kernels.jit import njit
 
 
 @njit
-def gaps_count(positions: np.ndarray, reach: int) -> int:
-    entries, before = 0, -1
+def gaps_count(positions: np.ndarray, bits: int) -> int:
+    entries, before = 0, np.int64(-1)
     for k in range(positions.size):
         now = np.int64(positions[k])
         if now <= before:
             return -1 - k
-        entries += (now - before - 1) // reach + 1
+        entries += int((now - before - 1) >> bits) + 1
         before = now
     return entries
 
 
 @njit
-def gaps_fill(positions: np.ndarray, reach: int, gaps: np.ndarray, filler: np.ndarray) -> None:
-    at, before = 0, -1
+def gaps_fill(positions: np.ndarray, bits: int, gaps: np.ndarray, filler: np.ndarray) -> None:
+    at, before, reach = 0, np.int64(-1), 1 << bits
     for k in range(positions.size):
         now = np.int64(positions[k])
         gap = now - before - 1
@@ -37,7 +37,7 @@ def gaps_fill(positions: np.ndarray, reach: int, gaps: np.ndarray, filler: np.nd
 
 @njit
 def gaps_decode(gaps: np.ndarray, size: int, most: int, positions: np.ndarray) -> int:
-    now = -1
+    now = np.int64(-1)
     for k in range(gaps.size):
         now += np.int64(gaps[k]) + 1
         if gaps[k] > most or now >= size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
-from accel.kernels.index_module import index
+from accel.kernels._index_module import index
 from accel.reference import huffman as reference
 from accel.reference.huffman import BLOCK, EIGHT_STREAMS, FORMAT_H4, MAGIC, MAX_BITS, ONE_STREAM, RAW, RUN, VERSION
 
@@ -58,11 +59,12 @@ def huffman_encode(symbols: np.ndarray) -> bytes:
     """
     checks.array("symbols", symbols, np.uint8, 1)
     payload: Any
+    sizes: Any
     if runtime.backend() == "native":
         payload, sizes = _encode_native(symbols)
     else:
         blocks = [
-            reference.encode_block(symbols[k : k + BLOCK].tobytes(), _streams().pack_stream)
+            reference.encode_block(symbols[k : k + BLOCK].tobytes(), _streams().pack_stream, zlib.crc32)
             for k in range(0, symbols.size, BLOCK)
         ]
         payload, sizes = b"".join(blocks), [len(block) for block in blocks]
@@ -99,24 +101,26 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
     Blocks are decoded in parallel on accel.using(threads=) threads. Kernel csrc/kernels/huffman; definition
     accel.reference.huffman.
     """
-    data = _as_bytes(blob)
+    data = checks.byte_view("blob", blob)
     stream = _read_header(data, checks.integer("max_symbols", max_symbols, 0))
     _check_sizes(stream)
     symbols = checks.output("out", out, np.uint8, (stream.n,))
     if out is not None and np.may_share_memory(out, data):
         raise ValueError("out: expected memory of its own, got memory of blob")
     if runtime.backend() == "native":
-        status, block = runtime.core.huffman_decode(
-            stream.payload, stream.ends, symbols, runtime.isa_index(), runtime.threads()
+        ends = np.array(stream.ends, np.int64)
+        status, where = runtime.core.huffman_decode(
+            stream.payload, ends, symbols, runtime.isa_index(), runtime.threads()
         )
         if status:
-            raise _corrupt(_STATUS[status], block)
+            raise _corrupt(_STATUS[status], where)
         return symbols
     start = 0
     for k, end in enumerate(stream.ends):
         part = symbols[k * BLOCK : (k + 1) * BLOCK]
         try:
-            decoded = reference.decode_block(stream.payload[start:end].tobytes(), part.size, _streams().unpack_stream)
+            block = stream.payload[start:end].tobytes()
+            decoded = reference.decode_block(block, part.size, _streams().unpack_stream, zlib.crc32)
         except ValueError as why:
             raise _corrupt(str(why), k) from None
         part[:] = np.frombuffer(decoded, np.uint8)
@@ -128,21 +132,11 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
 class _Stream:
     n: int
     payload: np.ndarray
-    ends: np.ndarray  # of the blocks, in payload
+    ends: list[int]  # of the blocks, in payload
 
 
 def _corrupt(why: str, block: int | None = None) -> FormatError:
     return FormatError(f"Huffman stream{'' if block is None else f', block {block}'}: {why}")
-
-
-def _as_bytes(blob: Any) -> np.ndarray:
-    try:
-        view = memoryview(blob)
-    except TypeError:
-        raise TypeError(f"blob: expected a bytes-like object, got {checks.describe(blob)}") from None
-    if not view.c_contiguous:
-        raise ValueError("blob: expected contiguous memory, got a strided view")
-    return np.frombuffer(view.cast("B") if view.nbytes else b"", np.uint8)
 
 
 def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:
@@ -150,7 +144,7 @@ def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:
         raise _corrupt("it does not begin as one; is this another kind of data?")
     if data[1] != VERSION or data[2] != FORMAT_H4:
         raise _corrupt(f"version {data[1]}, format {data[2]} is unknown; a newer accel may have written it")
-    view = memoryview(data)
+    view = data.data
     sizes: list[int] = []
     try:
         n, at = reference.unpack_varint(view, 3)
@@ -168,20 +162,21 @@ def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:
     payload = data[at + 4 :]
     if sum(sizes) != payload.size:
         raise _corrupt(f"its header says {sum(sizes)} bytes of blocks, {payload.size} are there")
-    return _Stream(n, payload, np.cumsum(sizes, dtype=np.int64))
+    return _Stream(n, payload, list(itertools.accumulate(sizes)))
 
 
 def _check_sizes(stream: _Stream) -> None:
     """Refuses blocks that cannot hold their symbols, before memory is taken for the symbols."""
-    sizes = np.diff(stream.ends, prepend=0)
-    if (sizes < 5).any():
-        raise _corrupt("a block is cut off", int(np.argmax(sizes < 5)))
-    kinds = stream.payload[stream.ends - sizes]
-    symbols = np.minimum(BLOCK, stream.n - BLOCK * np.arange(sizes.size))
-    bad = np.select([kinds == RAW, kinds == RUN], [sizes != symbols + 5, sizes != 6], symbols > 8 * sizes)
-    if bad.any():
-        k = int(np.argmax(bad))
-        raise _corrupt(f"{symbols[k]} symbols do not fit in {sizes[k]} bytes of kind {kinds[k]}", k)
+    start, left = 0, stream.n
+    for k, end in enumerate(stream.ends):
+        size, symbols = end - start, min(BLOCK, left)
+        if size < 5:
+            raise _corrupt("a block is cut off", k)
+        kind = stream.payload[start]
+        fits = size == symbols + 5 if kind == RAW else size == 6 if kind == RUN else symbols <= 8 * size
+        if not fits:
+            raise _corrupt(f"{symbols} symbols do not fit in {size} bytes of kind {kind}", k)
+        start, left = end, left - symbols
 
 
 def _encode_native(symbols: np.ndarray) -> tuple[memoryview, np.ndarray]:
@@ -220,6 +215,6 @@ def _streams() -> Any:
         from accel.kernels import huffman_numba
 
         return huffman_numba
-    from accel.kernels import huffman_numpy
+    from accel.kernels import _huffman_numpy
 
-    return huffman_numpy
+    return _huffman_numpy

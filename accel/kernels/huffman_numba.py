@@ -1,10 +1,10 @@
-"""Single Huffman streams by compiled loops; same functions as huffman_numpy."""
+"""Single Huffman streams by compiled loops; same functions as _huffman_numpy."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from accel.kernels.huffman_numpy import lookup_table, lsb_first
+from accel.kernels._huffman_numpy import lookup_table, lsb_first
 from accel.kernels.jit import njit
 from accel.reference.huffman import MAX_BITS
 

@@ -137,7 +137,8 @@ def _distinct(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarra
         w = np.diff(np.append(first, x.size)).astype(np.float64)
     else:
         w = np.add.reduceat(weights[order].astype(np.float64), first)
-    return x[first] + np.float32(0), w  # + 0: a zero is never -0.0
+    distinct: np.ndarray = x[first] + np.float32(0)  # + 0: a zero is never -0.0
+    return distinct, w
 
 
 def _solve(values: np.ndarray, w: np.ndarray, k: int) -> np.ndarray:
@@ -153,7 +154,8 @@ def _solve(values: np.ndarray, w: np.ndarray, k: int) -> np.ndarray:
         starts = cuts[_backend().kmeans_starts(*sums.at(cuts), k)]
         starts = _lloyd(x, sums, starts)
     means, _ = sums.clusters(starts)
-    return np.unique((means + centre).astype(np.float32) + np.float32(0))
+    centroids: np.ndarray = np.unique((means + centre).astype(np.float32) + np.float32(0))
+    return centroids
 
 
 def _cuts(x: np.ndarray) -> np.ndarray:
@@ -179,7 +181,8 @@ def _thresholds(centroids: np.ndarray) -> np.ndarray:
     """Largest float32 at or below the middle of each two centroids: a value is nearer to the upper iff it is above."""
     middle = (centroids[1:].astype(np.float64) + centroids[:-1]) / 2
     rounded = middle.astype(np.float32)
-    return np.where(rounded > middle, np.nextafter(rounded, np.float32(-np.inf)), rounded).astype(np.float32)
+    below: np.ndarray = np.where(rounded > middle, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+    return below.astype(np.float32)
 
 
 def _backend() -> Any:
@@ -189,6 +192,6 @@ def _backend() -> Any:
         from accel.kernels import kmeans_numba
 
         return kmeans_numba
-    from accel.kernels import kmeans_numpy
+    from accel.kernels import _kmeans_numpy
 
-    return kmeans_numpy
+    return _kmeans_numpy

@@ -1,4 +1,4 @@
-"""The loops of k-means compiled by Numba; same functions as csrc/kernels/kmeans and kmeans_numpy."""
+"""The loops of k-means compiled by Numba; same functions as csrc/kernels/kmeans and _kmeans_numpy."""
 
 from __future__ import annotations
 

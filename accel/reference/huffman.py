@@ -5,14 +5,14 @@ Format in docs/formats/huffman.md. Everything wrong with a stream is a ValueErro
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 
 import numpy as np
 
-# (symbols, lengths, codes) -> bytes of the stream, and (bytes, symbols in it, lengths, codes) -> symbols.
+# (symbols, lengths, codes) -> bytes of the stream; (bytes, symbols in it, lengths, codes) -> symbols; zlib.crc32.
 PackStream = Callable[[bytes, np.ndarray, np.ndarray], bytes]
 UnpackStream = Callable[[bytes, int, np.ndarray, np.ndarray], bytes]
+Crc = Callable[[bytes, int], int]
 
 MAGIC, VERSION, FORMAT_H4 = 0xAC, 1, 0
 BLOCK = 8 * 32_704  # symbols; 8 outputs a power of two apart would fall into one cache set
@@ -123,6 +123,16 @@ def unpack_lengths(data: bytes) -> tuple[np.ndarray, int]:
     return np.array(lengths + [0] * (256 - len(lengths)), np.uint8), at // 2
 
 
+def crc32(data: bytes, crc: int = 0) -> int:
+    """CRC-32 of zlib and PNG: division by the polynomial 0xEDB88320, lowest bit first, all ones before and after."""
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xEDB88320 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
 def pack_varint(value: int) -> bytes:
     """Seven bits a byte, lowest first; the top bit says that more follow."""
     out = bytearray()
@@ -175,7 +185,7 @@ def unpack_stream(data: bytes, n: int, lengths: np.ndarray, codes: np.ndarray) -
     return bytes(out)
 
 
-def encode_block(symbols: bytes, pack: PackStream = pack_stream) -> bytes:
+def encode_block(symbols: bytes, pack: PackStream = pack_stream, crc: Crc = crc32) -> bytes:
     counts = np.bincount(np.frombuffer(symbols, np.uint8), minlength=256)
     lengths = code_lengths(counts)
     if not lengths.any():
@@ -193,7 +203,7 @@ def encode_block(symbols: bytes, pack: PackStream = pack_stream) -> bytes:
             streams = [pack(symbols[a:b], lengths, codes) for a, b in bounds]
             sizes = b"".join(len(s).to_bytes(2, "little") for s in streams[:-1])
             head, payload = bytes([kind]) + table + sizes, b"".join(streams)
-    return head + zlib.crc32(symbols, zlib.crc32(head)).to_bytes(4, "little") + payload
+    return head + crc(symbols, crc(head, 0)).to_bytes(4, "little") + payload
 
 
 def _decode_plain(block: bytes, n: int) -> tuple[bytes, bytes]:
@@ -227,13 +237,13 @@ def _decode_coded(block: bytes, n: int, unpack: UnpackStream) -> tuple[bytes, by
     return block[:at], b"".join(parts)
 
 
-def decode_block(block: bytes, n: int, unpack: UnpackStream = unpack_stream) -> bytes:
+def decode_block(block: bytes, n: int, unpack: UnpackStream = unpack_stream, crc: Crc = crc32) -> bytes:
     if len(block) < 5:
         raise ValueError("a block is cut off")
     if block[0] > EIGHT_STREAMS:
         raise ValueError("a block is of an unknown kind")
     head, symbols = _decode_coded(block, n, unpack) if block[0] >= ONE_STREAM else _decode_plain(block, n)
-    if block[len(head) : len(head) + 4] != zlib.crc32(symbols, zlib.crc32(head)).to_bytes(4, "little"):
+    if block[len(head) : len(head) + 4] != crc(symbols, crc(head, 0)).to_bytes(4, "little"):
         raise ValueError("a block's checksum does not match")
     return symbols
 
@@ -244,7 +254,7 @@ def encode(symbols: np.ndarray) -> bytes:
     blocks = [encode_block(data[k : k + BLOCK]) for k in range(0, len(data), BLOCK)]
     header = bytes([MAGIC, VERSION, FORMAT_H4]) + pack_varint(len(data))
     header += b"".join(pack_varint(len(block)) for block in blocks)
-    return header + zlib.crc32(header).to_bytes(4, "little") + b"".join(blocks)
+    return header + crc32(header).to_bytes(4, "little") + b"".join(blocks)
 
 
 def decode(blob: bytes) -> np.ndarray:
@@ -256,7 +266,7 @@ def decode(blob: bytes) -> np.ndarray:
     for _ in range(-(-n // BLOCK)):
         size, at = unpack_varint(blob, at)
         sizes.append(size)
-    if blob[at : at + 4] != zlib.crc32(blob[:at]).to_bytes(4, "little"):
+    if blob[at : at + 4] != crc32(blob[:at]).to_bytes(4, "little"):
         raise ValueError("the header's checksum does not match")
     at += 4
     if len(blob) != at + sum(sizes):

@@ -15,7 +15,8 @@ def error(values: np.ndarray, centroids: np.ndarray, weights: np.ndarray | None 
 def assign_codes(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Index of the nearest centroid, the lower of two that are as near."""
     distance = np.abs(np.asarray(values, np.float64)[:, None] - np.asarray(centroids, np.float64))
-    return np.argmin(distance, axis=1).astype(np.uint8)
+    codes: np.ndarray = np.argmin(distance, axis=1).astype(np.uint8)
+    return codes
 
 
 def _group_error(x: np.ndarray, w: np.ndarray) -> float:

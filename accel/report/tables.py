@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+NUMBER = re.compile(r"([-+]?[\d.,]+(e[-+]?\d+)?( ?(%|[A-Za-z]+))?)?")
+"""A number with its unit, or nothing."""
+
 
 @dataclass
 class Table:
-    """Column heads and rows of values. A column whose cells are all numbers, or start with one, is right-aligned."""
+    """Column heads and rows of values. A column of numbers, with or without units, is right-aligned."""
 
     heads: Sequence[str]
     rows: list[Sequence[Any]] = field(default_factory=list)
@@ -49,8 +53,7 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def _is_number(cell: Any) -> bool:
-    text = format_cell(cell)
-    return text == "" or text.lstrip("-+")[:1].isdigit()
+    return NUMBER.fullmatch(format_cell(cell)) is not None
 
 
 def format_cell(cell: Any) -> str:

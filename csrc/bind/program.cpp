@@ -224,6 +224,7 @@ void bind_program(py::module_& m) {
   m.def("packed_size", &packed_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
   py::class_<PyProgram>(m, "Program")
       .def(py::init<int>(), py::arg("isa"))
+      .def_readonly("isa", &PyProgram::isa)
       .def("__len__", [](const PyProgram& p) { return p.program.size(); })
       .def("conv", &add_conv)
       .def("depthwise", &add_depthwise)

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from cli.invoke import Invoke
 
 import accel
 from accel.cli import shell
-
-from cli.invoke import Invoke
 
 COMMANDS = ["demo", "info", "run", "eval", "compress", "bench", "verify", "doctor"]
 
@@ -51,9 +50,12 @@ def test_wrong_usage_is_one_line(accel_cli: Invoke, arguments: list[str], messag
     assert message in accel_cli(*arguments).refused()
 
 
-@pytest.mark.parametrize("command", [["info"], ["verify"], ["bench"], ["run", "-i", "x.npz"], ["eval", "--data", "x.npz"]])
+@pytest.mark.parametrize(
+    "command", [["info"], ["verify"], ["bench"], ["run", "-i", "x.npz"], ["eval", "--data", "x.npz"]]
+)
 def test_a_missing_model_is_one_line(accel_cli: Invoke, command: list[str]) -> None:
-    assert "none.onnx: No such file or directory" in accel_cli(*command, "none.onnx").refused()
+    message = accel_cli(*command, "none.onnx").refused()
+    assert "none.onnx" in message and message.endswith("No such file or directory")
 
 
 @pytest.mark.parametrize("name", ["bad.onnx", "bad.accel"])
@@ -76,14 +78,14 @@ def test_a_damaged_model_is_refused(accel_cli: Invoke, tmp_path: Path, digits: P
 
 def test_debug_shows_the_traceback() -> None:
     done = process("--debug", "info", "none.onnx")
-    assert "Traceback" in done.stderr and "FileNotFoundError" in done.stderr
+    assert "Traceback" in done.stderr and "No such file or directory" in done.stderr
 
 
 def test_the_process_exits_with_2_and_one_line() -> None:
     done = process("info", "none.onnx")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1] == "error: none.onnx: No such file or directory"
-    assert "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ") and line.endswith("No such file or directory")
 
 
 def test_json_is_the_only_thing_on_stdout(digits: Path) -> None:

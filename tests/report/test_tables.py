@@ -21,6 +21,13 @@ def test_markdown_escapes_bars_and_marks_number_columns() -> None:
     assert example().markdown() == "**Things**\n\n| name | count |\n| --- | ---: |\n| a\\|b | 12,345 |\n| c | 7 |"
 
 
+def test_names_that_start_with_a_digit_and_shapes_are_no_numbers() -> None:
+    table = Table(["name", "shape", "size"])
+    table.add("0_weight", "16 x 3", "1.5 kB")
+    table.add("1", "8", "70 B")
+    assert table.markdown().splitlines()[1] == "| --- | --- | ---: |"
+
+
 def test_a_table_without_rows_has_its_heads() -> None:
     assert Table(["a", "bc"]).text() == "a  bc\n-  --"
 

@@ -19,12 +19,14 @@ __all__ = [
     "floating",
     "indices_within",
     "integers",
+    "mean_over",
     "normal_axes",
     "normal_axis",
     "positive",
     "refuse_bomb",
     "same_dtype",
     "scalar",
+    "variance_over",
 ]
 
 MAX_BYTES = 2**33
@@ -104,3 +106,14 @@ def indices_within(name: str, indices: Array, size: int) -> Array:
         raise ModelError(f"{name}: expected in {-size}..{size - 1}, got {indices.min()}..{indices.max()}")
     wide = indices.astype(np.int64)
     return np.where(wide < 0, wide + size, wide)
+
+
+def mean_over(x: Array, axes: Ints) -> Array:
+    """The mean over the axes, kept with size 1; NaN for none at all, without the warning of np.mean."""
+    count = math.prod(x.shape[axis] for axis in axes)
+    return np.asarray(x.sum(axis=axes, keepdims=True) / x.dtype.type(count))
+
+
+def variance_over(x: Array, mean: Array, axes: Ints) -> Array:
+    """The population variance over the axes, kept with size 1."""
+    return mean_over(np.square(x - mean), axes)

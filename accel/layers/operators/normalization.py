@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.common import Array, Ints, floating, normal_axes, normal_axis, positive
+from accel.layers.operators.common import (
+    Array,
+    Ints,
+    floating,
+    mean_over,
+    normal_axes,
+    normal_axis,
+    positive,
+    variance_over,
+)
 from accel.layers.operators.dtypes import element_type, widened
 from accel.layers.operators.registry import operator
 
@@ -43,8 +52,9 @@ def batch_normalization(
         return _standardize(x, center, spread, epsilon, gain, shift)
     axes = (0, *range(2, x.ndim))
     wide = widened(x)
-    now_mean, now_var = wide.mean(axis=axes, keepdims=True)[0], wide.var(axis=axes, keepdims=True)[0]
-    y = _standardize(x, now_mean, now_var, epsilon, gain, shift)
+    now_mean = mean_over(wide, axes)
+    now_var = variance_over(wide, now_mean, axes)
+    y = _standardize(wide, now_mean, now_var, epsilon, gain, shift).astype(x.dtype, copy=False)
     keep, take = np.float32(momentum), np.float32(1 - momentum)
     running = ((mean, now_mean), (var, now_var))
     return (y, *((old * keep + new.reshape(-1) * take).astype(old.dtype, copy=False) for old, new in running))
@@ -60,8 +70,10 @@ def instance_normalization(x: Array, scale: Array, bias: Array, *, epsilon: floa
     floating(x, scale, bias)
     gain, shift = _channels("scale", scale, x), _channels("B", bias, x)
     axes = tuple(range(2, x.ndim))
-    mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
-    return _standardize(x, mean, var, epsilon, gain, shift)
+    wide = widened(x)
+    mean = mean_over(wide, axes)
+    y = _standardize(wide, mean, variance_over(wide, mean, axes), epsilon, gain, shift)
+    return y.astype(x.dtype, copy=False)
 
 
 @operator("LayerNormalization")
@@ -72,11 +84,10 @@ def layer_normalization(
     floating(x)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
     wide = x.astype(element_type(stash_type, "stash_type"), copy=False)
-    mean = np.asarray(wide.mean(axis=axes, keepdims=True))
-    centered = wide - mean
-    variance = np.square(centered).mean(axis=axes, keepdims=True)
+    mean = mean_over(wide, axes)
+    variance = variance_over(wide, mean, axes)
     inverse = np.reciprocal(np.sqrt(variance + wide.dtype.type(epsilon)))
-    y = _scaled((centered * inverse).astype(x.dtype, copy=False), scale, "Scale", x)
+    y = _scaled(((wide - mean) * inverse).astype(x.dtype, copy=False), scale, "Scale", x)
     if bias is not None:
         y = (y + _within("B", bias, x)).astype(x.dtype, copy=False)
     return y, mean, np.asarray(inverse)
@@ -100,7 +111,7 @@ def rms_normalization(x: Array, scale: Array, *, axis: int = -1, epsilon: float 
     floating(x)
     axes = tuple(range(normal_axis(axis, x.ndim), x.ndim))
     wide = x.astype(element_type(stash_type, "stash_type"), copy=False)
-    mean_square = np.square(wide).mean(axis=axes, keepdims=True)
+    mean_square = mean_over(np.square(wide), axes)
     y = wide / np.sqrt(mean_square + wide.dtype.type(epsilon))
     # The output has the type of the scale, which may differ from that of x.
     return np.asarray(y.astype(x.dtype, copy=False) * _within("scale", scale, x)).astype(scale.dtype, copy=False)
@@ -115,8 +126,8 @@ def group_normalization(
     if num_groups < 1 or x.shape[1] % num_groups:
         raise ModelError(f"num_groups: expected to divide the {x.shape[1]} channels, got {num_groups}")
     wide = x.astype(element_type(stash_type, "stash_type"), copy=False).reshape(x.shape[0], num_groups, -1)
-    mean, var = wide.mean(axis=2, keepdims=True), wide.var(axis=2, keepdims=True)
-    y = (wide - mean) / np.sqrt(var + wide.dtype.type(epsilon))
+    mean = mean_over(wide, (2,))
+    y = (wide - mean) / np.sqrt(variance_over(wide, mean, (2,)) + wide.dtype.type(epsilon))
     return np.asarray(y.reshape(x.shape).astype(x.dtype, copy=False) * gain + shift).astype(x.dtype, copy=False)
 
 
@@ -155,6 +166,7 @@ _MEAN_VARIANCE_EPSILON = 1e-9  # in the function body of the ONNX standard
 def mean_variance_normalization(x: Array, *, axes: Ints = (0, 2, 3)) -> Array:
     floating(x)
     over = normal_axes(axes, x.ndim)
-    centered = x - x.mean(axis=over, keepdims=True)
-    deviation = np.sqrt(np.square(centered).mean(axis=over, keepdims=True))
-    return np.asarray(centered / (deviation + x.dtype.type(_MEAN_VARIANCE_EPSILON)))
+    wide = widened(x)
+    mean = mean_over(wide, over)
+    deviation = np.sqrt(variance_over(wide, mean, over)) + wide.dtype.type(_MEAN_VARIANCE_EPSILON)
+    return np.asarray((wide - mean) / deviation).astype(x.dtype, copy=False)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.common import Array, Ints, choice, floating, integers, positive, refuse_bomb
+from accel.layers.operators.common import Array, Ints, choice, floating, integers, mean_over, positive, refuse_bomb
 from accel.layers.operators.dtypes import lowest, widened
 from accel.layers.operators.geometry import Windows, explicit_pads, per_axis, spatial, spatial_rank, windows
 from accel.layers.operators.registry import operator
@@ -122,7 +122,7 @@ def _spatial_axes(x: Array) -> Ints:
 
 @operator("GlobalAveragePool")
 def global_average_pool(x: Array) -> Array:
-    return np.asarray(x.mean(axis=_spatial_axes(x), keepdims=True))
+    return mean_over(widened(x), _spatial_axes(x)).astype(x.dtype, copy=False)
 
 
 @operator("GlobalMaxPool")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.common import Array, Ints, integers, normal_axes, normal_axis
+from accel.layers.operators.common import Array, Ints, integers, mean_over, normal_axes, normal_axis
 from accel.layers.operators.dtypes import highest, lowest, widened
 from accel.layers.operators.registry import operator
 
@@ -20,7 +20,7 @@ def _sum(x: Array, axes: Ints) -> Array:
 
 
 def _mean(x: Array, axes: Ints) -> Array:
-    return np.asarray(x.mean(axis=axes, keepdims=True))
+    return mean_over(_float(x), axes)
 
 
 def _max(x: Array, axes: Ints) -> Array:
@@ -32,7 +32,7 @@ def _min(x: Array, axes: Ints) -> Array:
 
 
 def _log_sum_exp(x: Array, axes: Ints) -> Array:
-    wide = x if x.dtype.kind == "f" else x.astype(np.float64)
+    wide = _float(x)
     top = _max(wide, axes)
     top = np.where(np.isfinite(top), top, top.dtype.type(0))  # so that inf - inf is never formed
     return np.asarray(np.log(_sum(np.exp(wide - top), axes)) + top)

@@ -93,6 +93,8 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   check_conv(spec);
   const Map& in = spec.input;
   depth_ = in.channels / spec.groups;
+  check(!gather_ || static_cast<double>(depth_) * static_cast<double>(in.plane) < 2147483648.0,
+        "conv: input planes too large");
   for (int c = 0; c < (gather_ ? depth_ : 1); ++c)
     for (int p = 0; p < spec.kernel_h; ++p)
       for (int q = 0; q < spec.kernel_w; ++q)
@@ -104,8 +106,9 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   step_ = std::min(tiles.most_panels, panels_);
   panel_steps_ = (panels_ + step_ - 1) / step_;
   add_groups();
-  const long rows = groups_.front().rows, area = static_cast<long>(spec.stride_h) * spec.stride_w;
-  block_groups_ = static_cast<int>(std::clamp<long>(kTileBlockFloats / (rows * area * depth_), 1, std::ssize(groups_)));
+  // In double: strides come from files, and their product may pass 2^63.
+  const double floats = static_cast<double>(groups_.front().rows) * spec.stride_h * spec.stride_w * depth_;
+  block_groups_ = static_cast<int>(std::clamp(kTileBlockFloats / floats, 1.0, static_cast<double>(groups_.size())));
   blocks_ = static_cast<int>((std::ssize(groups_) + block_groups_ - 1) / block_groups_);
   macs_ = static_cast<double>(spec.output.images) * static_cast<double>(spec.output.pixels()) * spec.output.channels *
           depth_ * spec.kernel_h * spec.kernel_w;

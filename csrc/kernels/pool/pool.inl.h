@@ -2,14 +2,15 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
+// In long: dilations and strides come from files, and first + dilation may pass 2^31.
 struct Window {  // cells first, first + dilation, ... below last
-  int first, last, cells;
+  long first, last, cells;
 };
 
 // The part of a window inside [0, size), and how many cells it has before size + after. None starts left of the padding.
-ACCEL_INLINE Window window(int start, int kernel, int dilation, int size, int after) {
+ACCEL_INLINE Window window(long start, long kernel, long dilation, long size, long after) {
   Window w{start, start + (kernel - 1) * dilation + 1, 0};
-  const int padded_last = w.last < size + after ? w.last : size + after;
+  const long padded_last = w.last < size + after ? w.last : size + after;
   w.cells = padded_last > start ? (padded_last - start + dilation - 1) / dilation : 0;
   if (w.first < 0) w.first += (-w.first + dilation - 1) / dilation * dilation;
   if (w.last > size) w.last = size;
@@ -19,25 +20,25 @@ ACCEL_INLINE Window window(int start, int kernel, int dilation, int size, int af
 template <bool MAX>
 ACCEL_INLINE f32 reduce_window(const PoolSpec& s, const float* x, const Window& rows, const Window& columns) {
   f32 acc = MAX ? set1(-__builtin_inff()) : zero();
-  for (int y = rows.first; y < rows.last; y += s.dilation_h)
-    for (int i = columns.first; i < columns.last; i += s.dilation_w) {
-      const f32 v = load(x + y * s.input.row + static_cast<long>(i) * kBlock);
+  for (long y = rows.first; y < rows.last; y += s.dilation_h)
+    for (long i = columns.first; i < columns.last; i += s.dilation_w) {
+      const f32 v = load(x + y * s.input.row + i * kBlock);
       acc = MAX ? max_nan(acc, v) : acc + v;
     }
   return acc;
 }
 
-ACCEL_INLINE int inside(const Window& w, int dilation) {
+ACCEL_INLINE long inside(const Window& w, int dilation) {
   return w.last > w.first ? (w.last - w.first + dilation - 1) / dilation : 0;
 }
 
 void pool_row(const PoolSpec& s, const float* x_plane, float* y_plane, int y) noexcept {
   const float* x = x_plane + s.input.origin();
   float* out = y_plane + s.output.origin() + y * s.output.row;
-  const Window rows = window(y * s.stride_h - s.top, s.kernel_h, s.dilation_h, s.input.height, s.bottom);
+  const Window rows = window(static_cast<long>(y) * s.stride_h - s.top, s.kernel_h, s.dilation_h, s.input.height, s.bottom);
   for (int i = 0; i < s.output.width; ++i, out += kBlock) {
-    const Window columns = window(i * s.stride_w - s.left, s.kernel_w, s.dilation_w, s.input.width, s.right);
-    const int cells = s.count_padding ? rows.cells * columns.cells
+    const Window columns = window(static_cast<long>(i) * s.stride_w - s.left, s.kernel_w, s.dilation_w, s.input.width, s.right);
+    const long cells = s.count_padding ? rows.cells * columns.cells
                                       : inside(rows, s.dilation_h) * inside(columns, s.dilation_w);
     const f32 divisor = set1(static_cast<float>(cells));
     for (int lane = 0; lane < kBlock; lane += f32::lanes) {

@@ -28,8 +28,7 @@ def _row(sums: np.ndarray, before: np.ndarray, c: int) -> tuple[np.ndarray, np.n
         cost[mid], at = _best(sums, before, mid, low, high)
         split[mid] = at
         begin, end, low, high = (
-            np.concatenate(sides)
-            for sides in ((begin, mid + 1), (mid, end), (low, split[mid]), (split[mid], high))
+            np.concatenate(sides) for sides in ((begin, mid + 1), (mid, end), (low, split[mid]), (split[mid], high))
         )
         some = begin < end
         begin, end, low, high = begin[some], end[some], low[some], high[some]

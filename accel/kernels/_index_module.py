@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from typing import Any
 
 from accel.kernels import runtime
 
-_index: Any
-try:
-    from accel.kernels import _index
-except ImportError:
-    _index = None
+_index: Any = None
+with contextlib.suppress(ImportError):  # not built: callers run Numba or NumPy
+    _index = importlib.import_module("accel.kernels._index")
 
 
 def index() -> Any | None:

@@ -1,0 +1,132 @@
+"""Gap coding and bitmaps: the reference's entries on every back end, exact positions back, hostile gaps refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import accel
+from accel.errors import FormatError
+from accel.kernels import runtime
+from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
+from accel.reference import gaps as reference
+
+BACKENDS = runtime.isa_info()["backends"]
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("dtype", [np.uint32, np.int64])
+def test_entries_are_the_references(backend: str, bits: int, dtype: type) -> None:
+    rng = np.random.default_rng(bits)
+    reach = 2**bits
+    cases = [[], [0], [reach - 1], [reach], [reach + 1], [2 * reach - 1, 2 * reach, 5 * reach], [2**32 - 1 >> 12]]
+    cases += [np.flatnonzero(rng.random(5000) < density).tolist() for density in (0.001, 0.01, 0.1, 0.9, 1)]
+    for case in cases:
+        gaps, filler = gaps_encode(np.array(case, dtype), bits)
+        assert (gaps.tolist(), filler.tolist()) == reference.encode(case, bits)
+        assert gaps.dtype == np.uint8 and filler.dtype == np.bool_
+        places = gaps_decode(gaps, max(case, default=-1) + 1, bits=bits, dtype=dtype)
+        assert places.dtype == dtype
+        assert places.tolist() == reference.decode(gaps.tolist())
+        assert places[~filler].tolist() == case
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sets(st.integers(0, 3000), max_size=60), st.sampled_from([4, 8]), st.sampled_from(BACKENDS))
+def test_a_sparse_layer_comes_back(places: set[int], bits: int, backend: str) -> None:
+    """Codes scattered to the entries, 0 to the fillers, give the dense codes."""
+    with accel.using(backend=backend):
+        positions = np.array(sorted(places), np.uint32)
+        dense = np.zeros(3001, np.uint8)
+        dense[positions] = np.arange(1, positions.size + 1)
+        gaps, filler = gaps_encode(positions, bits)
+        codes = np.zeros(gaps.size, np.uint8)
+        codes[~filler] = dense[positions]
+        back = np.zeros(3001, np.uint8)
+        back[gaps_decode(gaps, 3001, bits=bits)] = codes
+        np.testing.assert_array_equal(back, dense)
+
+
+def test_places_beyond_32_bits_need_int64(backend: str) -> None:
+    gaps = np.array([255, 7], np.uint8)
+    assert gaps_decode(gaps, 2**40, dtype=np.int64).tolist() == [255, 263]
+    assert gaps_decode(gaps, 2**32).dtype == np.uint32
+    with pytest.raises(ValueError, match=r"size: expected an integer in 0\.\.4294967296, got 4294967297"):
+        gaps_decode(gaps, 2**32 + 1)
+
+
+def test_published_gaps_give_the_published_positions(backend: str, shared_data) -> None:  # type: ignore[no-untyped-def]
+    with np.load(shared_data / "models" / "squeezenet10_dc_raw.npz", allow_pickle=False) as file:
+        for name in file["layer_names"].tolist():
+            key = name.replace("/", ".")
+            positions = gaps_decode(file[f"{key}.gap"], int(np.prod(file[f"{key}.shape"])), bits=4)
+            np.testing.assert_array_equal(positions, file[f"{key}.pos"])
+            codes = file[f"{key}.code"]
+            gaps, filler = gaps_encode(positions[codes != 0], 4)
+            again = np.zeros(gaps.size, np.uint8)
+            again[~filler] = codes[codes != 0]
+            np.testing.assert_array_equal(gaps[: codes.size], file[f"{key}.gap"][: gaps.size])
+            np.testing.assert_array_equal(again, codes[: gaps.size])
+
+
+def test_gaps_that_lead_outside_are_refused(backend: str) -> None:
+    gaps = np.array([3, 0, 200, 5], np.uint8)
+    assert gaps_decode(gaps, 212).tolist() == [3, 4, 205, 211]
+    with pytest.raises(FormatError, match="gaps: entry 3 of 4: it leaves 211 places"):
+        gaps_decode(gaps, 211)
+    with pytest.raises(FormatError, match="gaps: entry 0 of 4: it leaves 0 places"):
+        gaps_decode(gaps, 0)
+    with pytest.raises(FormatError, match="gaps: entry 2 of 4: gap 200 needs more than 4 bits"):
+        gaps_decode(gaps, 1000, bits=4)
+
+
+def test_positions_are_checked(backend: str) -> None:
+    with pytest.raises(ValueError, match="positions: expected ascending values, at least 6 at index 2, got 5"):
+        gaps_encode(np.array([1, 5, 5], np.uint32))
+    with pytest.raises(ValueError, match="positions: expected ascending values, at least 0 at index 0, got -1"):
+        gaps_encode(np.array([-1, 5], np.int64))
+    with pytest.raises(TypeError, match="positions: expected uint32 or int64, got int32"):
+        gaps_encode(np.array([1], np.int32))
+    with pytest.raises(TypeError, match="positions: expected a NumPy array, got list"):
+        gaps_encode([1, 2])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="positions: expected 1 axes"):
+        gaps_encode(np.zeros((1, 1), np.int64))
+
+
+def test_parameters_are_checked() -> None:
+    gaps = np.zeros(3, np.uint8)
+    for bits in (0, 5, 16, "8"):
+        with pytest.raises(ValueError, match="bits: expected 4 or 8, got"):
+            gaps_encode(np.zeros(0, np.int64), bits)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="bits: expected 4 or 8, got"):
+            gaps_decode(gaps, 3, bits=bits)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="dtype: expected uint32 or int64, got float32"):
+        gaps_decode(gaps, 3, dtype=np.float32)
+    with pytest.raises(ValueError, match="size: expected an integer"):
+        gaps_decode(gaps, -1)
+    with pytest.raises(TypeError, match="gaps: expected uint8"):
+        gaps_decode(np.zeros(3, np.int64), 3)
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 64, 1001])
+def test_bitmaps(size: int) -> None:
+    mask = np.random.default_rng(size).random(size) < 0.3
+    packed = bitmap_encode(mask)
+    assert len(packed) == -(-size // 8)
+    assert all(packed[k // 8] >> k % 8 & 1 == mask[k] for k in range(size))
+    np.testing.assert_array_equal(bitmap_decode(packed, size), mask)
+    assert bitmap_decode(packed, size).dtype == np.bool_
+
+
+def test_bitmaps_are_checked() -> None:
+    for data, size in ((b"", 1), (b"\1\1", 8), (b"\1", 9)):
+        with pytest.raises(FormatError, match=f"bitmap: {size} places need {-(-size // 8)} bytes, got {len(data)}"):
+            bitmap_decode(data, size)
+    with pytest.raises(FormatError, match="bitmap: a bit after the last place is set"):
+        bitmap_decode(b"\x80", 7)
+    with pytest.raises(TypeError, match="mask: expected bool"):
+        bitmap_encode(np.zeros(3, np.uint8))
+    with pytest.raises(TypeError, match="data: expected a bytes-like object, got int"):
+        bitmap_decode(5, 7)

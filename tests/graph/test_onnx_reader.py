@@ -141,6 +141,11 @@ FAULTS = [
         UnsupportedError,
         "'then_branch' holds a subgraph",
     ),
+    (
+        lambda: changed(lambda p: p.graph.initializer[0].dims.extend([0, 2**62])),
+        ModelError,
+        r"initializer 'w1': .* bytes exceed Limits.max_tensor_bytes",
+    ),
     (sequence_model, UnsupportedError, "value 's' is a sequence, accel runs tensors only"),
     (training_model, UnsupportedError, "training information"),
     (lambda: changed(resized), ModelError, r"initializer 'w1': .* bytes exceed Limits.max_tensor_bytes"),

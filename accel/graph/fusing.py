@@ -16,7 +16,6 @@ RESIDUAL = 3
 
 _HOSTS = ("Conv", "Gemm")
 
-
 GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
 """x * gate(x) is the activation on the right; HardSigmoid with 1/6 and 1/2."""
 

@@ -81,5 +81,5 @@ def fuse(
     """
     if shapes is None:
         shapes = infer_shapes(network)
-    network = fuse_residuals(fuse_gates(network, activations), shapes)
-    return eliminate_dead(fuse_activations(network, activations))
+    network = fuse_gates(network, activations)
+    return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

@@ -144,7 +144,7 @@ def test_a_network_is_checked_too() -> None:
 def test_what_cannot_be_saved_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(b"old")
-    with pytest.raises(UnsupportedError, match="attribute activation"):
+    with pytest.raises(UnsupportedError, match="fused activation or residual"):
         save(fuse(load(cnn_model())), path)
     assert path.read_bytes() == b"old"
     with pytest.raises(SaveError):

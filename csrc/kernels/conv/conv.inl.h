@@ -13,6 +13,8 @@ constexpr int kMostRows = f32::lanes == 16 ? 14 : kRegisters == 32 || f32::lanes
 // Few rows: more panels at once, so that each row is read less often and the weights stream through once.
 constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
 constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
+// Depth steps written out in a row. With 16 registers GCC spills accumulators to interleave them.
+constexpr int kUnroll = kRegisters == 32 ? 4 : 1;
 constexpr long kAhead = 512;  // floats of the weight stream fetched ahead, 2 KB
 
 // Row r of a matrix whose rows are `step` bytes apart, with few registers: x86 addresses scale an index by 1, 2, 4, 8.
@@ -97,15 +99,15 @@ void tile(const Tile& t) noexcept {
       } else {
         const float* ahead = next + t.taps[i];
         int k = 0;
-        for (; k + 4 <= count; k += 4, x += 16, x8 += 16) {
-          ACCEL_UNROLL(4)
-          for (int j = 0; j < 4; ++j) {
+        for (; k + kUnroll <= count; k += kUnroll, x += 4 * kUnroll, x8 += 4 * kUnroll) {
+          ACCEL_UNROLL(kUnroll)
+          for (int j = 0; j < kUnroll; ++j) {
             if (k + j < ROWS) prefetch(ahead);
             ahead += t.a_row;
             load_weights<PANELS>(b + j * kBlock, b_panel, w);
             multiply<ROWS, kVectors>(rows, x, x8, j, w, acc);
           }
-          b += 4 * kBlock;
+          b += kUnroll * kBlock;
         }
         for (; k < count; ++k, x += 4, x8 += 4, b += kBlock) {
           load_weights<PANELS>(b, b_panel, w);

@@ -23,13 +23,20 @@ struct Rows {
   explicit Rows(long floats) : step(floats * 4), step3(step * 3), step5(step * 5), step7(step * 7) {}
   template <int R>
   ACCEL_FORCE_INLINE const float* at(const char* a, const char* a8) const {
-    if constexpr (R >= 8) return at<R - 8>(a8, a8);
-    else if constexpr (R == 0) return reinterpret_cast<const float*>(a);
-    else if constexpr (R == 3) return reinterpret_cast<const float*>(a + step3);
-    else if constexpr (R == 5) return reinterpret_cast<const float*>(a + step5);
-    else if constexpr (R == 6) return reinterpret_cast<const float*>(a + step3 * 2);
-    else if constexpr (R == 7) return reinterpret_cast<const float*>(a + step7);
-    else return reinterpret_cast<const float*>(a + step * R);
+    if constexpr (R >= 8)
+      return at<R - 8>(a8, a8);
+    else if constexpr (R == 0)
+      return reinterpret_cast<const float*>(a);
+    else if constexpr (R == 3)
+      return reinterpret_cast<const float*>(a + step3);
+    else if constexpr (R == 5)
+      return reinterpret_cast<const float*>(a + step5);
+    else if constexpr (R == 6)
+      return reinterpret_cast<const float*>(a + step3 * 2);
+    else if constexpr (R == 7)
+      return reinterpret_cast<const float*>(a + step7);
+    else
+      return reinterpret_cast<const float*>(a + step * R);
   }
 };
 
@@ -67,8 +74,10 @@ ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
       x = clamp(x, low, high);
       float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
       const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
-      if (valid >= f32::lanes) store(c, x);
-      else if (valid > 0) store_n(c, x, valid);
+      if (valid >= f32::lanes)
+        store(c, x);
+      else if (valid > 0)
+        store_n(c, x, valid);
     }
   }
 }

@@ -25,7 +25,8 @@ from accel.errors import (
 from accel.kernels.runtime import isa_info, using
 
 if TYPE_CHECKING:
-    from accel import compress, metrics, weights
+    from accel import weights
+    from accel.compress.api import compress
     from accel.engine import InferenceSession
     from accel.graph import load
     from accel.graph.network import Network

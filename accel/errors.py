@@ -19,7 +19,7 @@ class FormatError(AccelError):
     """A file or byte stream is truncated, corrupt or of another kind."""
 
 
-class SaveError(AccelError, OSError):
+class SaveError(OSError, AccelError):
     """A file cannot be written. What was at the path before is untouched; errno and filename say why, as in OSError."""
 
 

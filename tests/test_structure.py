@@ -203,7 +203,7 @@ def test_every_kernel_family_has_a_test_a_bench_and_a_page(family: str) -> None:
 
 def compress_methods() -> list[str]:
     """Modules of accel/compress that define a method: they are in the table of methods."""
-    skip = {"__init__", "recipe", "recipes", "api", "base", "methods", "progress", "targets", "search"}
+    skip = {"__init__", "recipe", "recipes", "api", "base", "methods", "progress", "targets", "search", "sensitivity"}
     paths = (PACKAGE / "compress").glob("*.py")
     return sorted(p.stem for p in paths if p.stem not in skip and not p.stem.startswith("_"))
 

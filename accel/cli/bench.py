@@ -14,7 +14,7 @@ import typer
 
 import accel
 from accel.cli import inputs, shell, timing
-from accel.cli.models import SizeOption
+from accel.cli.models import SizeOption, is_accel
 from accel.errors import missing_extra
 from accel.graph.network import Network
 from accel.report import Table, format_seconds
@@ -80,7 +80,7 @@ def onnxruntime_call(
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder:
         path = str(model)
-        if model.suffix == ".accel":
+        if is_accel(model):
             path = os.path.join(folder, "dense.onnx")
             network.to_onnx(path)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -15,6 +15,7 @@ from accel.cli import preprocess, shell
 from accel.cli.models import stored_sizes
 from accel.compress import compress as compress_network
 from accel.compress.recipe import find
+from accel.metrics import metrics
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
 
@@ -78,17 +79,17 @@ def compress(
     labelled = None if data is None else read_labelled(data, how, limit)
     small = compress_network(network, chosen, data=labelled, seed=seed)
     small.save(output)
-    metrics = accel.metrics(network, small)
+    measured = metrics(network, small, compressed_path=output)
     report = {
         "file": output,
         "bytes": output.stat().st_size,
         "original": model,
         "original_bytes": model.stat().st_size,
-        "metrics": metrics.as_dict(),
+        "metrics": measured.as_dict(),
         "weights": [_weight(name, weight) for _, name, weight in small.weights()],
         "stored": stored_sizes(output),
     }
-    shell.emit(report, _text(report, str(metrics)), as_json)
+    shell.emit(report, _text(report, str(measured)), as_json)
 
 
 def per_layer(

@@ -16,6 +16,7 @@ from accel.cli.data import shape_text
 from accel.errors import FormatError
 from accel.formats import container
 from accel.graph.network import Network, Value
+from accel.metrics import count_macs, count_parameters
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
 
@@ -39,7 +40,8 @@ def info(
         "operators": dict(Counter(node.op for node in network.nodes).most_common()),
         "inputs": [_value(value) for value in network.inputs],
         "outputs": [_value(value) for value in network.outputs],
-        "parameters": sum(tensor_parameters(constant) for constant in network.constants.values()),
+        "parameters": count_parameters(network),
+        "macs": count_macs(network),
         "tensors": tensors(network),
         "metadata": network.metadata,
     }
@@ -56,11 +58,6 @@ def _value(value: Value) -> dict[str, Any]:
     }
 
 
-def tensor_parameters(constant: np.ndarray | Weight) -> int:
-    """How many numbers are stored for it."""
-    return constant.parameters if isinstance(constant, Weight) else constant.size
-
-
 def tensors(network: Network) -> list[dict[str, Any]]:
     """Every constant: form, shape, stored numbers, bytes in memory, and the share of zeros of an array."""
     rows = []
@@ -75,7 +72,7 @@ def tensors(network: Network) -> list[dict[str, Any]]:
                 "form": form,
                 "dtype": str(constant.dtype),
                 "shape": list(constant.shape),
-                "parameters": tensor_parameters(constant),
+                "parameters": constant.parameters if isinstance(constant, Weight) else constant.size,
                 "bytes": int(constant.nbytes),
                 "zeros": None if nonzero is None else 1 - nonzero,
             }
@@ -83,9 +80,15 @@ def tensors(network: Network) -> list[dict[str, Any]]:
     return rows
 
 
+def is_accel(model: Path) -> bool:
+    """Whether it is an .accel file, by its first bytes."""
+    with open(model, "rb") as stream:
+        return stream.read(len(container.MAGIC)) == container.MAGIC
+
+
 def stored_sizes(model: Path) -> list[dict[str, Any]]:
     """Every tensor of an .accel file: its coding per part, bytes when decoded and bytes in the file."""
-    if model.suffix != ".accel":
+    if not is_accel(model):
         raise ValueError(f"--sizes: expected an .accel file, whose tensors are coded one by one, got {model}")
     return [
         {
@@ -104,12 +107,13 @@ def _coding(part: Any) -> str:
 
 
 def _info_text(data: Mapping[str, Any]) -> str:
+    macs = "" if data["macs"] is None else f", {data['macs']:,} multiply-adds per sample"
     lines = [
         f"{data['file']}  {format_bytes(data['bytes'])}, network {data['name']!r}",
         f"{data['nodes']} nodes: " + ", ".join(f"{op} {count}" for op, count in data["operators"].items()),
         *(f"input  {v['name']}: {v['dtype']} {shape_text(v['shape'])}" for v in data["inputs"]),
         *(f"output {v['name']}: {v['dtype']} {shape_text(v['shape'])}" for v in data["outputs"]),
-        f"{data['parameters']:,} parameters in {len(data['tensors'])} tensors",
+        f"{data['parameters']:,} parameters in {len(data['tensors'])} tensors{macs}",
         "",
     ]
     table = Table(["tensor", "form", "shape", "parameters", "in memory", "zeros"])
@@ -166,13 +170,13 @@ def verify(
 
 def check_digests(model: Path) -> None:
     """FormatError that names every damaged tensor of an .accel file."""
-    problems = container.verify(model) if model.suffix == ".accel" else []
+    problems = container.verify(model) if is_accel(model) else []
     if problems:
         raise FormatError(f"{model}: " + "; ".join(problems))
 
 
 def _checked(model: Path) -> str:
-    return "all digests agree" if model.suffix == ".accel" else "readable (an ONNX file has no digests)"
+    return "all digests agree" if is_accel(model) else "readable (an ONNX file has no digests)"
 
 
 def compare(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ import accel
 from accel.cli import data as files
 from accel.cli import inputs, preprocess, shell
 from accel.cli.evaluate import evaluate
+from accel.formats.atomic import replace_file
 from accel.graph.network import Network
 from accel.report import Table
 
@@ -49,17 +50,13 @@ def run(
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write the arrays beside `path`, then rename, so that a failure leaves the old file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    """Write the arrays under any names (np.savez has its own use for some); a failure leaves the old file."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
+    replace_file(path, [buffer.getvalue()])
 
 
 def _top(array: np.ndarray) -> list[list[int | float]] | None:

@@ -49,11 +49,6 @@ def lower(builder: PlanBuilder, node: Node) -> None:
         builder.uses[name] -= 1
 
 
-def takes_fusion(known: Mapping[str, Known], node: Node) -> bool:
-    """Whether the kernel of a Conv or Gemm is a native one, which takes in residuals and activations."""
-    return (_native_conv if node.op == "Conv" else _native_gemm)(known, node) is not None
-
-
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether the lowering of `node` writes its output in channel blocks."""
     if node.op == "Conv":
@@ -253,9 +248,7 @@ def _activation(builder: PlanBuilder, node: Node) -> bool:
         x, y = builder.blocked(name), builder.new_blocked(node.outputs[0])
         step = native.elementwise_spec("copy", x.map, None, y.map, activation=function)
         nowhere = native.place(native.NOWHERE)
-        builder.native_step(
-            "activation", str(node), [x], [y], lambda p, at: p.elementwise(step, at(x), nowhere, at(y))
-        )
+        builder.native_step("activation", str(node), [x], [y], lambda p, at: p.elementwise(step, at(x), nowhere, at(y)))
         return True
     x, y = builder.plain(name), builder.new_plain(node.outputs[0])
     size = int(np.prod(spec.shape))
@@ -302,7 +295,8 @@ def _matmul(builder: PlanBuilder, node: Node) -> bool:
 def _linear(builder: PlanBuilder, node: Node, x: Spec, w: np.ndarray, bias: np.ndarray | None) -> bool:
     out, depth = w.shape
     rows = int(np.prod(x.shape[:-1]))
-    key = (*node.inputs[1:3], "linear", node.attributes.get("alpha", 1.0), node.attributes.get("beta", 1.0))
+    get = node.attributes.get
+    key = (*node.inputs[1:3], "linear", get("transB", 0), get("alpha", 1.0), get("beta", 1.0))
     weights = builder.pack_once(key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(rows * (depth + native.BLOCK))
@@ -405,4 +399,4 @@ def _by_operator(builder: PlanBuilder, node: Node) -> None:
     )
 
 
-__all__ = ["PLAIN", "conv_halo", "lower", "makes_blocks", "takes_fusion"]
+__all__ = ["PLAIN", "conv_halo", "lower", "makes_blocks"]

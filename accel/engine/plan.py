@@ -15,6 +15,7 @@ from accel.engine.shapes import Known, Spec
 from accel.graph.network import Network
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.weights.base import dense
 
 Segment = tuple[int, int] | Step
 """Native steps first .. last-1 of the program, or one Python step."""
@@ -71,9 +72,10 @@ def _join_concatenations(builder: PlanBuilder) -> None:
         whole_blocks = all(builder.spec(p).shape[1] % native.BLOCK == 0 for p in parts[:-1])
         if fits and whole_blocks and node.attributes["axis"] % 4 == 1 and len(set(parts)) == len(parts):
             channel = 0
+            builder.halo[whole] = max(builder.halo.get(p, 0) for p in (whole, *parts))
             for p in parts:
                 builder.joined[p] = (whole, channel)
-                builder.halo[p] = builder.halo.get(whole, 0)
+                builder.halo[p] = builder.halo[whole]
                 channel += builder.spec(p).shape[1]
 
 
@@ -83,11 +85,10 @@ class Plan:
     def __init__(self, builder: PlanBuilder, inputs: list[str], outputs: list[str]) -> None:
         self._inputs, self._outputs = inputs, outputs
         self._specs = {name: builder.spec(name) for name in outputs}
-        self._copied = {name: builder.constant(name) for name in outputs if builder.constant(name) is not None}
-        self._tensors = {name: builder.forms[name][lowering.PLAIN] for name in inputs}
+        self._copied = {n: dense(k) for n in outputs if not isinstance(k := builder.known[n], Spec)}
         for name in outputs:
             if name not in self._copied:
-                self._tensors[name] = builder.plain(name)
+                builder.plain(name)
         self.steps = builder.steps
         for number, step in enumerate(self.steps):
             for tensor in (*step.reads, *step.writes):

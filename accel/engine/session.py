@@ -6,7 +6,6 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from accel.engine import plan as planning
 from accel.engine.interpreter import Interpreter
-from accel.engine.lowering import takes_fusion
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
 from accel.graph import load, passes
 from accel.graph.network import Network, Value
@@ -84,7 +82,7 @@ class InferenceSession:
     @property
     def resident_bytes(self) -> int:
         """Bytes of prepared weights and arenas held by the plans made so far."""
-        weights = sum(a.nbytes for arrays in self._packed.values() for a in arrays)
+        weights = sum(int(a.nbytes) for arrays in self._packed.values() for a in arrays)
         return weights + sum(p.arena_bytes for p in self._plans.values() if isinstance(p, planning.Plan))
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -146,7 +144,6 @@ class InferenceSession:
                 self._network,
                 {name: as_spec(k).shape for name, k in known.items()},
                 activations=native.NATIVE_ACTIVATIONS,
-                hosts=partial(takes_fusion, known),
             )
             with runtime.using(isa=self._isa, threads=self.threads):
                 return planning.build(fused, infer(fused, specs), self._packed)

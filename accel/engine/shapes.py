@@ -55,8 +55,9 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
     try:
         if node.op in ("Shape", "Size") and isinstance(inputs[0], Spec):
             return _evaluate(operator, node, [np.broadcast_to(np.zeros((), np.bool_), inputs[0].shape)])
+        values = [None if i is None or isinstance(i, Spec) else dense(i) for i in inputs]
         if not any(isinstance(i, Spec) for i in inputs):
-            return _evaluate(operator, node, [None if i is None else dense(i) for i in inputs])
+            return _evaluate(operator, node, values)
         hidden = [i for i in operator.shape_inputs if i < len(inputs) and isinstance(inputs[i], Spec)]
         if operator.dynamic or hidden:
             raise DynamicShapeError(f"{node}: the shape of its output depends on data")
@@ -64,7 +65,7 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
         if ruled is not None:
             return ruled
         # No rule can tell: let it run on zeros. It knows its own shapes best, and reports what does not fit.
-        zeros = [np.zeros(i.shape, i.dtype) if isinstance(i, Spec) else None if i is None else dense(i) for i in inputs]
+        zeros = [np.zeros(i.shape, i.dtype) if isinstance(i, Spec) else v for i, v in zip(inputs, values, strict=True)]
         return tuple(as_spec(a) for a in _evaluate(operator, node, zeros))
     except DynamicShapeError:
         raise
@@ -133,7 +134,9 @@ def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[i
         less, more = [t // 2 for t in total], [t - t // 2 for t in total]
         pads = tuple(less + more if auto == "SAME_UPPER" else more + less)
     output = tuple(
-        output_size(size[i], kernel[i], strides[i], dilations[i], pads[i], pads[axes + i], bool(attributes.get("ceil_mode")))
+        output_size(
+            size[i], kernel[i], strides[i], dilations[i], pads[i], pads[axes + i], bool(attributes.get("ceil_mode"))
+        )
         for i in range(axes)
     )
     if axes == 1:

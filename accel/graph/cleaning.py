@@ -232,6 +232,10 @@ def use_plain_names(network: Network) -> Network:
     return network.replace(nodes=nodes)
 
 
+_CHUNK = 1 << 18
+"""Numbers looked at together, so that what is made of them stays in the cache."""
+
+
 def flush_denormals(network: Network) -> Network:
     """Set denormal numbers in weights to zero: they cost time and change no result that a weight can change."""
     changed: dict[str, np.ndarray] = {}
@@ -240,19 +244,20 @@ def flush_denormals(network: Network) -> Network:
             continue
         for name in node.inputs:
             array = network.constants.get(name)
-            if isinstance(array, np.ndarray) and array.dtype in FLOATS and name not in changed and _has_denormals(array):
-                changed[name] = np.where(np.abs(array) < np.finfo(array.dtype).tiny, np.zeros((), array.dtype), array)
-                changed[name].setflags(write=False)
+            if isinstance(array, np.ndarray) and array.dtype in FLOATS and name not in changed:
+                flat = array.reshape(-1)
+                if any(_denormal(flat[at : at + _CHUNK]).any() for at in range(0, flat.size, _CHUNK)):
+                    changed[name] = np.where(_denormal(array), np.zeros((), array.dtype), array)
+                    changed[name].setflags(write=False)
     return network.with_constants({**changed}) if changed else network
 
 
-def _has_denormals(array: np.ndarray) -> bool:
-    """By the bits, in pieces that stay in the cache: weights are most of what is loaded, and hardly any has one."""
-    bits = np.ascontiguousarray(array).reshape(-1).view(f"u{array.dtype.itemsize}")
-    one, most = bits.dtype.type(1), bits.dtype.type(2 ** (np.finfo(array.dtype).nmant + 1) - 1)
-    piece = 1 << 15
-    # Without the sign, denormals are the smallest numbers above zero; less one, they are the smallest of all.
-    return any(np.any((bits[i : i + piece] << one) - one < most) for i in range(0, bits.size, piece))
+def _denormal(array: np.ndarray) -> np.ndarray:
+    """Where an array is neither zero nor normal: its magnitude as an integer, less one, is below the smallest normal's."""
+    bits = array.view(f"u{array.itemsize}")
+    sign, smallest = bits.dtype.type(1 << (8 * array.itemsize - 1)), np.finfo(array.dtype).smallest_normal
+    found: np.ndarray = (bits & ~sign) - bits.dtype.type(1) < smallest.view(bits.dtype) - bits.dtype.type(1)
+    return found
 
 
 def share_constants(network: Network) -> Network:

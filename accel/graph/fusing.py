@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -15,9 +15,6 @@ RESIDUAL = 3
 """Position of the residual among the inputs of a Conv."""
 
 _HOSTS = ("Conv", "Gemm")
-
-Hosts = Callable[[Node], bool]
-"""Whether a Conv or Gemm node may take in others."""
 
 
 def fuse_swish(network: Network) -> Network:
@@ -56,7 +53,7 @@ def _standard(node: Node) -> bool:
     return math.isclose(alpha, 1 / 6, rel_tol=1e-7) and beta == 0.5
 
 
-def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None], hosts: Hosts) -> Network:
+def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None]) -> Network:
     """Conv followed by the Add of a value of equal shape takes that value as an input, and the place of the Add."""
     draft = Draft(network)
     for add in list(draft.nodes):
@@ -65,7 +62,7 @@ def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None
         # The later of two candidates stays where it is: what the other makes is there already.
         for value, other in sorted((add.inputs, add.inputs[::-1]), key=lambda pair: -draft.place(pair[0])):
             conv = draft.maker(value)
-            if conv is not None and _takes_residual(draft, conv, value, add) and hosts(conv):
+            if conv is not None and _takes_residual(draft, conv, value, add):
                 draft.put_at(conv, add)
                 draft.set_input(conv, RESIDUAL, other)
                 break
@@ -77,11 +74,11 @@ def _takes_residual(draft: Draft, conv: Node, value: str, add: Node) -> bool:
     return free and draft.only_reader(value) is add
 
 
-def fuse_activations(network: Network, activations: Container[str], hosts: Hosts) -> Network:
+def fuse_activations(network: Network, activations: Container[str]) -> Network:
     """An activation that alone reads the output of a Conv or Gemm becomes an attribute of it."""
     draft = Draft(network)
     for node in draft.nodes:
-        if node.op not in _HOSTS or "activation" in node.attributes or not hosts(node):
+        if node.op not in _HOSTS or "activation" in node.attributes:
             continue
         tail = draft.only_reader(node.outputs[0])
         if tail is None or tail.op not in activations or tail.inputs[0] != node.outputs[0] or any(tail.outputs[1:]):

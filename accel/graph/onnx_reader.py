@@ -50,10 +50,11 @@ def read_onnx(source: bytes | onnx.ModelProto, limits: Limits | None = None, *, 
     """
     limits = limits or Limits()
     model = _parse(source)
-    _refuse(model)
-    if main_opset(model.opset_import, "the model") < OLDEST:
+    _refuse(model, limits)
+    opset = main_opset(model.opset_import, "the model")
+    if opset < OLDEST:
         model = convert_old(model, OLDEST)
-    return _Reader(model, folder, limits).read()
+    return _Reader(model, folder, limits, opset).read()
 
 
 def _parse(source: bytes | onnx.ModelProto) -> onnx.ModelProto:
@@ -76,7 +77,11 @@ def _parse(source: bytes | onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _refuse(model: onnx.ModelProto) -> None:
+def _refuse(model: onnx.ModelProto, limits: Limits) -> None:
+    """What can be told at once."""
+    written = len(model.graph.node) + sum(len(function.node) for function in model.functions)
+    if written > limits.max_nodes:
+        raise ModelError(f"the model has {written:,} nodes, more than Limits.max_nodes = {limits.max_nodes}")
     if model.training_info:
         raise UnsupportedError("the model holds training information; accel runs inference models only")
     for value in [*model.graph.input, *model.graph.output]:
@@ -86,12 +91,13 @@ def _refuse(model: onnx.ModelProto) -> None:
 
 
 class _Reader:
-    """The steps from a parsed model to a network, and what they share."""
+    """The steps from a parsed model to a network, and what they share; `written` is the opset before conversion."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None, limits: Limits) -> None:
+    def __init__(self, model: onnx.ModelProto, folder: Path | None, limits: Limits, written: int) -> None:
         self.model = model
         self.graph = model.graph
         self.limits = limits
+        self.written = written
         self.tensors = TensorReader(folder, limits)
         self.names = Names(_used_names(model.graph))
 
@@ -129,9 +135,6 @@ class _Reader:
 
     def _expanded(self) -> list[tuple[Node, int]]:
         """Every node with its opset, functions expanded."""
-        written = len(self.graph.node) + sum(len(function.node) for function in self.model.functions)
-        if written > self.limits.max_nodes:
-            raise ModelError(f"the model has {written:,} nodes, more than Limits.max_nodes = {self.limits.max_nodes}")
         decoder = NodeDecoder(self.tensors)
         opset = main_opset(self.model.opset_import, "the model")
         functions = {}
@@ -161,7 +164,7 @@ class _Reader:
         result = []
         given = [*constants, *(v.name for v in self.graph.input if v.name not in constants)]
         for node in sort_nodes([node for node, _ in nodes], given):
-            for new in upgrade(node, opsets[id(node)]):
+            for new in upgrade(node, min(opsets[id(node)], self.written)):
                 facts.visit(new)
                 result.append(new)
         return result

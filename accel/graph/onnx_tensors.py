@@ -139,10 +139,11 @@ def open_inside(folder: Path, location: str, what: str) -> Iterator[Any]:
         descriptor = _descend(folder, parts)
     except OSError as error:
         raise ModelError(f"{what}: external data {location!r:.80} cannot be opened: {error.strerror}") from error
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(descriptor)
+        raise ModelError(f"{what}: external data {location!r:.80} is not a regular file with a single name")
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise ModelError(f"{what}: external data {location!r:.80} is not a regular file with a single name")
         yield file
 
 

@@ -13,7 +13,7 @@ from accel.graph.cleaning import (
     use_plain_names,
 )
 from accel.graph.folding import fold_affine, fold_pads, matmul_to_gemm
-from accel.graph.fusing import Hosts, fuse_activations, fuse_hard_swish, fuse_residuals, fuse_swish
+from accel.graph.fusing import fuse_activations, fuse_hard_swish, fuse_residuals, fuse_swish
 from accel.graph.limits import Limits
 from accel.graph.network import Dim, Network
 from accel.graph.shapes import infer_shapes, with_input_shapes
@@ -66,7 +66,6 @@ def fuse(
     shapes: Mapping[str, tuple[Dim, ...] | None] | None = None,
     *,
     activations: Container[str] = ACTIVATIONS,
-    hosts: Hosts = lambda node: True,
 ) -> Network:
     """Join operators into Conv and Gemm nodes that only the engine understands.
 
@@ -79,9 +78,8 @@ def fuse(
     network : Network, simplified.
     shapes : shape of each value, where known; None infers them. Without equal shapes a residual is not fused.
     activations : those that may be fused.
-    hosts : says of a Conv or Gemm node whether others may be fused into it.
     """
     if shapes is None:
         shapes = infer_shapes(network)
     network = fuse_hard_swish(fuse_swish(network))
-    return eliminate_dead(fuse_activations(fuse_residuals(network, shapes, hosts), activations, hosts))
+    return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

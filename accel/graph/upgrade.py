@@ -1,6 +1,6 @@
 """Operators of older opsets in the words of opset `OPSET`, node by node.
 
-One rule per operator whose meaning changed between opset 7 and 21; operators that only gained types, attributes or
+One rule per operator whose meaning changed from opset 7 to 21 (PRelu: from 6, which onnx's converter leaves); operators that only gained types, attributes or
 optional inputs need none. `tests/graph/test_upgrade.py` compares every rule with the definition of the old opset.
 """
 
@@ -18,7 +18,7 @@ from accel.graph.shape_rules import REDUCTIONS
 from accel.graph.shapes import Facts
 
 OLDEST = 7
-"""Before opset 7, arithmetic had its own broadcasting rules."""
+"""Before opset 7, arithmetic had its own broadcasting rules: graph/onnx_old.py."""
 
 
 class Upgrader:
@@ -166,15 +166,24 @@ def _grid_sample(upgrader: Upgrader, node: Node) -> list[Node]:
     return [node]
 
 
+def _prelu(upgrader: Upgrader, node: Node) -> list[Node]:
+    """Before opset 7 a slope of one axis ran along axis 1 of the data, since then along the last."""
+    data, slope = (upgrader.facts[name].shape for name in node.inputs[:2])
+    if slope is None or len(slope) != 1 or slope[0] == 1:
+        return [node]
+    if data is None:
+        raise UnsupportedError(f"{node}: PRelu before opset 7 needs data of known rank")
+    axes = upgrader.constant(node, "axes", range(1, len(data) - 1), np.int64)
+    column = upgrader.names.fresh(f"{node.outputs[0]}_slope")
+    return [
+        Node("Unsqueeze", [node.inputs[1], axes], [column]),
+        Node("PRelu", [node.inputs[0], column], list(node.outputs), {}, node.name),
+    ]
+
+
 def _roi_align(upgrader: Upgrader, node: Node) -> list[Node]:
     node.attributes["coordinate_transformation_mode"] = "output_half_pixel"
     return [node]
-
-
-def _group_norm(upgrader: Upgrader, node: Node) -> list[Node]:
-    raise UnsupportedError(
-        f"{node}: GroupNormalization before opset 21 (scale per group) is not supported; export the model with opset 21"
-    )
 
 
 _RULES: dict[str, Sequence[tuple[int, Rule]]] = {
@@ -182,9 +191,9 @@ _RULES: dict[str, Sequence[tuple[int, Rule]]] = {
     "Clip": ((11, _clip),),
     "Dropout": ((12, _dropout),),
     "GridSample": ((20, _grid_sample),),
-    "GroupNormalization": ((21, _group_norm),),
     "Hardmax": ((13, _flattening),),
     "LogSoftmax": ((13, _flattening),),
+    "PRelu": ((7, _prelu),),
     "Pad": ((11, _pad),),
     "ReduceSum": ((13, _axes),),
     "Resize": ((11, _resize),),

@@ -143,7 +143,7 @@ def huffman_plans(const uint32_t[:, ::1] counts, int limit):
 
 # ---- gap coding -----------------------------------------------------------------------------------------------------
 
-def gaps_count(const position_t[::1] positions, int64_t reach):
+def gaps_count(const position_t[::1] positions, int bits):
     """How many entries gap coding needs, or -1 - k when position k is not above the one before."""
     cdef Py_ssize_t k
     cdef int64_t entries = 0, before = -1, now
@@ -153,15 +153,15 @@ def gaps_count(const position_t[::1] positions, int64_t reach):
             if now <= before:
                 entries = -1 - k
                 break
-            entries += (now - before - 1) // reach + 1
+            entries += ((now - before - 1) >> bits) + 1
             before = now
     return entries
 
 
-def gaps_fill(const position_t[::1] positions, int64_t reach, uint8_t[::1] gaps, uint8_t[::1] filler):
+def gaps_fill(const position_t[::1] positions, int bits, uint8_t[::1] gaps, uint8_t[::1] filler):
     """Writes the gaps_count() entries; `filler` is zero on entry."""
     cdef Py_ssize_t k, at = 0
-    cdef int64_t before = -1, gap
+    cdef int64_t before = -1, gap, reach = <int64_t>1 << bits
     with nogil:
         for k in range(positions.shape[0]):
             gap = <int64_t>positions[k] - before - 1
@@ -217,36 +217,50 @@ def csr_fill(const value_t[:, ::1] w, value_t[::1] data, int32_t[::1] indices):
                     at += 1
 
 
-def csr_check(const int32_t[::1] indices, const pointer_t[::1] indptr, int64_t columns):
-    """(fault, place): 0 fine, 1 indptr not ascending from 0 to nnz, 2 index outside, 3 a row not strictly ascending."""
+def csr_pointers(const pointer_t[::1] indptr, int64_t nnz):
+    """Where indptr does not ascend from 0 to nnz, or -1."""
     cdef Py_ssize_t i, rows = indptr.shape[0] - 1, where = -1
-    cdef int64_t p
-    cdef int32_t before
-    cdef int fault = 0
     if indptr[0] != 0:
-        return 1, 0
-    if indptr[rows] != indices.shape[0]:
-        return 1, rows
+        return 0
+    if indptr[rows] != nnz:
+        return rows
     with nogil:
         for i in range(rows):
             if indptr[i + 1] < indptr[i]:
-                fault = 1
                 where = i + 1
                 break
-        for i in range(rows if fault == 0 else 0):
-            before = -1
-            for p in range(indptr[i], indptr[i + 1]):
-                if indices[p] < 0 or indices[p] >= columns:
-                    fault = 2
-                    where = p
+    return where
+
+
+def csr_outside(const int32_t[::1] indices, int64_t columns):
+    """The first place whose index is not in 0..columns-1, or -1."""
+    cdef Py_ssize_t p, nnz = indices.shape[0]
+    cdef uint32_t limit = <uint32_t>columns, bad = 0
+    with nogil:
+        for p in range(nnz):  # no way out inside: the compiler makes vectors of it
+            bad |= <uint32_t>indices[p] >= limit
+        p = -1
+        if bad:
+            p = 0
+            while <uint32_t>indices[p] < limit and p < nnz - 1:
+                p += 1
+    return p
+
+
+def csr_ordered(const int32_t[::1] indices, const pointer_t[::1] indptr):
+    """Whether every row ascends strictly."""
+    cdef Py_ssize_t i
+    cdef int64_t p
+    cdef bint ordered = True
+    with nogil:
+        for i in range(indptr.shape[0] - 1):
+            for p in range(indptr[i] + 1, indptr[i + 1]):
+                if indices[p] <= indices[p - 1]:
+                    ordered = False
                     break
-                if fault == 0 and indices[p] <= before:
-                    fault = 3
-                    where = p
-                before = indices[p]
-            if fault == 2:
+            if not ordered:
                 break
-    return fault, where
+    return ordered
 
 
 def csr_sum_duplicates(value_t[::1] data, int32_t[::1] indices, int64_t[::1] indptr):
@@ -277,21 +291,67 @@ def csr_matmul(
     const value_t[:, ::1] x,
     value_t[:, ::1] y,
 ):
-    """y[b, i] = sum over row i of data[p] * x[b, indices[p]], added up in order in float64 or int64."""
-    cdef Py_ssize_t b, i, rows = indptr.shape[0] - 1
+    """y[b, i] = sum over row i of data[p] * x[b, indices[p]], added up in order in float64 or modulo 2**64."""
+    cdef Py_ssize_t b = 0, batch = x.shape[0]
+    with nogil:
+        while b + 4 <= batch:  # four sums at a time: one alone waits for its own additions
+            _csr_rows4(data, indices, indptr, x, y, b)
+            b += 4
+        while b < batch:
+            _csr_row(data, indices, indptr, x, y, b)
+            b += 1
+
+
+cdef inline void _csr_row(
+    const value_t[::1] data,
+    const int32_t[::1] indices,
+    const pointer_t[::1] indptr,
+    const value_t[:, ::1] x,
+    value_t[:, ::1] y,
+    Py_ssize_t b,
+) noexcept nogil:
+    cdef Py_ssize_t i
     cdef int64_t p
     cdef double total
     cdef uint64_t whole
-    with nogil:
-        for b in range(x.shape[0]):
-            for i in range(rows):
-                if value_t is int32_t:
-                    whole = 0
-                    for p in range(indptr[i], indptr[i + 1]):
-                        whole = whole + <uint64_t>(<int64_t>data[p] * <int64_t>x[b, indices[p]])
-                    y[b, i] = <int32_t>whole
-                else:
-                    total = 0.0
-                    for p in range(indptr[i], indptr[i + 1]):
-                        total = total + <double>data[p] * <double>x[b, indices[p]]
-                    y[b, i] = <value_t>total
+    for i in range(indptr.shape[0] - 1):
+        if value_t is int32_t:
+            whole = 0
+            for p in range(indptr[i], indptr[i + 1]):
+                whole = whole + <uint64_t>(<int64_t>data[p] * <int64_t>x[b, indices[p]])
+            y[b, i] = <int32_t>whole
+        else:
+            total = 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                total = total + <double>data[p] * <double>x[b, indices[p]]
+            y[b, i] = <value_t>total
+
+
+cdef inline void _csr_rows4(
+    const value_t[::1] data,
+    const int32_t[::1] indices,
+    const pointer_t[::1] indptr,
+    const value_t[:, ::1] x,
+    value_t[:, ::1] y,
+    Py_ssize_t b,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef int64_t p
+    cdef double t0, t1, t2, t3, w
+    if value_t is int32_t:
+        for i in range(4):
+            _csr_row(data, indices, indptr, x, y, b + i)
+    else:
+        for i in range(indptr.shape[0] - 1):
+            t0 = t1 = t2 = t3 = 0.0
+            for p in range(indptr[i], indptr[i + 1]):
+                w = <double>data[p]
+                j = indices[p]
+                t0 = t0 + w * <double>x[b, j]
+                t1 = t1 + w * <double>x[b + 1, j]
+                t2 = t2 + w * <double>x[b + 2, j]
+                t3 = t3 + w * <double>x[b + 3, j]
+            y[b, i] = <value_t>t0
+            y[b + 1, i] = <value_t>t1
+            y[b + 2, i] = <value_t>t2
+            y[b + 3, i] = <value_t>t3

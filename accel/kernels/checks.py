@@ -64,4 +64,4 @@ def byte_view(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"{name}: expected a bytes-like object, got {describe(value)}") from None
     if not view.c_contiguous:
         raise ValueError(f"{name}: expected contiguous memory, got a strided view")
-    return np.frombuffer(view.cast("B") if view.nbytes else b"", np.uint8)
+    return np.frombuffer(view.cast("B"), np.uint8) if view.nbytes else np.empty(0, np.uint8)

@@ -44,13 +44,21 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, before: int,
 
 
 def output_shape(
-    x: np.ndarray, channels: int, kernel: Pair, strides: Pair, pads: tuple[int, ...], dilations: Pair, ceil: bool = False
+    x: np.ndarray,
+    channels: int,
+    kernel: Pair,
+    strides: Pair,
+    pads: tuple[int, ...],
+    dilations: Pair,
+    ceil: bool = False,
 ) -> tuple[int, int, int, int]:
     height, width = (
         output_size(x.shape[2 + i], kernel[i], strides[i], dilations[i], pads[i], pads[2 + i], ceil) for i in (0, 1)
     )
     if height <= 0 or width <= 0:
-        raise ValueError(f"x: a kernel of {kernel} with pads {pads} and dilations {dilations} does not fit {x.shape[2:]}")
+        raise ValueError(
+            f"x: a kernel of {kernel} with pads {pads} and dilations {dilations} does not fit {x.shape[2:]}"
+        )
     return x.shape[0], channels, height, width
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from accel.kernels.jit import njit
@@ -16,7 +18,7 @@ def _padded(x: np.ndarray, pads: Pads, fill: float) -> np.ndarray:
 
 
 @njit
-def _conv(x, w, bias, strides, dilations, group, y):  # type: ignore[no-untyped-def]  # x is padded
+def _conv(x: Any, w: Any, bias: Any, strides: Any, dilations: Any, group: int, y: Any) -> None:  # x is padded
     images, channels = y.shape[0], y.shape[1]
     per_group, kernel_h, kernel_w = w.shape[1], w.shape[2], w.shape[3]
     for image in range(images):
@@ -46,12 +48,14 @@ def conv2d_numba(
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
     y = np.empty(shape, np.float32)
-    _conv(_padded(x, pads, 0.0), w, np.zeros(shape[1], np.float32) if bias is None else bias, strides, dilations, group, y)
+    _conv(
+        _padded(x, pads, 0.0), w, np.zeros(shape[1], np.float32) if bias is None else bias, strides, dilations, group, y
+    )
     return y
 
 
 @njit
-def _max_pool(x, kernel, strides, dilations, y):  # type: ignore[no-untyped-def]
+def _max_pool(x: Any, kernel: Any, strides: Any, dilations: Any, y: Any) -> None:
     for image in range(y.shape[0]):
         for c in range(y.shape[1]):
             for i in range(y.shape[2]):
@@ -69,7 +73,7 @@ def _max_pool(x, kernel, strides, dilations, y):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _sum_pool(x, kernel, strides, dilations, y):  # type: ignore[no-untyped-def]
+def _sum_pool(x: Any, kernel: Any, strides: Any, dilations: Any, y: Any) -> None:
     for image in range(y.shape[0]):
         for c in range(y.shape[1]):
             for i in range(y.shape[2]):

@@ -65,23 +65,9 @@ def csr_validate(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, colu
     TypeError   data is not float32, float64 or int32, indices not int32, or indptr not int32 or int64.
     ValueError  lengths disagree, indptr does not ascend from 0 to nnz, or an index is negative or not below columns.
     """
-    _values("data", data, 1)
-    checks.array("indices", indices, np.int32, 1)
-    _one_of("indptr", getattr(indptr, "dtype", indptr), _POINTERS)
-    checks.array("indptr", indptr, indptr.dtype, 1)
-    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
-    if indices.size != data.size:
-        raise ValueError(f"indices: expected {data.size} entries as in data, got {indices.size}")
-    if indptr.size == 0:
-        raise ValueError("indptr: expected rows + 1 entries, got none")
+    _check_arrays(data, indices, indptr, columns)
     loops = _loops()
-    check = _check_numpy if loops is None else loops.csr_check
-    fault, where = check(indices, indptr, columns)
-    if fault == 1:
-        raise ValueError(f"indptr: expected ascending values from 0 to {data.size}, got {indptr[where]} at {where}")
-    if fault == 2:
-        raise ValueError(f"indices: expected 0..{columns - 1}, got {indices[where]} at {where}")
-    return bool(fault == 0)
+    return bool((_ordered if loops is None else loops.csr_ordered)(indices, indptr))
 
 
 def csr_canonical(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> Arrays:
@@ -132,7 +118,7 @@ def csr_matmul(
     checks.array("x", x, getattr(data, "dtype", np.float32))
     if x.ndim == 0:
         raise ValueError(f"x: expected at least one axis, got {checks.describe(x)}")
-    csr_validate(data, indices, indptr, x.shape[-1])
+    _check_arrays(data, indices, indptr, x.shape[-1])
     y = checks.output("out", out, data.dtype, (*x.shape[:-1], indptr.size - 1))
     if np.may_share_memory(x, y):
         raise ValueError("out: expected memory of its own, got memory of x")
@@ -160,6 +146,24 @@ def _values(name: str, value: np.ndarray, ndim: int) -> None:
     checks.array(name, value, getattr(value, "dtype", np.float32), ndim)
 
 
+def _check_arrays(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
+    _values("data", data, 1)
+    checks.array("indices", indices, np.int32, 1)
+    _one_of("indptr", getattr(indptr, "dtype", indptr), _POINTERS)
+    checks.array("indptr", indptr, indptr.dtype, 1)
+    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
+    if indices.size != data.size:
+        raise ValueError(f"indices: expected {data.size} entries as in data, got {indices.size}")
+    if indptr.size == 0:
+        raise ValueError("indptr: expected rows + 1 entries, got none")
+    loops = _loops()
+    pointers, outside = (_pointers, _outside) if loops is None else (loops.csr_pointers, loops.csr_outside)
+    if (where := pointers(indptr, data.size)) >= 0:
+        raise ValueError(f"indptr: expected ascending values from 0 to {data.size}, got {indptr[where]} at {where}")
+    if (where := outside(indices, columns)) >= 0:
+        raise ValueError(f"indices: expected 0..{columns - 1}, got {indices[where]} at {where}")
+
+
 def _loops() -> Any | None:
     """The module whose loops run: Cython or Numba; None for whole-array NumPy."""
     if runtime.backend() == "numba":
@@ -169,19 +173,24 @@ def _loops() -> Any | None:
     return index()
 
 
-def _check_numpy(indices: np.ndarray, indptr: np.ndarray, columns: int) -> tuple[int, int]:
-    if indptr[0] != 0 or indptr[-1] != indices.size:
-        return 1, 0 if indptr[0] != 0 else indptr.size - 1
-    falling = indptr[1:] < indptr[:-1]
-    if falling.any():
-        return 1, int(np.argmax(falling)) + 1
-    outside = (indices < 0) | (indices >= columns)
-    if outside.any():
-        return 2, int(np.argmax(outside))
-    first = np.zeros(indices.size + 1, bool)
-    first[indptr] = True
-    unordered = ~first[1:-1] & (np.diff(indices.astype(np.int64)) <= 0)
-    return (3, int(np.argmax(unordered)) + 1) if unordered.any() else (0, -1)
+def _first(where: np.ndarray) -> int:
+    return int(np.argmax(where)) if where.any() else -1
+
+
+def _pointers(indptr: np.ndarray, nnz: int) -> int:
+    if indptr[0] != 0 or indptr[-1] != nnz:
+        return 0 if indptr[0] != 0 else indptr.size - 1
+    return _first(np.append(False, indptr[1:] < indptr[:-1]))
+
+
+def _outside(indices: np.ndarray, columns: int) -> int:
+    return _first((indices < 0) | (indices >= columns))
+
+
+def _ordered(indices: np.ndarray, indptr: np.ndarray) -> bool:
+    begins = np.zeros(indices.size + 1, bool)
+    begins[indptr] = True
+    return bool((begins[1:-1] | (indices[1:] > indices[:-1])).all())
 
 
 def _sum_duplicates_numpy(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray) -> int:

@@ -29,25 +29,32 @@ def csr_fill(w: np.ndarray, data: np.ndarray, indices: np.ndarray) -> None:
 
 
 @njit
-def csr_check(indices: np.ndarray, indptr: np.ndarray, columns: int) -> tuple[int, int]:
-    rows = indptr.size - 1
+def csr_pointers(indptr: np.ndarray, nnz: int) -> int:
     if indptr[0] != 0:
-        return 1, 0
-    if indptr[rows] != indices.size:
-        return 1, rows
-    for i in range(rows):
-        if indptr[i + 1] < indptr[i]:
-            return 1, i + 1
-    fault, where = 0, -1
-    for i in range(rows):
-        before = -1
-        for p in range(indptr[i], indptr[i + 1]):
-            if indices[p] < 0 or indices[p] >= columns:
-                return 2, p
-            if fault == 0 and indices[p] <= before:
-                fault, where = 3, p
-            before = indices[p]
-    return fault, where
+        return 0
+    if indptr[-1] != nnz:
+        return indptr.size - 1
+    for i in range(1, indptr.size):
+        if indptr[i] < indptr[i - 1]:
+            return i
+    return -1
+
+
+@njit
+def csr_outside(indices: np.ndarray, columns: int) -> int:
+    for p in range(indices.size):
+        if indices[p] < 0 or indices[p] >= columns:
+            return p
+    return -1
+
+
+@njit
+def csr_ordered(indices: np.ndarray, indptr: np.ndarray) -> bool:
+    for i in range(indptr.size - 1):
+        for p in range(indptr[i] + 1, indptr[i + 1]):
+            if indices[p] <= indices[p - 1]:
+                return False
+    return True
 
 
 @njit

@@ -38,16 +38,16 @@ def gaps_encode(positions: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.nd
     .. [1] Han, Mao & Dally, "Deep compression", ICLR 2016, section 2.
     """
     _check_positions(positions)
-    reach = 1 << _check_bits(bits)
+    _check_bits(bits)
     loops = _loops()
     if loops is None:
-        gaps, filler, wrong = _encode_numpy(positions, reach)
+        gaps, filler, wrong = _encode_numpy(positions, bits)
     else:
-        entries = loops.gaps_count(positions, reach)
+        entries = loops.gaps_count(positions, bits)
         wrong = -1 - entries if entries < 0 else -1
         gaps, filler = np.empty(max(entries, 0), np.uint8), np.zeros(max(entries, 0), np.uint8)
         if wrong < 0:
-            loops.gaps_fill(positions, reach, gaps, filler)
+            loops.gaps_fill(positions, bits, gaps, filler)
     if wrong >= 0:
         least = int(positions[wrong - 1]) + 1 if wrong else 0
         raise ValueError(
@@ -79,7 +79,8 @@ def gaps_decode(gaps: np.ndarray, size: int, *, bits: int = 8, dtype: Any = np.u
     checks.array("gaps", gaps, np.uint8, 1)
     kind = _position_dtype(dtype)
     checks.integer("size", size, 0, 2**32 if kind == np.uint32 else 2**62)
-    most = (1 << _check_bits(bits)) - 1
+    _check_bits(bits)
+    most = (1 << bits) - 1
     loops = _loops()
     if loops is None:
         positions, wrong = _decode_numpy(gaps, size, most, kind)
@@ -114,10 +115,9 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
     return np.unpackbits(packed, count=size, bitorder="little").view(np.bool_)
 
 
-def _check_bits(bits: int) -> int:
+def _check_bits(bits: int) -> None:
     if bits not in (4, 8):
         raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
-    return int(bits)
 
 
 def _position_dtype(dtype: Any) -> np.dtype[Any]:
@@ -142,14 +142,14 @@ def _loops() -> Any | None:
     return index()
 
 
-def _encode_numpy(positions: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, int]:
+def _encode_numpy(positions: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray, int]:
     steps: np.ndarray = np.diff(positions.astype(np.int64), prepend=-1)
     if (steps < 1).any():
         return np.empty(0, np.uint8), np.empty(0, np.uint8), int(np.argmax(steps < 1))
-    last = np.cumsum((steps - 1) // reach + 1) - 1  # the entry of each position, behind its fillers
-    gaps = np.full(int(last[-1]) + 1 if last.size else 0, reach - 1, np.uint8)
+    last = np.cumsum(((steps - 1) >> bits) + 1) - 1  # the entry of each position, behind its fillers
+    gaps = np.full(int(last[-1]) + 1 if last.size else 0, (1 << bits) - 1, np.uint8)
     filler = np.ones(gaps.size, np.uint8)
-    gaps[last] = (steps - 1) % reach
+    gaps[last] = (steps - 1) & ((1 << bits) - 1)
     filler[last] = 0
     return gaps, filler, -1
 

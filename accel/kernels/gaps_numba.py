@@ -8,20 +8,20 @@ from accel.kernels.jit import njit
 
 
 @njit
-def gaps_count(positions: np.ndarray, reach: int) -> int:
+def gaps_count(positions: np.ndarray, bits: int) -> int:
     entries, before = 0, np.int64(-1)
     for k in range(positions.size):
         now = np.int64(positions[k])
         if now <= before:
             return -1 - k
-        entries += int((now - before - 1) // reach) + 1
+        entries += int((now - before - 1) >> bits) + 1
         before = now
     return entries
 
 
 @njit
-def gaps_fill(positions: np.ndarray, reach: int, gaps: np.ndarray, filler: np.ndarray) -> None:
-    at, before = 0, np.int64(-1)
+def gaps_fill(positions: np.ndarray, bits: int, gaps: np.ndarray, filler: np.ndarray) -> None:
+    at, before, reach = 0, np.int64(-1), 1 << bits
     for k in range(positions.size):
         now = np.int64(positions[k])
         gap = now - before - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -107,8 +108,9 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
     if out is not None and np.may_share_memory(out, data):
         raise ValueError("out: expected memory of its own, got memory of blob")
     if runtime.backend() == "native":
+        ends = np.array(stream.ends, np.int64)
         status, where = runtime.core.huffman_decode(
-            stream.payload, stream.ends, symbols, runtime.isa_index(), runtime.threads()
+            stream.payload, ends, symbols, runtime.isa_index(), runtime.threads()
         )
         if status:
             raise _corrupt(_STATUS[status], where)
@@ -130,7 +132,7 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
 class _Stream:
     n: int
     payload: np.ndarray
-    ends: np.ndarray  # of the blocks, in payload
+    ends: list[int]  # of the blocks, in payload
 
 
 def _corrupt(why: str, block: int | None = None) -> FormatError:
@@ -160,20 +162,21 @@ def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:
     payload = data[at + 4 :]
     if sum(sizes) != payload.size:
         raise _corrupt(f"its header says {sum(sizes)} bytes of blocks, {payload.size} are there")
-    return _Stream(n, payload, np.cumsum(sizes, dtype=np.int64))
+    return _Stream(n, payload, list(itertools.accumulate(sizes)))
 
 
 def _check_sizes(stream: _Stream) -> None:
     """Refuses blocks that cannot hold their symbols, before memory is taken for the symbols."""
-    sizes = np.diff(stream.ends, prepend=0)
-    if (sizes < 5).any():
-        raise _corrupt("a block is cut off", int(np.argmax(sizes < 5)))
-    kinds = stream.payload[stream.ends - sizes]
-    symbols = np.minimum(BLOCK, stream.n - BLOCK * np.arange(sizes.size))
-    bad = np.select([kinds == RAW, kinds == RUN], [sizes != symbols + 5, sizes != 6], symbols > 8 * sizes)
-    if bad.any():
-        k = int(np.argmax(bad))
-        raise _corrupt(f"{symbols[k]} symbols do not fit in {sizes[k]} bytes of kind {kinds[k]}", k)
+    start, left = 0, stream.n
+    for k, end in enumerate(stream.ends):
+        size, symbols = end - start, min(BLOCK, left)
+        if size < 5:
+            raise _corrupt("a block is cut off", k)
+        kind = stream.payload[start]
+        fits = size == symbols + 5 if kind == RAW else size == 6 if kind == RUN else symbols <= 8 * size
+        if not fits:
+            raise _corrupt(f"{symbols} symbols do not fit in {size} bytes of kind {kind}", k)
+        start, left = end, left - symbols
 
 
 def _encode_native(symbols: np.ndarray) -> tuple[memoryview, np.ndarray]:

@@ -39,7 +39,7 @@ def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.n
         raise ValueError(f"bias: expected shape ({w.shape[0]},), got {bias.shape}")
     if 0 in x.shape or 0 in w.shape or not native.native():
         y = x @ w.T  # NumPy's BLAS serves the other back ends
-        return y if bias is None else np.add(y, bias, out=y)
+        return np.asarray(y if bias is None else np.add(y, bias, out=y))
     return linear_packed(x, native.pack_linear(w), native.pack_bias(bias, w.shape[0]), w.shape[0])
 
 

@@ -44,7 +44,7 @@ def max_pool2d(
     shape, window = _checked(x, kernel, strides, pads, dilations, ceil_mode)
     if native.native():
         return _pool_native(x, shape, *window, average=False)
-    kernel, strides, four, dilations = window
+    kernel, strides, _, dilations = window
     covering = _covering(x, shape, *window)
     if runtime.backend() == "numba":
         from accel.kernels.conv_numba import max_pool2d_numba
@@ -76,19 +76,22 @@ def average_pool2d(
     ones = np.ones((1, 1, x.shape[2], x.shape[3]), np.float32)
     if count_include_pad:
         ones = np.pad(ones, ((0, 0), (0, 0), (four[0], four[2]), (four[1], four[3])), constant_values=1.0)
-    rest = tuple(c - p for c, p in zip(covering, four, strict=True)) if count_include_pad else covering
-    cells = reference.average_pool2d(
-        ones, kernel, strides=strides, pads=rest, dilations=dilations, count_include_pad=True
-    )  # fmt: skip
-    cells = np.rint(cells * kernel[0] * kernel[1]).astype(np.float32)
+        covered = (0, 0, covering[2] - four[2], covering[3] - four[3])
+    else:
+        covered = covering
+    cells = _sums(ones, kernel, strides, covered, dilations).astype(np.float32)
     if runtime.backend() == "numba":
         from accel.kernels.conv_numba import sum_pool2d_numba
 
-        return sum_pool2d_numba(x, kernel, shape, strides, covering, dilations) / cells
-    sums = reference.average_pool2d(
-        x, kernel, strides=strides, pads=covering, dilations=dilations, count_include_pad=True
+        return np.asarray(sum_pool2d_numba(x, kernel, shape, strides, covering, dilations) / cells)
+    return np.asarray(_sums(x, kernel, strides, covering, dilations) / cells, np.float32, order="C")
+
+
+def _sums(x: np.ndarray, kernel: Pair, strides: Pair, pads: Shape, dilations: Pair) -> np.ndarray:
+    means = reference.average_pool2d(
+        x, kernel, strides=strides, pads=pads, dilations=dilations, count_include_pad=True
     )  # fmt: skip
-    return (sums * (kernel[0] * kernel[1]) / cells).astype(np.float32, order="C")
+    return means * (kernel[0] * kernel[1])
 
 
 def global_average_pool2d(x: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ def global_average_pool2d(x: np.ndarray) -> np.ndarray:
     if 0 in x.shape[2:]:
         raise ValueError(f"x: expected at least one pixel, got {checks.describe(x)}")
     if not native.native() or 0 in x.shape:
-        return x.mean(axis=(2, 3), keepdims=True, dtype=np.float64).astype(np.float32)
+        return np.asarray(x.mean(axis=(2, 3), keepdims=True, dtype=np.float64), np.float32)
     source = native.blocked_map(x.shape)
     y = np.empty((*x.shape[:2], 1, 1), np.float32)
     program = native.new_program()
@@ -125,7 +128,9 @@ def _checked(
 def _covering(x: np.ndarray, shape: Shape, kernel: Pair, strides: Pair, pads: Shape, dilations: Pair) -> Shape:
     """Pads grown at the bottom and right until the last window fits."""
     after = [
-        max((shape[2 + i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - x.shape[2 + i], pads[2 + i])
+        max(
+            (shape[2 + i] - 1) * strides[i] + dilations[i] * (kernel[i] - 1) + 1 - pads[i] - x.shape[2 + i], pads[2 + i]
+        )
         for i in (0, 1)
     ]
     return pads[0], pads[1], after[0], after[1]

@@ -11,11 +11,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
-core: Any
+core: Any = None
+_reason = ""
 try:
-    from accel import _core as core
+    from accel import _core
+
+    core = _core
 except ImportError as _why:
-    core = None
     _reason = str(_why)
 
 BACKENDS = ("native", "numba", "numpy")
@@ -116,10 +118,10 @@ def isa_index() -> int:
 
 
 def threads() -> int:
-    """The thread count in force: `using`, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or what the process may use."""
-    chosen = _settings.get().threads
-    if chosen is not None:
-        return chosen
+    """The thread count in force: `using`, threadpoolctl's limit, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or all usable."""
+    chosen = _settings.get().threads or (core.thread_limit() if core is not None else 0)
+    if chosen:
+        return int(chosen)
     for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(variable, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:

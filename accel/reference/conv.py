@@ -37,14 +37,14 @@ def conv2d(
 
     g = o // (O / group) is the group of output channel o; x is zero outside its edges.
     """
-    n, channels = x.shape[:2]
+    n = x.shape[0]
     out, per_group, kh, kw = w.shape
     windows = _windows(x, (kh, kw), strides, pads, dilations, 0.0)
     windows = windows.reshape(n, group, per_group, *windows.shape[2:])
     weights = w.astype(np.float64).reshape(group, out // group, per_group, kh, kw)
     y = np.einsum("ngcijpq,gocpq->ngoij", windows, weights, optimize=True)
     y = y.reshape(n, out, *y.shape[3:])
-    return y if bias is None else y + bias.astype(np.float64)[:, None, None]
+    return y if bias is None else np.asarray(y + bias.astype(np.float64)[:, None, None])
 
 
 def max_pool2d(
@@ -56,7 +56,7 @@ def max_pool2d(
     dilations: tuple[int, int] = (1, 1),
 ) -> np.ndarray:
     """Largest value of every window; NaN if the window holds one. The padding never wins."""
-    return _windows(x, kernel, strides, pads, dilations, -np.inf).max(axis=(-2, -1), initial=-np.inf)
+    return np.asarray(_windows(x, kernel, strides, pads, dilations, -np.inf).max(axis=(-2, -1), initial=-np.inf))
 
 
 def average_pool2d(
@@ -71,6 +71,6 @@ def average_pool2d(
     """Mean of every window, over the cells inside the image or over all of them."""
     sums = _windows(x, kernel, strides, pads, dilations, 0.0).sum(axis=(-2, -1))
     if count_include_pad:
-        return sums / (kernel[0] * kernel[1])
+        return np.asarray(sums / (kernel[0] * kernel[1]))
     ones = np.ones((1, 1, *x.shape[2:]))
-    return sums / _windows(ones, kernel, strides, pads, dilations, 0.0).sum(axis=(-2, -1))
+    return np.asarray(sums / _windows(ones, kernel, strides, pads, dilations, 0.0).sum(axis=(-2, -1)))

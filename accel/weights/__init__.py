@@ -3,6 +3,6 @@
 from accel.weights.base import Weight, dense, weight_kinds
 from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
-from accel.weights.dense import Dense
+from accel.weights.dense_array import Dense
 
 __all__ = ["Codebook", "Csr", "Dense", "Weight", "dense", "weight_kinds"]

@@ -59,6 +59,7 @@ void bind_runtime(py::module_& m) {
   m.def("isa_names", &isa_names);
   m.def("supported_isas", &supported_isas);
   m.def("usable_threads", &usable_threads);
+  m.def("thread_limit", &thread_limit);
   m.def("aligned_buffer", &aligned_buffer, py::arg("bytes"));
 }
 

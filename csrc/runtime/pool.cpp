@@ -99,6 +99,7 @@ class Pool {
 thread_local bool Pool::inside_ = false;
 
 Pool* g_pool = nullptr;
+std::atomic<int> g_thread_limit{0};
 
 // Never destroyed: its threads live as long as the process. A forked child has none of them and takes a new pool.
 Pool& pool() {
@@ -149,6 +150,16 @@ int usable_threads() noexcept {
                            ? CPU_COUNT(&set)
                            : static_cast<int>(std::thread::hardware_concurrency());
   return std::max(1, std::min(affinity, cgroup_quota()));
+}
+
+int thread_limit() noexcept { return g_thread_limit.load(std::memory_order_relaxed); }
+
+extern "C" int accel_get_num_threads() noexcept {
+  const int limit = thread_limit();
+  return limit > 0 ? limit : usable_threads();
+}
+extern "C" void accel_set_num_threads(int threads) noexcept {
+  g_thread_limit.store(threads > 0 ? threads : 0, std::memory_order_relaxed);
 }
 
 }  // namespace accel

@@ -35,6 +35,13 @@ int parts_for(double work, long units, int threads) noexcept;
 
 int usable_threads() noexcept;  // affinity and cgroup quota
 
+// A process-wide thread count for threadpoolctl, which finds these two by name; 0 where none is set.
+extern "C" {
+__attribute__((visibility("default"))) int accel_get_num_threads() noexcept;
+__attribute__((visibility("default"))) void accel_set_num_threads(int threads) noexcept;
+}
+int thread_limit() noexcept;
+
 // While one is alive, idle workers wait a few microseconds awake for the next step of the run.
 class AwakeWorkers {
  public:

@@ -17,6 +17,7 @@ def test_info_shows_what_the_network_holds(accel_cli: Invoke, digits: Path) -> N
     assert data["inputs"] == [{"name": "pixels", "dtype": "float32", "shape": ["N", 1, 8, 8]}]
     assert data["outputs"][0]["name"] == "scores"
     assert data["parameters"] == 38_282
+    assert data["macs"] == 16 * 9 * 64 + 32 * 16 * 9 * 64 + 512 * 64 + 64 * 10
     assert sum(tensor["bytes"] for tensor in data["tensors"]) == 4 * 38_282
     assert data["bytes"] == digits.stat().st_size
     text = accel_cli("info", digits).out
@@ -103,6 +104,14 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["out.npz"]
 
 
+def test_outputs_may_have_any_name(tmp_path: Path) -> None:
+    arrays = {"file": BATCH, "a/b": BATCH[:1], "ä": np.float32(1) * BATCH[0, 0, 0, :1]}
+    write_npz(tmp_path / "out.npz", arrays)
+    with np.load(tmp_path / "out.npz", allow_pickle=False) as stored:
+        assert set(stored.files) == set(arrays)
+        np.testing.assert_array_equal(stored["file"], BATCH)
+
+
 def test_eval_counts_hits(accel_cli: Invoke, digits: Path, digits_npz: Path) -> None:
     arguments = ("eval", digits, "--data", digits_npz, "--preprocess", "raw255")
     data = accel_cli(*arguments, "--json").json()
@@ -178,3 +187,28 @@ def test_doctor_says_what_runs(accel_cli: Invoke) -> None:
     assert data["backend"] in data["backends"] and data["threads"] >= 1
     text = accel_cli("doctor").out
     assert np.__version__ in text and "back end" in text
+
+
+def test_demo_prints_every_rate_and_both_accuracies(accel_cli: Invoke) -> None:
+    pytest.importorskip("sklearn")
+    data = accel_cli("demo", "--seconds", 0, "--json").json()
+    before, after = data["parameters"]
+    assert data["alpha"] == before / after > 1
+    assert data["beta"] == pytest.approx(1 - 1 / data["alpha"])
+    assert data["beta_survey"] == pytest.approx(data["alpha"] - 1)
+    assert data["alpha_bytes"] == data["file_bytes"][0] / data["file_bytes"][1] > 5
+    assert data["accuracy"]["original"] > 0.97
+    assert data["accuracy"]["original"] - data["accuracy"]["compressed"] <= 0.01
+    assert data["delta"]["threads"] == 1 and data["delta"]["batch"] == data["images"] == 449
+
+
+def test_demo_says_it_in_words(accel_cli: Invoke) -> None:
+    pytest.importorskip("sklearn")
+    text = accel_cli("demo", "--seconds", 0, "--threads", 2).out
+    for word in ("alpha = ", "beta = 1 - a*/a", "(a - a*)/a*", "alpha_bytes", "delta = ", "449 images", "2 threads"):
+        assert word in text, text
+
+
+def test_demo_without_scikit_learn_says_what_to_install(accel_cli: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
+    assert "pip install 'accel[demo]'" in accel_cli("demo").refused()

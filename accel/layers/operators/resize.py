@@ -134,7 +134,7 @@ def _targets(
         whole = target.start == 0 and target.stop == 1
         if not (whole and target.size == x.shape[axis] and math.isclose(target.scale, 1.0)):
             found.append(target)
-    return found
+    return sorted(found, key=lambda target: target.axis)
 
 
 def _numbers(name: str, value: Array | None, count: int) -> list[float]:

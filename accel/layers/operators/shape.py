@@ -119,9 +119,10 @@ def slice_(x: Array, starts: Array, ends: Array, axes: Array | None = None, step
     if 0 in stride:
         raise ModelError(f"steps: expected values other than 0, got {list(stride)}")
     index = [slice(None)] * x.ndim
-    # The clamping that ONNX asks for is that of Python's slices, huge values included.
+    # The clamping that ONNX asks for is that of Python's slices, huge values included, but for one case: backwards,
+    # a start before the first element means that element.
     for axis, a, b, s in zip(normal_axes(over, x.ndim), begin, stop, stride, strict=True):
-        index[axis] = slice(a, b, s)
+        index[axis] = slice(max(a, -x.shape[axis]) if s < 0 else a, b, s)
     return x[tuple(index)]
 
 

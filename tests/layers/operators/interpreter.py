@@ -23,8 +23,8 @@ def attribute(proto: onnx.AttributeProto) -> Any:
 
 def upgraded(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model at OPSET when it is older, unless the converter cannot."""
-    version = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    if version >= OPSET:
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions or versions[0] >= OPSET:
         return model
     try:
         return version_converter.convert_version(model, OPSET)
@@ -48,6 +48,8 @@ class Interpreter:
         values: dict[str, np.ndarray | None] = {"": None}
         values.update((tensor.name, numpy_helper.to_array(tensor)) for tensor in self.graph.initializer)
         free = [value.name for value in self.graph.input if value.name not in values]
+        if any(isinstance(value, list) or value is None for value in inputs):
+            raise UnsupportedError("a sequence or optional is not supported")
         values.update(zip(free, map(np.asarray, inputs), strict=True))
         for node in self.graph.node:
             given = {proto.name: attribute(proto) for proto in node.attribute}

@@ -1,0 +1,130 @@
+"""Codings: arrays to streams and back, and streams that lie."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from accel.errors import FormatError
+from accel.formats import codings
+from accel.formats.codings import CODINGS, Stream
+
+DTYPES = [np.dtype(name).newbyteorder("<") for name in ("u1", "i1", "?", "u2", "i4", "f4", "i8", "f8")]
+
+
+def skewed(seed: int, size: int, dtype: np.dtype, zeros: float) -> np.ndarray:
+    """Values of small magnitude, many of them zero: what weights and indices look like."""
+    rng = np.random.default_rng(seed)
+    values = np.abs(rng.standard_normal(size) * 9).astype(np.uint8).astype(dtype)
+    return np.where(rng.random(size) < zeros, dtype.type(0), values)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 7, 64, 65, 300, 3000]),
+    st.sampled_from(DTYPES),
+    st.sampled_from([0.0, 0.5, 0.99, 1.0]),
+    st.sampled_from(list(CODINGS)),
+)
+def test_every_coding_is_lossless(seed: int, size: int, dtype: np.dtype, zeros: float, name: str) -> None:
+    array = skewed(seed, size, dtype, zeros)
+    parts = CODINGS[name].split(array)
+    if parts is None:
+        return
+    joined = CODINGS[name].join(parts, dtype, size)
+    assert joined.tobytes() == array.tobytes() and joined.dtype == dtype
+
+
+@settings(max_examples=80, deadline=None)
+@given(hnp.arrays(st.sampled_from(DTYPES), st.integers(0, 400)))
+def test_the_cheapest_coding_is_lossless_and_not_larger(array: np.ndarray) -> None:
+    name, streams = codings.encode(array)
+    assert codings.decode(name, streams, array.dtype, array.size).tobytes() == array.tobytes()
+    assert sum(len(stream.data) for stream in streams) <= array.nbytes
+
+
+def test_special_floats_keep_their_bits() -> None:
+    bits = np.array([0x7FC00001, 0xFFC00000, 0x80000000, 0x00000001, 0x7F800000] * 40, np.uint32)
+    array = bits.view(np.float32)
+    name, streams = codings.encode(array)
+    assert codings.decode(name, streams, array.dtype, array.size).tobytes() == array.tobytes()
+
+
+def chosen(array: np.ndarray) -> str:
+    return codings.encode(np.ascontiguousarray(array))[0]
+
+
+def test_each_coding_wins_where_it_should() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(1, 200, 20_000, np.uint8)
+    assert chosen(codes) == "plain"
+    assert chosen(np.where(rng.random(20_000) < 0.95, 0, codes).astype(np.uint8)) == "gaps8"
+    assert chosen(np.where(rng.random(20_000) < 0.5, 0, codes).astype(np.uint8)) == "bitmap"
+    assert chosen(np.sort(rng.integers(0, 2**31, 5_000)).astype("<i4")) == "delta"
+    assert chosen(rng.standard_normal(5_000).astype("<f4")) == "planes"
+    assert chosen(np.zeros(4, np.float32)) == "plain"
+
+
+def test_constant_arrays_do_not_become_bombs() -> None:
+    """A run of a megabyte codes into a few bytes, which readers refuse: it is stored larger, and can be read."""
+    array = np.zeros(1 << 20, np.uint8)
+    name, streams = codings.encode(array)
+    data = sum(len(stream.data) for stream in streams)
+    assert array.nbytes <= 1000 * data
+    np.testing.assert_array_equal(codings.decode(name, streams, array.dtype, array.size), array)
+
+
+def raw(*parts: list[int] | np.ndarray) -> list[Stream]:
+    arrays = [np.asarray(part, np.uint8) for part in parts]
+    return [Stream("raw", array.size, array.tobytes()) for array in arrays]
+
+
+U1, F4 = np.dtype("u1"), np.dtype("<f4")
+
+
+@pytest.mark.parametrize(
+    ("coding", "streams", "dtype", "size", "message"),
+    [
+        ("zip", raw([1]), U1, 1, "coding: expected one of plain"),
+        ("plain", raw([1, 2]), U1, 3, r"expected \[3\] symbols, got \[2\]"),
+        ("plain", raw([1], [2]), U1, 2, r"expected \[2\] symbols, got \[1, 1\]"),
+        ("plain", raw(), U1, 2, r"expected \[2\] symbols, got \[\]"),
+        ("planes", raw([1], [2], [3]), F4, 1, r"expected \[1, 1, 1, 1\] symbols"),
+        ("delta", raw([1], [2], [3], [4, 5]), F4, 1, r"expected \[1, 1, 1, 1\] symbols"),
+        ("bitmap", raw([1]), U1, 8, "bitmap: expected 2 streams"),
+        ("bitmap", raw([1], [9]), F4, 8, "bitmap: expected 2 streams for uint8"),
+        ("bitmap", raw([1, 0], [9]), U1, 8, "8 places need 1 bytes, got 2"),
+        ("bitmap", raw([128], [9]), U1, 7, "a bit after the last place is set"),
+        ("bitmap", raw([3], [9]), U1, 8, r"expected \[2\] symbols, got \[1\]"),
+        ("gaps4", raw([1, 16], [9, 9]), U1, 90, "needs more than 4 bits"),
+        ("gaps4", raw([1, 15], [9, 9]), U1, 17, "leaves 17 places"),
+        ("gaps8", raw([1, 255], [9]), U1, 999, r"expected \[2\] symbols, got \[1\]"),
+        ("gaps8", raw([1]), U1, 9, "gaps8: expected 2 streams"),
+        ("plain", [Stream("raw", 3, b"ab")], U1, 3, "raw stream: expected 3 bytes, got 2"),
+        ("plain", [Stream("lzma", 1, b"a")], U1, 1, "expected raw or huffman, got 'lzma'"),
+        ("plain", [Stream("huffman", 5, b"abc")], U1, 5, "Huffman stream"),
+    ],
+)
+def test_streams_that_lie_are_refused(
+    coding: str, streams: list[Stream], dtype: np.dtype, size: int, message: str
+) -> None:
+    with pytest.raises(FormatError, match=message):
+        codings.decode(coding, streams, dtype, size)
+
+
+def test_a_huffman_stream_of_another_length_is_refused() -> None:
+    name, streams = codings.encode(np.repeat(np.uint8([1, 2, 3, 3]), 200))
+    assert streams[0].method == "huffman"
+    lying = [Stream("huffman", streams[0].symbols + 1, streams[0].data)]
+    with pytest.raises(FormatError, match="huffman stream"):
+        codings.decode(name, lying, U1, 801)
+
+
+def test_a_filler_may_stand_anywhere() -> None:
+    """Deep Compression's fillers carry the value 0; the reader needs no rule for them."""
+    found = codings.decode("gaps4", raw([15, 2, 0], [0, 7, 8]), U1, 25)
+    assert np.flatnonzero(found).tolist() == [18, 19] and found[18:20].tolist() == [7, 8]

@@ -1,0 +1,22 @@
+"""threadpoolctl sees and limits accel's threads."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel.kernels import runtime
+
+threadpoolctl = pytest.importorskip("threadpoolctl")
+
+
+@pytest.mark.skipif(runtime.core is None, reason="native kernels are not built")
+def test_limits_apply_and_are_restored() -> None:
+    import accel.integrations.threadpools  # noqa: F401
+
+    before = runtime.threads()
+    with threadpoolctl.threadpool_limits(3, user_api="accel"):
+        assert runtime.threads() == 3
+        assert [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "accel"] == [3]
+        with runtime.using(threads=2):
+            assert runtime.threads() == 2
+    assert runtime.threads() == before

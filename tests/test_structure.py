@@ -64,6 +64,8 @@ def _walk(node: ast.AST, path: Path) -> Iterator[Import]:
             above = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
             base = ".".join((*above, base)).rstrip(".")
         yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+        yield from ((str(name.value), node.lineno) for name in node.args[:1] if isinstance(name, ast.Constant))
     for child in ast.iter_child_nodes(node):
         yield from _walk(child, path)
 
@@ -109,7 +111,8 @@ def test_the_direction_check_sees_a_wrong_import(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     bad = tmp_path / "accel" / "weights" / "x.py"
     bad.parent.mkdir(parents=True)
-    for text in ("import accel.engine", "def f():\n    from accel.engine import x", "from ..engine import x"):
+    by_name = "import importlib\nimportlib.import_module('accel.engine')"
+    for text in ("import accel.engine", by_name, "def f():\n    from accel.engine import x", "from ..engine import x"):
         bad.write_text(text)
         assert len(wrong_direction(bad)) == 1
     bad.write_text("import accel\nx = accel.load()")

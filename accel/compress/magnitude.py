@@ -13,12 +13,13 @@ def keep_mask(w: np.ndarray, *, sparsity: float | None = None, quality: float | 
     Parameters
     ----------
     w : float32, C-contiguous, finite.
-    sparsity : share of weights to remove, in 0..1: exactly round(sparsity * size), zeros that are there included.
+    sparsity : share of weights to remove, in 0..1: round(sparsity * size) of them, zeros that are there included. Of
+        weights of equal magnitude all go or none, so that it can be fewer: a binary layer is not pruned by chance.
     quality : remove |w| < quality * std(w) instead, the rule of Deep Compression. Give one of the two.
 
     Returns
     -------
-    bool array of w's shape, False where a weight goes. Equal magnitudes go in order of position.
+    bool array of w's shape, False where a weight goes.
 
     Raises
     ------
@@ -44,9 +45,10 @@ def keep_mask(w: np.ndarray, *, sparsity: float | None = None, quality: float | 
     if sparsity is None or not 0 <= sparsity <= 1:
         raise ValueError(f"sparsity: expected a share in 0..1, got {sparsity}")
     remove = round(sparsity * w.size)
-    keep: np.ndarray = w.reshape(-1) != 0
-    keep[np.argsort(size, axis=None, kind="stable")[:remove]] = False
-    return keep.reshape(w.shape)
+    if remove == w.size:
+        return np.zeros(w.shape, np.bool_)
+    keep: np.ndarray = (size >= np.partition(size, remove, axis=None)[remove]) & (w != 0)
+    return keep
 
 
 def prune(w: np.ndarray, *, sparsity: float | None = None, quality: float | None = None) -> np.ndarray:

@@ -89,7 +89,7 @@ class PlanBuilder:
         if PLAIN not in forms:
             value = self.constant(name)
             if value is not None:
-                array = np.ascontiguousarray(value)
+                array = np.ascontiguousarray(value).reshape(value.shape)  # it gives a scalar an axis
                 forms[PLAIN] = Tensor(as_spec(array), Storage(array.nbytes, external=True), constant=array)
             else:
                 source = forms[BLOCKED]

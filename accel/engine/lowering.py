@@ -75,7 +75,10 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Wi
     group = node.attributes.get("group", 1)
     if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
         raise ModelError(f"{node}: weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    return dense(w), window(node.attributes, w.shape[2:], x.shape[2:]), route(w.shape, group)
+    kind = route(w.shape, group)
+    if kind is Route.GATHER_GROUPS and node.input(RESIDUAL):
+        return None  # the kernel leaves gaps between the groups, which a residual does not have
+    return dense(w), window(node.attributes, w.shape[2:], x.shape[2:]), kind
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
@@ -329,7 +332,7 @@ def _concat(builder: PlanBuilder, node: Node) -> bool:
     return True
 
 
-@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+@lowers("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 def _alias(builder: PlanBuilder, node: Node) -> bool:
     if len(node.outputs) != 1:
         return False

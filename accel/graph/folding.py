@@ -28,16 +28,21 @@ def fold_affine(network: Network) -> Network:
     """
     draft = Draft(network)
     facts = draft.facts()
-    for node in draft.nodes:
-        target = _TARGETS.get(node.op)
-        if target is None or draft.removed(node):
-            continue
-        while (tail := draft.only_reader(node.outputs[0])) is not None:
-            affine = _affine(draft, tail, node.outputs[0], facts)
-            if affine is None or not target(draft, node, affine):
-                break
-            _replace_tail(draft, node, tail)
+    with np.errstate(all="ignore"):
+        for node in draft.nodes:
+            target = _TARGETS.get(node.op)
+            if target is not None and not draft.removed(node):
+                _absorb(draft, facts, node, target)
     return draft.finish()
+
+
+def _absorb(draft: Draft, facts: Facts, node: Node, target: Target) -> None:
+    """Fold what follows `node` into it, as long as that goes."""
+    while (tail := draft.only_reader(node.outputs[0])) is not None:
+        affine = _affine(draft, tail, node.outputs[0], facts)
+        if affine is None or not target(draft, node, affine):
+            break
+        _replace_tail(draft, node, tail)
 
 
 def _replace_tail(draft: Draft, node: Node, tail: Node) -> None:
@@ -64,14 +69,13 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
     if vector is None:
         return None
     zero, one = np.zeros(1), np.ones(1)
-    with np.errstate(all="ignore"):
-        if tail.op == "Add":
-            return Affine(one, vector)
-        if tail.op == "Mul":
-            return Affine(vector, zero)
-        if tail.op == "Sub":
-            return Affine(one, -vector) if first else Affine(-one, vector)
-        return Affine(np.reciprocal(vector), zero) if first and np.all(vector != 0) else None
+    if tail.op == "Add":
+        return Affine(one, vector)
+    if tail.op == "Mul":
+        return Affine(vector, zero)
+    if tail.op == "Sub":
+        return Affine(one, -vector) if first else Affine(-one, vector)
+    return Affine(np.reciprocal(vector), zero) if first and np.all(vector != 0) else None
 
 
 def _per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
@@ -92,9 +96,8 @@ def _batch_norm(draft: Draft, node: Node) -> Affine | None:
     if len(vectors) != 4 or len({vector.shape for vector in vectors}) != 1 or vectors[0].ndim != 1:
         return None
     scale, shift, mean, variance = vectors
-    with np.errstate(all="ignore"):
-        factor = scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
-        return Affine(factor, shift - mean * factor)
+    factor = scale / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
+    return Affine(factor, shift - mean * factor)
 
 
 Target = Callable[[Draft, Node, Affine], bool]
@@ -156,12 +159,11 @@ def _rescale(
     scales = bool(np.any(affine.scale != 1))
     if scales and draft.only_reader(node.inputs[1]) is not node:
         return False
-    with np.errstate(all="ignore"):
-        shift = np.broadcast_to(bias * affine.scale + affine.shift, (channels,)).astype(weight.dtype)
-        if scales:
-            scale = np.broadcast_to(affine.scale, (channels,))
-            changed = (weight.astype(np.float64) * spread(scale)).astype(weight.dtype)
-            draft.set_input(node, 1, draft.add_constant(node.inputs[1], changed))
+    shift = np.broadcast_to(bias * affine.scale + affine.shift, (channels,)).astype(weight.dtype)
+    if scales:
+        scale = np.broadcast_to(affine.scale, (channels,))
+        changed = (weight.astype(np.float64) * spread(scale)).astype(weight.dtype)
+        draft.set_input(node, 1, draft.add_constant(node.inputs[1], changed))
     if node.input(2) or np.any(shift != 0):
         draft.set_input(node, 2, draft.add_constant(node.input(2) or f"{node.outputs[0]}_bias", shift))
     return True
@@ -176,8 +178,7 @@ def _into_batch_norm(draft: Draft, node: Node, affine: Affine) -> bool:
     scale, shift = (array for array in arrays if array is not None)
     if any(vector.size not in (1, scale.size) for vector in affine) or shift.shape != scale.shape:
         return False
-    with np.errstate(all="ignore"):
-        new = (scale * affine.scale, shift * affine.scale + affine.shift)
+    new = (scale * affine.scale, shift * affine.scale + affine.shift)
     for position, array in enumerate(new, 1):
         name = draft.add_constant(node.inputs[position], array.astype(scale.dtype))
         draft.set_input(node, position, name)

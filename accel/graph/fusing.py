@@ -16,32 +16,28 @@ RESIDUAL = 3
 
 _HOSTS = ("Conv", "Gemm")
 
-
-def fuse_swish(network: Network) -> Network:
-    """x * Sigmoid(x) becomes Swish where a Conv or Gemm makes x."""
-    return _fuse_gate(network, "Sigmoid", "Swish")
+GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
+"""x * gate(x) is the activation on the right; HardSigmoid with 1/6 and 1/2."""
 
 
-def fuse_hard_swish(network: Network) -> Network:
-    """x * HardSigmoid(x, 1/6, 1/2) becomes HardSwish where a Conv or Gemm makes x."""
-    return _fuse_gate(network, "HardSigmoid", "HardSwish")
-
-
-def _fuse_gate(network: Network, gate: str, whole: str) -> Network:
+def fuse_gates(network: Network, activations: Container[str]) -> Network:
+    """x * gate(x) becomes one activation where a Conv or Gemm makes x that can then take it in."""
     draft = Draft(network)
     for node in draft.nodes:
-        if node.op != gate or not _standard(node):
+        whole = GATES.get(node.op)
+        if whole is None or whole not in activations or not _standard(node):
             continue
         source, product = node.inputs[0], draft.only_reader(node.outputs[0])
         maker = draft.maker(source)
-        if product is None or product.op != "Mul" or maker is None or maker.op not in _HOSTS or source in draft.outputs:
+        if product is None or product.op != "Mul" or maker is None or source in draft.outputs:
             continue
         if sorted(product.inputs) != sorted((source, node.outputs[0])) or len(draft.readers(source)) != 2:
             continue
-        output = product.outputs[0]
-        draft.remove(product)
-        draft.set_output(node, 0, output)
-        node.op, node.attributes = whole, {}
+        if maker.op in _HOSTS and "activation" not in maker.attributes:
+            output = product.outputs[0]
+            draft.remove(product)
+            draft.set_output(node, 0, output)
+            node.op, node.attributes = whole, {}
     return draft.finish()
 
 

@@ -10,6 +10,8 @@ import numpy as np
 from accel.errors import ModelError, UnsupportedError, missing_extra
 from accel.formats.atomic import replace_file
 from accel.graph.network import OPSET, Constant, Network, Node, Value
+from accel.graph.shapes import infer_shapes
+from accel.kernels.checks import describe
 from accel.layers.operators.dtypes import DTYPES
 from accel.weights.base import dense
 
@@ -53,7 +55,7 @@ def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onn
             [node_proto(node, opset) for node in network.nodes],
             network.name or "graph",
             [_value_proto(value) for value in network.inputs],
-            [_value_proto(value) for value in network.outputs],
+            [_value_proto(value) for value in _outputs(network)],
             [_tensor_proto(name, constant) for name, constant in network.constants.items()],
         ),
         opset_imports=imports,
@@ -66,6 +68,14 @@ def to_onnx(network: Network, path: str | os.PathLike[str] | None = None) -> onn
     if path is not None:
         replace_file(path, [data])
     return model
+
+
+def _outputs(network: Network) -> list[Value]:
+    """The outputs, with inferred shapes where they state none: ONNX wants the rank of every output."""
+    if all(value.shape is not None for value in network.outputs):
+        return network.outputs
+    shapes = infer_shapes(network)
+    return [v if v.shape is not None else Value(v.name, v.dtype, shapes.get(v.name)) for v in network.outputs]
 
 
 def _checked(model: onnx.ModelProto) -> bytes:
@@ -109,20 +119,41 @@ def node_proto(node: Node, opset: int) -> onnx.NodeProto:
     proto.input.extend(node.inputs)
     proto.output.extend(node.outputs)
     for name, value in node.attributes.items():
-        if isinstance(value, np.ndarray):
-            value = _tensor_proto(name, value)
-        kind = _empty_kind(node, name, opset) if isinstance(value, tuple) and not value else None
-        proto.attribute.append(onnx.helper.make_attribute(name, value, attr_type=kind))
+        empty = isinstance(value, tuple) and not value
+        proto.attribute.append(_attribute_proto(name, value, _empty_kind(node, name, opset) if empty else None, node))
     return proto
+
+
+def _attribute_proto(name: str, value: Any, kind: int | None, node: Node) -> onnx.AttributeProto:
+    from onnx import AttributeProto
+
+    if isinstance(value, np.ndarray):
+        return AttributeProto(name=name, type=AttributeProto.TENSOR, t=_tensor_proto(name, value))
+    if isinstance(value, str):
+        return AttributeProto(name=name, type=AttributeProto.STRING, s=value.encode())
+    if isinstance(value, float):
+        return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
+    if isinstance(value, int):
+        return AttributeProto(name=name, type=AttributeProto.INT, i=value)
+    if isinstance(value, tuple) and not value:
+        return AttributeProto(name=name, type=kind)
+    if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+        return AttributeProto(name=name, type=AttributeProto.STRINGS, strings=[item.encode() for item in value])
+    if isinstance(value, tuple) and all(isinstance(item, int) for item in value):
+        return AttributeProto(name=name, type=AttributeProto.INTS, ints=value)
+    if isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):
+        return AttributeProto(name=name, type=AttributeProto.FLOATS, floats=value)
+    raise ModelError(f"{node}: attribute {name}: expected numbers, strings, tuples or an array, got {describe(value)}")
 
 
 def _empty_kind(node: Node, name: str, opset: int) -> int:
     """The type of an empty list, which only the operator's definition tells."""
     import onnx
 
+    lists = (onnx.AttributeProto.FLOATS, onnx.AttributeProto.INTS, onnx.AttributeProto.STRINGS)
     if onnx.defs.has(node.op, opset, node.domain):
         definition = onnx.defs.get_schema(node.op, opset, node.domain).attributes.get(name)
-        if definition is not None:
+        if definition is not None and definition.type.value in lists:
             return int(definition.type.value)
     return int(onnx.AttributeProto.INTS)
 

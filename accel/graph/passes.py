@@ -13,10 +13,13 @@ from accel.graph.cleaning import (
     use_plain_names,
 )
 from accel.graph.folding import fold_affine, fold_pads, matmul_to_gemm
-from accel.graph.fusing import fuse_activations, fuse_hard_swish, fuse_residuals, fuse_swish
+from accel.graph.fusing import fuse_activations, fuse_gates, fuse_residuals
 from accel.graph.limits import Limits
 from accel.graph.network import Dim, Network
 from accel.graph.shapes import infer_shapes, with_input_shapes
+
+ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "Elu", "Swish"})
+"""What `fuse` can make an attribute of a Conv or Gemm."""
 
 _REWRITES: tuple[Callable[[Network], Network], ...] = (
     remove_no_ops,
@@ -28,9 +31,6 @@ _REWRITES: tuple[Callable[[Network], Network], ...] = (
 )
 _ROUNDS = 4
 """One pass can open the way for another. Real networks need two rounds; the bound keeps hostile ones from more."""
-
-
-ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "Elu", "Swish"})
 
 
 def simplify(network: Network, limits: Limits | None = None) -> Network:
@@ -81,5 +81,5 @@ def fuse(
     """
     if shapes is None:
         shapes = infer_shapes(network)
-    network = fuse_hard_swish(fuse_swish(network))
+    network = fuse_gates(network, activations)
     return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

@@ -28,7 +28,7 @@ MOST_ELEMENTS = 1024
 
 _TYPES = {dtype.name: dtype for dtype in DTYPES.values()}
 _NON_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-_INT64 = range(-(2**63), 2**63)
+_INT64, _ANY_INT = range(-(2**63), 2**63), range(-(2**63), 2**64)
 _NETWORK = {"version", "opset", "name", "inputs", "outputs", "nodes", "constants", "metadata"}
 
 
@@ -194,13 +194,13 @@ def _attribute(value: Any, what: str) -> Any:
     return _scalar(value, what)
 
 
-def _scalar(value: Any, what: str) -> int | float | str:
+def _scalar(value: Any, what: str, integers: range = _INT64) -> int | float | str:
     if isinstance(value, (float, str)):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
+    if isinstance(value, int) and not isinstance(value, bool) and value in integers:
         return value
-    if isinstance(value, dict) and set(value) == {"float"} and value["float"] in _NON_FINITE:
-        return _NON_FINITE[value["float"]]
+    if isinstance(value, dict) and set(value) == {"float"} and str(value["float"]) in _NON_FINITE:
+        return _NON_FINITE[str(value["float"])]
     raise FormatError(f"{what}: expected a number, a string or a list of them, got {describe(value)}")
 
 
@@ -215,12 +215,13 @@ def _array(value: dict[str, Any], what: str) -> np.ndarray:
     ):
         raise FormatError(f"{what}: {len(data)} elements do not fill the shape {shape!r:.60}")
     kinds: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
-    numbers = data if dtype.kind == "b" else [_scalar(item, what) for item in data]
+    numbers = data if dtype.kind == "b" else [_scalar(item, what, _ANY_INT) for item in data]
     if not all(isinstance(number, kinds[dtype.kind]) for number in numbers):
         raise FormatError(f"{what}: expected numbers of {dtype}")
     try:
-        array = np.array(numbers, dtype).reshape(shape)
-    except (OverflowError, ValueError) as error:
+        with np.errstate(over="raise"):
+            array = np.array(numbers, dtype).reshape(shape)
+    except (ArithmeticError, ValueError) as error:
         raise FormatError(f"{what}: {error}") from error
     array.setflags(write=False)
     return array

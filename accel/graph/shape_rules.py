@@ -125,15 +125,18 @@ def _reshape(node: Node, x: list[Fact]) -> list[Fact]:
 
 def _missing(whole: list[Dim], parts: list[Dim]) -> Dim:
     """The size that `parts` lack to hold as many elements as `whole`; symbols that both have cancel out."""
-    for dim in [d for d in parts if isinstance(d, str)]:
-        if dim not in whole:
+    for symbol in [dim for dim in parts if isinstance(dim, str)]:
+        if symbol not in whole:
             return None
-        whole.remove(dim)
-        parts.remove(dim)
-    total, rest = _product(tuple(whole)), _product(tuple(parts))
-    if rest == 1:
-        return total
-    return total // rest if isinstance(total, int) and isinstance(rest, int) and rest else None
+        whole.remove(symbol)
+        parts.remove(symbol)
+    symbols = [dim for dim in whole if not isinstance(dim, int)]
+    total, rest = (math.prod(dim for dim in dims if isinstance(dim, int)) for dims in (whole, parts))
+    if None in parts or rest == 0 or total % rest:
+        return None
+    if not symbols:
+        return total // rest
+    return symbols[0] if len(symbols) == 1 and total == rest else None
 
 
 @RULES("Transpose")

@@ -28,8 +28,11 @@ def test_zeros_that_are_there_count_and_never_stay() -> None:
     assert keep_mask(w, sparsity=4 / 6).tolist() == [[False, False, False, True, True, False]]
 
 
-def test_equal_magnitudes_go_in_order_of_position() -> None:
-    assert keep_mask(np.float32([[1, -1, 1, -1]]), sparsity=0.5).tolist() == [[False, False, True, True]]
+def test_equal_magnitudes_go_together_or_stay_together() -> None:
+    w = np.float32([[1, -1, 1, 0.5]])
+    assert keep_mask(w, sparsity=0.5).tolist() == [[True, True, True, False]]
+    assert keep_mask(w[:, :3].copy(), sparsity=0.6).all()
+    assert not keep_mask(w, sparsity=1.0).any()
 
 
 def test_quality_is_a_multiple_of_the_standard_deviation() -> None:

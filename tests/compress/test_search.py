@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -33,7 +35,7 @@ def test_candidates_are_close_to_what_the_codebooks_cost(size: int, share: float
 
 def test_more_values_cost_more_and_err_less() -> None:
     _, _, found = measured(3000)
-    assert all(b.bits > a.bits and b.error < a.error for a, b in zip(found, found[1:], strict=False))
+    assert all(b.bits > a.bits and b.error < a.error for a, b in itertools.pairwise(found))
 
 
 def test_few_distinct_values_end_the_list() -> None:
@@ -90,6 +92,6 @@ def test_budgets_out_of_reach_give_the_ends() -> None:
 def test_the_sample_is_the_seeds() -> None:
     w = np.random.default_rng(0).standard_normal((300, 100)).astype(np.float32)
     keep = np.ones(w.shape, np.bool_)
-    assert search.SAMPLE < w.size
+    assert w.size > search.SAMPLE
     assert candidates(w, keep, np.random.default_rng(1)) == candidates(w, keep, np.random.default_rng(1))
     assert candidates(w, keep, np.random.default_rng(1)) != candidates(w, keep, np.random.default_rng(2))

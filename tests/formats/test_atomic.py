@@ -49,9 +49,7 @@ def test_permissions_are_those_of_the_old_file_or_the_umask(target: Path, tmp_pa
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace", "fchmod"])
-def test_a_system_call_that_fails_leaves_the_old_file(
-    target: Path, monkeypatch: pytest.MonkeyPatch, call: str
-) -> None:
+def test_a_system_call_that_fails_leaves_the_old_file(target: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -94,7 +95,7 @@ def test_codebooks_round_trip(seed: int, shape: tuple[int, ...], zeros: float, b
     assert same(tensors["w"], weight)
 
 
-# --- damage -----------------------------------------------------------------------------------------------------------
+# --- damage ---
 
 
 def test_every_single_bit_flip_is_refused() -> None:
@@ -167,7 +168,7 @@ def test_verify_names_the_damaged_tensor() -> None:
     assert "the digest of the file" in problems[0] and "tensor 'codes'" in problems[1]
 
 
-# --- lies: documents that are signed but wrong ---------------------------------------------------------------------------
+# --- lies: documents that are signed but wrong ---
 
 
 def rewritten(change: Callable[[dict[str, Any]], Any], tensors: dict[str, Any] | None = None) -> bytes:
@@ -275,16 +276,14 @@ def test_any_change_of_the_document_is_a_format_error_or_a_network(data: st.Data
             if path:
                 path[-1][0][path[-1][1]] = data.draw(NASTY)
 
-    try:
+    with contextlib.suppress(FormatError):
         container.read(rewritten(change, small_tensors()))
-    except FormatError:
-        pass
 
 
 def test_header_bombs_are_refused_before_they_unfold() -> None:
     text = b'{"header": {"x": "' + b" " * (8 << 20) + b'"}, "tensors": []}'
     blob = rewritten(lambda _: text, {})
-    with pytest.raises(FormatError, match="header: .* exceeds the limit max_header=1000"):
+    with pytest.raises(FormatError, match=r"header: \d+ exceeds the limit max_header=1000"):
         container.read(blob, Limits(max_header=1000))
     lying = bytearray(blob[:-32])
     struct.pack_into("<I", lying, 16, 50)
@@ -321,7 +320,7 @@ def test_limits(tmp_path: Path, limits: Limits, message: str) -> None:
             container.read(source, limits)
 
 
-# --- writing ----------------------------------------------------------------------------------------------------------
+# --- writing ---
 
 
 @pytest.mark.parametrize("header", [{"x": float("nan")}, {"x": object()}, {"x": b"bytes"}])

@@ -129,7 +129,7 @@ def test_mutated_files_are_a_network_or_a_format_error(at: int, value: int, cut:
     assert all(np.isfinite(weight.dense()).all() for _, _, weight in found.weights())
 
 
-# --- the real artefact --------------------------------------------------------------------------------------------------
+# --- the real artefact ---
 
 
 @pytest.fixture(scope="module")

@@ -140,5 +140,5 @@ def test_deep_calls_are_refused() -> None:
 
 def test_a_function_within_the_limits_is_expanded() -> None:
     assert len(read_onnx(doubling(10)).nodes) == 1024
-    with pytest.raises(ModelError, match="1,024 nodes, more than Limits.max_nodes = 1023"):
+    with pytest.raises(ModelError, match=r"1,024 nodes, more than Limits\.max_nodes = 1023"):
         read_onnx(doubling(10), Limits(max_nodes=1023))

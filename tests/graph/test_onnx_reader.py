@@ -73,10 +73,15 @@ def test_metadata_and_symbols_are_kept() -> None:
 
 def test_every_unsupported_operator_is_named_with_what_is_supported() -> None:
     proto = model(
-        [node("StringConcat", ["x", "x"], ["a"], name="first"), node("Gru", ["a"], ["b"], domain="com.other"),
-         node("Relu", ["b"], ["y"])],
-        {"x": [1]}, ["y"], imports=[helper.make_opsetid("com.other", 1)],
-    )  # fmt: skip
+        [
+            node("StringConcat", ["x", "x"], ["a"], name="first"),
+            node("Gru", ["a"], ["b"], domain="com.other"),
+            node("Relu", ["b"], ["y"]),
+        ],
+        {"x": [1]},
+        ["y"],
+        imports=[helper.make_opsetid("com.other", 1)],
+    )
     with pytest.raises(UnsupportedError) as caught:
         read_onnx(proto)
     text = str(caught.value)
@@ -131,33 +136,81 @@ def set_attribute(position: int, attribute: onnx.AttributeProto):
 
 TWO = np.array([1, 2], np.float32)
 FAULTS = [
-    (lambda: model([node("If", ["x"], ["y"], then_branch=BODY)], {"x": [1]}, ["y"]), UnsupportedError, "'then_branch' holds a subgraph"),
+    (
+        lambda: model([node("If", ["x"], ["y"], then_branch=BODY)], {"x": [1]}, ["y"]),
+        UnsupportedError,
+        "'then_branch' holds a subgraph",
+    ),
     (sequence_model, UnsupportedError, "value 's' is a sequence, accel runs tensors only"),
     (training_model, UnsupportedError, "training information"),
     (lambda: changed(resized), ModelError, r"initializer 'w1': .* bytes exceed Limits.max_tensor_bytes"),
-    (lambda: changed(lambda p: p.graph.initializer[0].dims.append(3)), ModelError, "initializer 'w1': shape .* needs 1296 bytes, got 432"),
+    (
+        lambda: changed(lambda p: p.graph.initializer[0].dims.append(3)),
+        ModelError,
+        "initializer 'w1': shape .* needs 1296 bytes, got 432",
+    ),
     (lambda: changed(lambda p: p.graph.initializer[0].dims.append(-3)), ModelError, "is not a shape"),
-    (lambda: changed(lambda p: setattr(p.graph.initializer[0], "data_type", 16)), UnsupportedError, "initializer 'w1': element type BFLOAT16 is not supported"),
-    (lambda: changed(lambda p: setattr(p.graph.initializer[0], "data_type", 99)), UnsupportedError, "element type number 99"),
-    (lambda: changed(lambda p: setattr(p.graph.initializer[1], "name", "w1")), ModelError, "initializer 'w1': the name is empty or defined twice"),
-    (lambda: changed(lambda p: p.graph.node[2].input.__setitem__(0, "no")), ModelError, "Relu node 'relu1': input 'no' is not defined"),
-    (lambda: changed(lambda p: p.graph.node[2].output.__setitem__(0, "c1")), ModelError, "Relu node 'relu1': output 'c1' is defined twice"),
-    (lambda: changed(lambda p: p.graph.node[1].input.__setitem__(0, "r1")), ModelError, "BatchNormalization node 'norm1': is part of a cycle"),
+    (
+        lambda: changed(lambda p: setattr(p.graph.initializer[0], "data_type", 16)),
+        UnsupportedError,
+        "initializer 'w1': element type BFLOAT16 is not supported",
+    ),
+    (
+        lambda: changed(lambda p: setattr(p.graph.initializer[0], "data_type", 99)),
+        UnsupportedError,
+        "element type number 99",
+    ),
+    (
+        lambda: changed(lambda p: setattr(p.graph.initializer[1], "name", "w1")),
+        ModelError,
+        "initializer 'w1': the name is empty or defined twice",
+    ),
+    (
+        lambda: changed(lambda p: p.graph.node[2].input.__setitem__(0, "no")),
+        ModelError,
+        "Relu node 'relu1': input 'no' is not defined",
+    ),
+    (
+        lambda: changed(lambda p: p.graph.node[2].output.__setitem__(0, "c1")),
+        ModelError,
+        "Relu node 'relu1': output 'c1' is defined twice",
+    ),
+    (
+        lambda: changed(lambda p: p.graph.node[1].input.__setitem__(0, "r1")),
+        ModelError,
+        "BatchNormalization node 'norm1': is part of a cycle",
+    ),
     (lambda: changed(lambda p: setattr(p.graph.output[0], "name", "no")), ModelError, "output 'no'"),
-    (lambda: changed(lambda p: setattr(p.graph.input[0].type.tensor_type, "elem_type", 8)), UnsupportedError, "input 'x': element type STRING"),
-    (lambda: changed(lambda p: p.graph.node[0].attribute.append(p.graph.node[0].attribute[0])), ModelError, "Conv node 'conv1': attribute 'pads' is given twice"),
+    (
+        lambda: changed(lambda p: setattr(p.graph.input[0].type.tensor_type, "elem_type", 8)),
+        UnsupportedError,
+        "input 'x': element type STRING",
+    ),
+    (
+        lambda: changed(lambda p: p.graph.node[0].attribute.append(p.graph.node[0].attribute[0])),
+        ModelError,
+        "Conv node 'conv1': attribute 'pads' is given twice",
+    ),
     (lambda: changed(set_attribute(2, helper.make_attribute("no", 1))), ModelError, "Relu node 'relu1': .*no"),
-    (lambda: changed(lambda p: p.graph.node[5].ClearField("attribute")), ModelError, "MaxPool node 'pool1': .*kernel_shape"),
+    (
+        lambda: changed(lambda p: p.graph.node[5].ClearField("attribute")),
+        ModelError,
+        "MaxPool node 'pool1': .*kernel_shape",
+    ),
     (lambda: changed(lambda p: p.graph.node[2].input.append("x")), ModelError, "Relu node 'relu1'"),
     (lambda: changed(lambda p: setattr(p.opset_import[0], "version", 999)), UnsupportedError, "imports opset .999."),
     (lambda: changed(lambda p: setattr(p.opset_import[0], "version", -3)), UnsupportedError, "imports opset .-3."),
-    (lambda: model([node("GRUUnit", ["x", "x"], ["y"])], {"x": [1]}, ["y"], opset=6), UnsupportedError, "older than opset 7"),
+    (
+        lambda: model([node("GRUUnit", ["x", "x"], ["y"])], {"x": [1]}, ["y"], opset=6),
+        UnsupportedError,
+        "older than opset 7",
+    ),
     (lambda: sparse(TWO, np.array([1, 6]), [2, 3]), ModelError, "initializer 's': an index lies outside the shape"),
     (lambda: sparse(TWO, np.array([-1, 1]), [2, 3]), ModelError, "an index lies outside"),
     (lambda: sparse(TWO, np.array([[0, 1], [2, 0]]), [2, 3]), ModelError, "an index lies outside"),
     (lambda: sparse(TWO, np.array([[0, 1, 2]]), [2, 3]), ModelError, "indices have shape"),
     (lambda: sparse(TWO, np.array([0, 1]), [2**31, 2**31]), ModelError, "bytes exceed Limits.max_tensor_bytes"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("build", "error", "message"), FAULTS, ids=[message[:40] for _, _, message in FAULTS])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ def test_every_change_of_an_operator_since_the_oldest_opset_has_a_rule_or_needs_
     missing = []
     for op, by_version in versions.items():
         ordered = sorted(by_version)
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in pairwise(ordered):
             if after <= OLDEST or signature(by_version[before]) == signature(by_version[after]):
                 continue
             ruled = {until for until, _ in _RULES.get(op, ())}

@@ -182,3 +182,27 @@ def test_wrong_inputs_are_named():
         rep.run([[1.0, 2.0]])
     with pytest.raises(TypeError, match="run: expected no further options, got speed"):
         rep.run([X], speed=9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("constant", [False, True])
+def test_what_the_engine_fuses_without_a_kernel_of_its_own_still_runs(constant, rank, dtype):
+    """Conv + Add + Relu for any number of axes, type, and weights that come as an input."""
+    x, w = np.ones((1, 2, *[5] * rank), dtype), -np.ones((3, 2, *[3] * rank), dtype)
+    other = np.full((1, 3, *[3] * rank), 2.0 * 3**rank + 1, dtype)
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    values = {"x": x, "other": other} if constant else {"x": x, "other": other, "w": w}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("Add", ["c", "other"], ["s"]),
+        helper.make_node("Relu", ["s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info(name, kind, array.shape) for name, array in values.items()],
+        [helper.make_tensor_value_info("y", kind, other.shape)],
+        [onnx.numpy_helper.from_array(w, "w")] if constant else [],
+    )  # fmt: skip
+    (y,) = onnx_backend.run_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), values)
+    assert y.dtype == dtype and np.array_equal(y, np.ones_like(other))

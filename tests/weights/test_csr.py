@@ -34,9 +34,7 @@ def test_from_dense_is_lossless(seed: int, shape: tuple[int, ...], density: floa
 
 
 def test_rows_are_brought_into_order_and_same_places_added() -> None:
-    weight = Csr(
-        np.array([1, 2, 4], np.float32), np.array([2, 0, 2], np.int32), np.array([0, 3, 3], np.int32), (2, 3)
-    )
+    weight = Csr(np.array([1, 2, 4], np.float32), np.array([2, 0, 2], np.int32), np.array([0, 3, 3], np.int32), (2, 3))
     assert weight.indices.tolist() == [0, 2] and weight.data.tolist() == [2, 5] and weight.indptr.tolist() == [0, 2, 2]
     assert weight.dense().tolist() == [[2, 0, 5], [0, 0, 0]]
 

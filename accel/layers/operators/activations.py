@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.arithmetic import erf
-from accel.layers.operators.common import Array, choice, floating, normal_axis, same_dtype
+from accel.layers.operators.arithmetic import clip, erf
+from accel.layers.operators.common import Array, Floats, choice, floating, normal_axis, same_dtype
 from accel.layers.operators.dtypes import widened
 from accel.layers.operators.registry import operator
 
@@ -188,3 +189,22 @@ def hardmax(x: Array, *, axis: int = -1) -> Array:
     if x.size:
         np.put_along_axis(y, x.argmax(axis=axis, keepdims=True), 1, axis)
     return y
+
+
+def fused(x: Array, activation: str | None, params: Floats) -> Array:
+    """The activation that graph.fusing made an attribute of a Conv or Gemm, its parameters in ONNX's order."""
+    if activation is None:
+        return x
+    functions: dict[str, Callable[..., Array]] = {
+        "Relu": relu,
+        "Sigmoid": sigmoid,
+        "Tanh": tanh,
+        "HardSwish": hard_swish,
+        "Swish": swish,
+        "LeakyRelu": lambda y, alpha: leaky_relu(y, alpha=alpha),
+        "Elu": lambda y, alpha: elu(y, alpha=alpha),
+        "HardSigmoid": lambda y, alpha, beta: hard_sigmoid(y, alpha=alpha, beta=beta),
+        "Clip": lambda y, low, high: clip(y, np.array(low, y.dtype), np.array(high, y.dtype)),
+    }
+    choice("activation", activation, tuple(functions))
+    return functions[activation](x, *params)

@@ -8,7 +8,8 @@ import numpy as np
 
 from accel.errors import ModelError
 from accel.kernels.conv import conv2d
-from accel.layers.operators.common import Array, Ints, choice, floating, refuse_bomb, same_dtype, scalar
+from accel.layers.operators.activations import fused
+from accel.layers.operators.common import Array, Floats, Ints, choice, floating, refuse_bomb, same_dtype, scalar
 from accel.layers.operators.dtypes import widened
 from accel.layers.operators.geometry import (
     AUTO_PAD,
@@ -86,6 +87,7 @@ def conv(
     x: Array,
     w: Array,
     bias: Array | None = None,
+    residual: Array | None = None,
     *,
     auto_pad: str = "NOTSET",
     dilations: Ints | None = None,
@@ -93,14 +95,22 @@ def conv(
     kernel_shape: Ints | None = None,
     pads: Ints | None = None,
     strides: Ints | None = None,
+    activation: str | None = None,
+    activation_params: Floats = (),
 ) -> Array:
-    floating(x, w, bias)
+    """activation(convolution + residual); ONNX knows neither, graph.fusing makes them."""
+    floating(x, w, bias, residual)
     spatial_rank(x)
     _check_weight(x, w, bias, group, kernel_shape)
     where = windows(x, w.shape[2:], strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad)
     refuse_bomb((x.shape[0], w.shape[0], *where.out), x.dtype)
     run = _on_kernel if x.dtype == np.float32 and x.ndim <= 4 else _taps_product
-    return run(x, w, bias, where, group)
+    y = run(x, w, bias, where, group)
+    if residual is not None:
+        if residual.shape != y.shape:
+            raise ModelError(f"residual: expected shape {y.shape} like the output, got {residual.shape}")
+        y = np.asarray(y + residual)
+    return fused(y, activation, activation_params)
 
 
 @operator("ConvTranspose")

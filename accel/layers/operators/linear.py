@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from accel.errors import ModelError
-from accel.layers.operators.common import Array, refuse_bomb, same_dtype
+from accel.layers.operators.activations import fused
+from accel.layers.operators.common import Array, Floats, refuse_bomb, same_dtype
 from accel.layers.operators.registry import operator
 
 
@@ -34,8 +35,10 @@ def gemm(
     beta: float = 1.0,
     transA: int = 0,
     transB: int = 0,
+    activation: str | None = None,
+    activation_params: Floats = (),
 ) -> Array:
-    """alpha * A' B' + beta * C, C broadcast to the product."""
+    """alpha * A' B' + beta * C, C broadcast to the product; then the activation, which only graph.fusing makes."""
     same_dtype(a, b, c)
     if a.ndim != 2 or b.ndim != 2:
         raise ModelError(f"A, B: expected two matrices, got shapes {a.shape} and {b.shape}")
@@ -44,10 +47,10 @@ def gemm(
     y = np.matmul(a, b)
     if alpha != 1.0:
         y = (y * a.dtype.type(alpha)).astype(a.dtype, copy=False)
-    if c is None:
-        return np.asarray(y)
-    c = np.broadcast_to(c, y.shape)
-    return np.asarray(y + (c if beta == 1.0 else c * a.dtype.type(beta))).astype(a.dtype, copy=False)
+    if c is not None:
+        c = np.broadcast_to(c, y.shape)
+        y = (y + (c if beta == 1.0 else c * a.dtype.type(beta))).astype(a.dtype, copy=False)
+    return fused(np.asarray(y), activation, activation_params)
 
 
 def _check_einsum_size(inputs: tuple[Array, ...], equation: str) -> None:

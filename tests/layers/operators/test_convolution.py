@@ -125,3 +125,37 @@ def test_qlinear_conv_with_scales_per_channel_and_bias():
     assert y.dtype == np.uint8 and np.array_equal(y, np.clip(np.rint(real) + 10, 0, 255))
     with refused("QLinearConv: w_scale: expected 1 or 4 values, got 3"):
         run("QLinearConv", x, np.float32(1), np.uint8(1), w, scale[:3], zeros, np.float32(1), np.uint8(0))
+
+
+FUSED = [("Relu", {}), ("Sigmoid", {}), ("Tanh", {}), ("HardSwish", {}), ("Swish", {}), ("LeakyRelu", {"alpha": 0.3}),
+         ("Elu", {"alpha": 0.7}), ("HardSigmoid", {"alpha": 0.3, "beta": 0.4})]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize(("name", "options"), FUSED, ids=str)
+def test_the_fused_forms_of_conv_and_gemm_are_their_parts_in_order(name, options, dtype):
+    x, w, bias = floats(1, 2, 5, dtype=dtype), floats(3, 2, 3, seed=1, dtype=dtype), floats(3, seed=2, dtype=dtype)
+    other = floats(1, 3, 3, seed=3, dtype=dtype)
+    fused = {"activation": name, "activation_params": tuple(options.values())}
+    expected = run(name, run("Add", run("Conv", x, w, bias), other), **options)
+    y = run("Conv", x, w, bias, other, **fused)
+    assert y.dtype == dtype and np.array_equal(y, expected)
+    a, b = x[0], w[0].T
+    y = run("Gemm", a[:, :3], b, **fused)
+    assert y.dtype == dtype and np.array_equal(y, run(name, run("Gemm", a[:, :3], b), **options))
+
+
+def test_a_fused_clip_has_its_bounds_as_parameters():
+    x, w = floats(1, 2, 5), floats(3, 2, 3, seed=1)
+    y = run("Conv", x, w, activation="Clip", activation_params=(-0.5, np.inf))
+    assert np.array_equal(y, run("Clip", run("Conv", x, w), np.float32(-0.5)))
+
+
+def test_what_cannot_be_fused_is_refused():
+    x, w = floats(1, 2, 5), floats(3, 2, 3, seed=1)
+    with refused("Conv: residual: expected shape (1, 3, 3) like the output, got (3, 1)"):
+        run("Conv", x, w, None, floats(3, 1))
+    with refused("Conv: activation: expected one of Relu, Sigmoid, Tanh"):
+        run("Conv", x, w, activation="Softmax")
+    with refused("Conv: expected inputs that fit together"):
+        run("Conv", x, w, activation="Clip", activation_params=(1.0,))

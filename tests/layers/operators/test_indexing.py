@@ -102,6 +102,16 @@ def test_top_k_breaks_ties_by_the_lower_index(values, data):
     assert index.tolist() == order and y.tolist() == [values[i] for i in order] and index.dtype == np.int64
 
 
+@pytest.mark.parametrize("largest", [0, 1])
+def test_top_k_of_many_equal_values(largest):
+    """Many, since short arrays are sorted by insertion, which is stable whatever is asked for."""
+    values = np.random.default_rng(0).integers(0, 3, 1000)
+    order = sorted(range(1000), key=lambda i: (-values[i] if largest else values[i], i))
+    for dtype in (np.int32, np.int64, np.float32, np.float64):
+        index = run("TopK", values.astype(dtype), ints(1000), largest=largest, outputs=2)[1]
+        assert index.tolist() == order
+
+
 def test_top_k_refuses():
     with refused("TopK: K: expected one value in 0..3, got [4]"):
         run("TopK", floats(2, 3), ints(4))

@@ -1,21 +1,25 @@
-"""Networks made by hand for the tests of compression."""
+"""Networks made by hand, and images for them, as functions that tests ask for by name."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 from accel.graph.network import Network, Node, Value
 
 FLOAT = np.dtype(np.float32)
 
 
-def mlp(*sizes: int, seed: int = 0) -> Network:
+def _mlp(*sizes: int, seed: int = 0) -> Network:
     """Fully connected layers with bias and ReLU between them; weights are (out, in)."""
     rng = np.random.default_rng(seed)
     constants: dict[str, np.ndarray] = {}
     nodes = []
     name = "x"
-    for at, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for at, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         constants[f"w{at}"] = (rng.standard_normal((outputs, inputs)) / np.sqrt(inputs)).astype(np.float32)
         constants[f"b{at}"] = rng.standard_normal(outputs).astype(np.float32)
         last = at == len(sizes) - 2
@@ -28,7 +32,7 @@ def mlp(*sizes: int, seed: int = 0) -> Network:
     return Network("mlp", [Value("x", FLOAT, ("N", sizes[0]))], [Value("y", FLOAT, ("N", sizes[-1]))], nodes, constants)
 
 
-def convnet(seed: int = 0) -> Network:
+def _convnet(seed: int = 0) -> Network:
     """Conv 3x3, ReLU, Conv 3x3, ReLU, mean over the map, MatMul."""
     rng = np.random.default_rng(seed)
 
@@ -55,5 +59,20 @@ def convnet(seed: int = 0) -> Network:
     return Network("cnn", [Value("x", FLOAT, ("N", 3, 8, 8))], [Value("y", FLOAT, ("N", 10))], nodes, constants)
 
 
-def images(count: int, seed: int = 1) -> np.ndarray:
+def _images(count: int, seed: int = 1) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def mlp() -> Callable[..., Network]:
+    return _mlp
+
+
+@pytest.fixture
+def convnet() -> Callable[..., Network]:
+    return _convnet
+
+
+@pytest.fixture
+def images() -> Callable[..., np.ndarray]:
+    return _images

@@ -151,7 +151,7 @@ def _residual_and_target(builder: PlanBuilder, node: Node, kind: Route) -> tuple
 
 @lowers("MaxPool", "AveragePool")
 def _pool(builder: PlanBuilder, node: Node) -> bool:
-    if not makes_blocks(builder, node) or node.attributes.get("storage_order", 0):
+    if not makes_blocks(builder, node):
         return False
     x = builder.blocked(node.inputs[0])
     geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])

@@ -113,7 +113,7 @@ class InferenceSession:
                 results = dict(zip(self._outputs, plan.run(feeds), strict=True))
         else:
             results = plan.run(feeds, self.threads, self._keep_denormals)
-        return [results[name] for name in wanted]
+        return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         unknown = [name for name in input_feed if name not in self._inputs]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import sys
-import time
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from accel import timing
 from accel.compress._size import file_bytes, plain_bytes
 from accel.engine.session import InferenceSession
 from accel.graph.network import Network
@@ -25,7 +25,6 @@ from accel.kernels import checks, runtime
 from accel.kernels.gaps import gaps_encode
 from accel.weights import Codebook, Csr, Weight
 
-MIN_ROUNDS, WARM_UP = 5, 2
 PathLike = str | Path
 
 
@@ -208,19 +207,10 @@ def measure_delta(
     ----------
     run_original, run_compressed : one run each, on the same input.
     batch : samples in that input, to be told with the result.
-    seconds : how long to measure; at least 5 rounds in any case, after 2 that do not count.
+    seconds : how long to measure, see accel.timing.alternate.
     """
-    calls = [run_original, run_compressed]
-    for call in calls * WARM_UP:
-        call()
-    taken: tuple[list[float], list[float]] = ([], [])
-    end = time.perf_counter() + seconds
-    while len(taken[0]) < MIN_ROUNDS or time.perf_counter() < end:
-        for which in (0, 1) if len(taken[0]) % 2 == 0 else (1, 0):
-            start = time.perf_counter()
-            calls[which]()
-            taken[which].append(time.perf_counter() - start)
-    before, after = np.array(taken[0]), np.array(taken[1])
+    taken = timing.alternate({"original": run_original, "compressed": run_compressed}, seconds)
+    before, after = taken["original"], taken["compressed"]
     ratios = before / np.maximum(after, 1e-9)
     low, middle, high = np.percentile(ratios, (25, 50, 75))
     return Delta(

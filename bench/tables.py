@@ -49,6 +49,28 @@ def benchmarks(document: dict[str, Any]) -> str:
     return f"{table.markdown()}\n\n{origin(document['machine_info'])}"
 
 
+def recipes(document: dict[str, Any]) -> str:
+    """A row per setting: size, rate against the model's file, accuracy; the default is bold."""
+    columns = [
+        "sparsity",
+        "bits per weight",
+        "rounding",
+        "file",
+        "smaller",
+        "training images",
+        "test images",
+        "same answer",
+    ]
+    table = Table(columns)
+    for r in document["results"]:
+        s = r["setting"]
+        setting = ["", 32, ""] if s == "float32" else [s["sparsity"], s["bits"], s["rounding"]]
+        rate = f"{document['model bytes'] / r['bytes']:.2f}×"
+        cells = [*setting, f"{r['bytes']:,}", rate, *(f"{r[key]:.2f} %" for key in ("train10k", "test", "test same"))]
+        table.add(*(f"**{cell}**" if r.get("default") else cell for cell in cells))
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
 def origin(machine: dict[str, Any]) -> str:
     """One line on where the figures are from."""
     peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
@@ -61,7 +83,11 @@ def origin(machine: dict[str, Any]) -> str:
 
 def table(name: str) -> str:
     document = json.loads((RESULTS / name).read_text())
-    kinds: dict[str, Callable[[dict[str, Any]], str]] = {"networks": networks, "benchmarks": benchmarks}
+    kinds: dict[str, Callable[[dict[str, Any]], str]] = {
+        "networks": networks,
+        "benchmarks": benchmarks,
+        "recipes": recipes,
+    }
     return kinds[document.get("kind", "benchmarks")](document)
 
 

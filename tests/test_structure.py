@@ -17,6 +17,7 @@ PACKAGE = ROOT / "accel"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "__main__", "cli", "demo", "report", "integrations"),
     ("metrics", "compress"),
+    ("timing",),
     ("engine",),
     ("graph",),
     ("formats",),

@@ -13,7 +13,8 @@ import numpy as np
 import typer
 
 import accel
-from accel.cli import inputs, shell, timing
+from accel import timing
+from accel.cli import inputs, shell
 from accel.cli.models import SizeOption, is_accel
 from accel.errors import missing_extra
 from accel.graph.network import Network

@@ -197,7 +197,7 @@ def _bits(name: str, value: Any) -> None:
 _DEFAULTS = Recipe(bits=4)
 
 RECIPES: dict[str, Recipe] = {
-    "deep-compression": Recipe("deep-compression", sparsity=0.2, target={"bits_per_weight": 3.75}),
+    "deep-compression": Recipe("deep-compression", sparsity=0.0, target={"bits_per_weight": 4.0}),
     "k-means": Recipe("k-means", target={"bits_per_weight": 4.0}),
     "magnitude": Recipe("magnitude", sparsity=0.5),
 }

@@ -123,7 +123,9 @@ def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[i
     if min(kernel + strides + dilations) < 1:
         raise ModelError(f"kernel {kernel}, strides {strides} and dilations {dilations} must be positive")
     if max(kernel + strides + dilations + pads) > MOST:
-        raise ModelError(f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}: expected at most {MOST}")
+        raise ModelError(
+            f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}: expected at most {MOST}"
+        )
     if auto == "VALID":
         pads = (0,) * 2 * axes
     elif auto in ("SAME_UPPER", "SAME_LOWER"):

@@ -253,7 +253,7 @@ def flush_denormals(network: Network) -> Network:
 
 
 def _denormal(array: np.ndarray) -> np.ndarray:
-    """Where an array is neither zero nor normal: its magnitude as an integer, less one, is below the smallest normal's."""
+    """Where an array is neither zero nor normal: its magnitude as an integer, less one, is below the least normal."""
     bits = array.view(f"u{array.itemsize}")
     sign, smallest = bits.dtype.type(1 << (8 * array.itemsize - 1)), np.finfo(array.dtype).smallest_normal
     found: np.ndarray = (bits & ~sign) - bits.dtype.type(1) < smallest.view(bits.dtype) - bits.dtype.type(1)

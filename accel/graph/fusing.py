@@ -16,8 +16,16 @@ RESIDUAL = 3
 
 _HOSTS = ("Conv", "Gemm")
 
+FUSED = frozenset(("activation", "activation_params"))
+"""Attributes that only fused nodes have."""
+
 GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
 """x * gate(x) is the activation on the right; HardSigmoid with 1/6 and 1/2."""
+
+
+def is_fused(node: Node) -> bool:
+    """Whether a node means more than the ONNX operator of its name."""
+    return node.op in _HOSTS and (not FUSED.isdisjoint(node.attributes) or bool(node.input(RESIDUAL)))
 
 
 def fuse_gates(network: Network, activations: Container[str]) -> Network:

@@ -52,8 +52,7 @@ class TensorReader:
         """The array of a TensorProto: read-only, in native byte order."""
         dtype = dtype_of(tensor.data_type, what)
         shape = _shape(tensor.dims, what)
-        size = math.prod(shape)
-        self._count(size * dtype.itemsize, what)
+        size = self._size(shape, dtype, what)
         if tensor.data_location == _EXTERNAL:
             array = self._external(tensor, size, dtype, what)
         elif tensor.HasField("raw_data"):
@@ -73,8 +72,7 @@ class TensorReader:
         """The dense array of a SparseTensorProto (COO, indices (nnz,) or (nnz, rank))."""
         values, indices = self.read(sparse.values, what), self.read(sparse.indices, what)
         shape = _shape(sparse.dims, what)
-        size = math.prod(shape)
-        self._count(size * values.dtype.itemsize, what)
+        size = self._size(shape, values.dtype, what)
         if values.ndim != 1 or indices.dtype != np.int64:
             raise ModelError(f"{what}: expected values of one axis and int64 indices, got {values.ndim} axes")
         flat = self._flat_indices(indices, shape, len(values), what)
@@ -93,15 +91,20 @@ class TensorReader:
             raise ModelError(f"{what}: an index lies outside the shape {list(shape)}")
         return indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), shape)
 
-    def _count(self, nbytes: int, what: str) -> None:
+    def _size(self, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> int:
+        """Number of elements, counted against the limits."""
+        # NumPy refuses axes that are too long together even when another has length 0.
+        nbytes = math.prod(dim or 1 for dim in shape) * dtype.itemsize
         if nbytes > self.limits.max_tensor_bytes:
             raise ModelError(f"{what}: {nbytes} bytes exceed Limits.max_tensor_bytes = {self.limits.max_tensor_bytes}")
-        self.total += nbytes
+        size = math.prod(shape)
+        self.total += size * dtype.itemsize
         if self.total > self.limits.max_total_bytes:
             raise ModelError(
                 f"{what}: all tensors so far take {self.total} bytes, more than "
                 f"Limits.max_total_bytes = {self.limits.max_total_bytes}"
             )
+        return size
 
     def _external(self, tensor: Any, size: int, dtype: np.dtype[Any], what: str) -> np.ndarray:
         if self.folder is None:

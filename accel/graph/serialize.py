@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from accel.errors import FormatError, ModelError
+from accel.errors import FormatError, ModelError, UnsupportedError
+from accel.graph.fusing import is_fused
 from accel.graph.limits import Limits
 from accel.graph.network import OPSET, Constant, Dim, Network, Node, Value
 from accel.graph.support import check_supported
@@ -42,7 +43,7 @@ def network_to_dict(network: Network) -> dict[str, Any]:
     network.validate()
     check_supported(network.nodes)
     for node in network.nodes:
-        _check_attributes(node)
+        _check_node(node)
     return {
         "version": VERSION,
         "opset": OPSET,
@@ -118,7 +119,7 @@ def network_from_dict(data: Any, constants: Mapping[str, Constant], limits: Limi
         raise FormatError(f"graph: {error}") from error
     check_supported(network.nodes)
     for node in network.nodes:
-        _check_attributes(node)
+        _check_node(node)
     return network
 
 
@@ -227,9 +228,18 @@ def _array(value: dict[str, Any], what: str) -> np.ndarray:
     return array
 
 
-def _check_attributes(node: Node) -> None:
+def _check_node(node: Node) -> None:
+    """Inputs and attributes against what the operator takes; ModelError or UnsupportedError names the node."""
+    contract = registry()[node.op].contract
+    if is_fused(node):
+        raise UnsupportedError(f"{node}: has a fused activation or residual, which exist only inside a plan")
+    least, most = contract.required, len(contract.names)
+    if not all(node.input(position) for position in range(least)) or (
+        len(node.inputs) > most and not contract.variadic
+    ):
+        raise ModelError(f"{node}: expected {least} to {most} inputs, got {node.inputs[: most + 1]!r:.200}")
     try:
-        registry()[node.op].contract.attributes(node.attributes)
+        contract.attributes(node.attributes)
     except ModelError as error:
         raise type(error)(f"{node}: {error}") from None
 

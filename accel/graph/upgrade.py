@@ -1,7 +1,8 @@
 """Operators of older opsets in the words of opset `OPSET`, node by node.
 
-One rule per operator whose meaning changed from opset 7 to 21 (PRelu: from 6, which onnx's converter leaves); operators that only gained types, attributes or
-optional inputs need none. `tests/graph/test_upgrade.py` compares every rule with the definition of the old opset.
+One rule per operator whose meaning changed from opset 7 to 21 (PRelu: from 6, which onnx's converter leaves as it
+is); operators that only gained types, attributes or optional inputs need none. tests/graph/test_upgrade.py compares
+every rule with the definition of the old opset.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime
 
 import accel
-from accel.cli import timing
+from accel import timing
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import zoo  # noqa: E402

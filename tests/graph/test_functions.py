@@ -120,10 +120,10 @@ def doubling(levels: int) -> onnx.ModelProto:
 def test_doubling_functions_are_refused_before_they_grow(levels: int) -> None:
     proto = doubling(levels)
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelError, match=r"nodes, more than Limits\.max_nodes = 100000"):
         read_onnx(proto)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
 
@@ -131,10 +131,10 @@ def test_doubling_functions_are_refused_before_they_grow(levels: int) -> None:
 def test_deep_calls_are_refused() -> None:
     functions = [function("F0", [helper.make_node("Relu", ["x"], ["y"])])]
     functions += [function(f"F{i}", [call(f"F{i - 1}", "x", "y")]) for i in range(1, 3000)]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelError, match=r"calls nest deeper than Limits\.max_depth = 64"):
         read_onnx(with_functions([call("F2999", "a", "out")], functions))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert len(read_onnx(with_functions([call("F60", "a", "out")], functions)).nodes) == 1
 
 

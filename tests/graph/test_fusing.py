@@ -18,16 +18,12 @@ CONV = Node("Conv", ["x", "w"], ["a"])
 IMAGE = value("x", "N", 3, 4, 4)
 
 
-def every(node: Node) -> bool:
-    return True
-
-
 def fuse_activations(net: Network) -> Network:
-    return fusing.fuse_activations(net, ACTIVATIONS, every)
+    return fusing.fuse_activations(net, ACTIVATIONS)
 
 
 def fuse_gates(net: Network) -> Network:
-    return fusing.fuse_gates(net, ACTIVATIONS, every)
+    return fusing.fuse_gates(net, ACTIVATIONS)
 
 
 def net_of(*nodes: Node, outputs: str = "y", image: Any = IMAGE) -> Network:
@@ -117,15 +113,13 @@ def test_other_products_are_no_gates(net: Network) -> None:
 def test_the_engine_says_what_may_be_fused() -> None:
     """What it does not take is left in operators that run by themselves."""
     net = gated(Node("Sigmoid", ["a"], ["s"]))
-    assert ops(fuse(net, hosts=lambda node: False)) == ops(net)
     assert ops(fuse(net, activations=("Relu",))) == ops(net)
     plain = net_of(CONV, Node("Add", ["a", "x"], ["b"]), Node("Tanh", ["b"], ["y"]))
     assert ops(fuse(plain, activations=("Relu",))) == ["Conv", "Tanh"]
-    assert ops(fuse(plain, hosts=lambda node: node.op == "Gemm")) == ops(plain)
 
 
 def residual(net: Network) -> Network:
-    after = fusing.fuse_residuals(net, infer_shapes(net), every)
+    after = fusing.fuse_residuals(net, infer_shapes(net))
     assert_same(net, after)
     return after
 

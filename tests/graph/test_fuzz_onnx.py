@@ -24,7 +24,7 @@ SLOWEST = 5.0
 
 def outcome(source: bytes | onnx.ModelProto) -> str:
     """Load, simplify, fuse, describe and serialise; the name of the error that came."""
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         net = load(source, limits=LIMITS)
         net.validate()
@@ -35,7 +35,7 @@ def outcome(source: bytes | onnx.ModelProto) -> str:
     except AccelError as error:
         assert len(str(error)) < 20_000
         result = type(error).__name__
-    assert time.perf_counter() - start < SLOWEST
+    assert time.process_time() - start < SLOWEST
     return result
 
 

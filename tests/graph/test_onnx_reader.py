@@ -141,6 +141,11 @@ FAULTS = [
         UnsupportedError,
         "'then_branch' holds a subgraph",
     ),
+    (
+        lambda: changed(lambda p: p.graph.initializer[0].dims.extend([0, 2**62])),
+        ModelError,
+        r"initializer 'w1': .* bytes exceed Limits.max_tensor_bytes",
+    ),
     (sequence_model, UnsupportedError, "value 's' is a sequence, accel runs tensors only"),
     (training_model, UnsupportedError, "training information"),
     (lambda: changed(resized), ModelError, r"initializer 'w1': .* bytes exceed Limits.max_tensor_bytes"),
@@ -242,10 +247,10 @@ def test_a_million_nodes_are_refused_at_once() -> None:
     many = onnx.ModelProto()
     many.ParseFromString(data)
     many.graph.node.extend([extra.node[0]] * 1_000_000)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ModelError, match=r"1,000,009 nodes, more than Limits\.max_nodes"):
         read_onnx(many)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_without_onnx_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,9 @@ def test_a_weight_is_a_constant() -> None:
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda n: fuse(simplify(n)), UnsupportedError, "attribute activation"),
+        (lambda n: fuse(simplify(n)), UnsupportedError, "fused activation or residual"),
+        (lambda n: n.nodes[0].inputs.extend(["", "x"]) or n, UnsupportedError, "fused activation or residual"),
+        (lambda n: n.nodes[2].inputs.append("x") or n, ModelError, "Relu node 'relu1': expected 1 to 1 inputs, got"),
         (lambda n: n.nodes.reverse() or n, ModelError, "not defined by anything before it"),
         (lambda n: n.nodes[0].attributes.update(pads={}) or n, ModelError, "pads"),
     ],
@@ -151,6 +153,8 @@ FAULTS: list[tuple[Any, type, str]] = [
     (put("nodes.1.inputs.0", "no"), FormatError, "Clip node 'clip': input 'no' is not defined by anything before it"),
     (put("nodes.1.inputs.0", None), FormatError, "node 1: inputs: expected str"),
     (put("nodes.1.outputs.0", "x"), FormatError, "Clip node 'clip': output 'x' is defined twice"),
+    (put("nodes.1.inputs.0", ""), ModelError, "Clip node 'clip': expected 1 to 3 inputs"),
+    (put("nodes.4.inputs", ["r"]), ModelError, "Add node .*: expected 2 to 2 inputs"),
     (put("nodes.4.outputs", []), FormatError, "node 4: expected at least one output"),
     (put("nodes.4.outputs", [""]), FormatError, "node 4: expected at least one output"),
     (put("nodes.2.attributes.group", 1), UnsupportedError, "MaxPool node .*: attribute group"),

@@ -121,10 +121,10 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 def test_files_larger_than_the_limit_are_not_read(tmp_path: Path) -> None:
     with open(tmp_path / "huge", "wb") as file:
         file.truncate(1 << 40)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(FormatError, match="exceeds the limit max_file"):
         load(tmp_path / "huge")
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     with pytest.raises(FormatError, match="exceeds the limit max_file=10"):
         load(cnn_model().SerializeToString(), limits=Limits(max_file=10))
 
@@ -144,7 +144,7 @@ def test_a_network_is_checked_too() -> None:
 def test_what_cannot_be_saved_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(b"old")
-    with pytest.raises(UnsupportedError, match="attribute activation"):
+    with pytest.raises(UnsupportedError, match="fused activation or residual"):
         save(fuse(load(cnn_model())), path)
     assert path.read_bytes() == b"old"
     with pytest.raises(SaveError):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from accel.cli import timing
+from accel import timing
 
 
 def test_calls_alternate_and_the_order_turns_round() -> None:

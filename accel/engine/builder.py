@@ -231,8 +231,11 @@ class PlanBuilder:
     ) -> None:
         self.steps.append(Step(node, list(reads), list(writes), python=bind, kernel=kernel))
 
-    def pack_once(self, key: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:
-        """Packed weights, shared by all plans of a session."""
+    def pack_once(self, names: Sequence[str], how: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:
+        """Packed weights, shared by all plans of a session; not those that follow from the shapes of its inputs."""
+        if any(name and name not in self.network.constants for name in names):
+            return make()
+        key = (*names, *how)
         if key not in self.packed:
             self.packed[key] = make()
         return self.packed[key]

@@ -36,9 +36,9 @@ class Interpreter:
                 for name in dead:
                     values.pop(name, None)
         fixed = {**self._constants, **inputs}
-        outputs = []
+        outputs: list[np.ndarray] = []
         for value in self._network.outputs:
-            result = values[value.name]
-            shared = any(result is other or np.may_share_memory(result, other) for other in fixed.values())
+            result = np.asarray(values[value.name], order="C")
+            shared = any(np.may_share_memory(result, other) for other in (*fixed.values(), *outputs))
             outputs.append(result.copy() if shared else result)
         return outputs

@@ -107,7 +107,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
     bias = builder.constant(node.input(2))
-    weights = builder.pack_once((*node.inputs[1:3], kind, group), lambda: pack(w, bias, group, kind))
+    weights = builder.pack_once(node.inputs[1:3], (kind, group), lambda: pack(w, bias, group, kind))
     residual, target = _residual_and_target(builder, node, kind)
     result = target
     if kind is Route.GATHER_GROUPS:
@@ -151,7 +151,7 @@ def _residual_and_target(builder: PlanBuilder, node: Node, kind: Route) -> tuple
 
 @lowers("MaxPool", "AveragePool")
 def _pool(builder: PlanBuilder, node: Node) -> bool:
-    if not makes_blocks(builder, node) or node.attributes.get("storage_order", 0):
+    if not makes_blocks(builder, node):
         return False
     x = builder.blocked(node.inputs[0])
     geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
@@ -299,8 +299,8 @@ def _linear(builder: PlanBuilder, node: Node, x: Spec, w: np.ndarray, bias: np.n
     out, depth = w.shape
     rows = int(np.prod(x.shape[:-1]))
     get = node.attributes.get
-    key = (*node.inputs[1:3], "linear", get("transB", 0), get("alpha", 1.0), get("beta", 1.0))
-    weights = builder.pack_once(key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
+    key = ("linear", get("transB", 0), get("alpha", 1.0), get("beta", 1.0))
+    weights = builder.pack_once(node.inputs[1:3], key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(rows * (depth + native.BLOCK))
     function = activation_of(node)

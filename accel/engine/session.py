@@ -56,7 +56,7 @@ class InferenceSession:
         threads: int | None = None,
         keep_denormals: bool = False,
     ) -> None:
-        self.threads = runtime.threads() if threads is None else checks.integer("threads", threads, 1)
+        self.threads = runtime.threads() if threads is None else checks.integer("threads", threads, 1, runtime.MOST_THREADS)
         self._network = model if isinstance(model, Network) else load(model)
         self._keep_denormals = keep_denormals
         self._native, self._isa, self._backend = native.native(), runtime.isa(), runtime.backend()
@@ -113,7 +113,7 @@ class InferenceSession:
                 results = dict(zip(self._outputs, plan.run(feeds), strict=True))
         else:
             results = plan.run(feeds, self.threads, self._keep_denormals)
-        return [results[name] for name in wanted]
+        return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         unknown = [name for name in input_feed if name not in self._inputs]

@@ -21,6 +21,7 @@ except ImportError as _why:
     _reason = str(_why)
 
 BACKENDS = ("native", "numba", "numpy")
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -77,18 +78,18 @@ def using(*, backend: str | None = None, isa: str | None = None, threads: int | 
     ----------
     backend : "native" (C++ and Cython), "numba" or "numpy"; the default is the first of these that is installed.
     isa : instruction set of the native kernels, one of `isa_info()["supported"]`.
-    threads : number of threads, at least 1.
+    threads : number of threads, 1..MOST_THREADS.
 
     Raises
     ------
-    ValueError  a name is unknown or not available on this machine, or threads < 1.
+    ValueError  a name is unknown or not available on this machine, or threads is out of bounds.
     """
     if backend is not None and backend not in _backends:
         raise ValueError(f"backend: expected one of {', '.join(_backends)} (installed here), got {backend!r}")
     if isa is not None and isa not in _supported:
         raise ValueError(f"isa: expected one of {', '.join(_supported) or 'none'} (supported here), got {isa!r}")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
-        raise ValueError(f"threads: expected an integer >= 1, got {threads!r}")
+    if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
+        raise ValueError(f"threads: expected an integer in 1..{MOST_THREADS}, got {threads!r}")
     now = _settings.get()
     token = _settings.set(
         replace(now, backend=backend or now.backend, isa=isa or now.isa, threads=threads or now.threads)
@@ -124,7 +125,7 @@ def threads() -> int:
     for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(variable, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:
-            return int(text)
+            return min(int(text), MOST_THREADS)
     return int(core.usable_threads()) if core is not None else 1
 
 

@@ -1,0 +1,88 @@
+"""accel.Conv2d: the kernel's bits, weights of every kind, and each error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import accel
+from accel.kernels import conv2d
+from accel.layers.activation import ACTIVATIONS, apply_activation
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+W, B, X = normal(18, 5, 3, 3), normal(18, seed=1), normal(2, 10, 7, 6, seed=2)
+GEOMETRY: dict[str, Any] = {"strides": (2, 1), "pads": (1, 0, 2, 1), "dilations": (1, 2), "group": 2}
+
+
+def test_it_computes_what_the_kernel_does(backend: str) -> None:
+    layer = accel.Conv2d(W, B, **GEOMETRY)
+    for x in (X, X[:1], X[:0]):
+        np.testing.assert_array_equal(layer(x), conv2d(x, W, B, **GEOMETRY), strict=True)
+
+
+def test_pads_in_every_form(backend: str) -> None:
+    expected = conv2d(X, W, group=2, pads=1)
+    for pads in (1, (1, 1), (1, 1, 1, 1)):
+        np.testing.assert_array_equal(accel.Conv2d(W, group=2, pads=pads)(X), expected)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(backend: str, name: str) -> None:
+    layer = accel.Conv2d(W, B, **GEOMETRY, activation=name)
+    np.testing.assert_array_equal(layer(X), apply_activation(name, conv2d(X, W, B, **GEOMETRY)))
+
+
+def test_compressed_weights_compute_as_their_dense_form(backend: str) -> None:
+    sparse = np.where(np.abs(W) < 1, np.float32(0), W)
+    for weight in (
+        accel.weights.Dense(W),
+        accel.weights.Csr.from_dense(sparse),
+        accel.weights.Codebook.fit(W, bits=4),
+    ):
+        layer = accel.Conv2d(weight, B, **GEOMETRY)
+        assert layer.weight is weight
+        np.testing.assert_array_equal(layer(X), conv2d(X, weight.dense(), B, **GEOMETRY))
+
+
+BAD: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [
+    (TypeError, "weight: expected a NumPy array, got list", ([1.0],), {}),
+    (TypeError, "weight: expected float32, got int8", (W.astype(np.int8),), {}),
+    (ValueError, "weight: expected 4 axes", (W[0],), {}),
+    (ValueError, r"weight: expected 4 axes, got shape \(18, 45\)", (accel.weights.Dense(W.reshape(18, 45)),), {}),
+    (ValueError, r"bias: expected shape \(18,\), got \(5,\)", (W, normal(5)), {}),
+    (ValueError, "algorithm: expected one of auto, direct, got 'none'", (W,), {"algorithm": "none"}),
+    (ValueError, "strides: expected an integer in 1..2147483647, got 0", (W,), {"strides": 0}),
+    (TypeError, "dilations: expected an integer or a pair, got str '2'", (W,), {"dilations": "2"}),
+    (ValueError, "pads: expected an integer in 0..2147483647, got -1", (W,), {"pads": (0, -1)}),
+    (ValueError, "group: expected an integer >= 1, got 0", (W,), {"group": 0}),
+    (ValueError, "activation: expected None or one of Relu", (W,), {"activation": "Gelu"}),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "arguments", "options"), BAD)
+def test_bad_arguments_are_named(
+    error: type[Exception], message: str, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=message):
+        accel.Conv2d(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "x"),
+    [
+        (TypeError, "x: expected float32, got float64", X.astype(np.float64)),
+        (ValueError, "x: expected 4 axes", X[0]),
+        (ValueError, r"w: expected shape \(O, 9/group, kh, kw\)", X[:, :9].copy()),
+        (ValueError, "x: expected a C-contiguous array", X.transpose(0, 1, 3, 2)),
+        (ValueError, "does not fit", X[:, :, :1, :1].copy()),
+    ],
+)
+def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> None:
+    with pytest.raises(error, match=message):
+        accel.Conv2d(W, group=2)(x)

@@ -1,0 +1,99 @@
+"""accel.Linear: the kernel's bits, weights of every kind, and each error."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import accel
+from accel.kernels import linear
+from accel.layers.activation import ACTIVATIONS, apply_activation
+
+
+def normal(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+W, B = normal(50, 37), normal(50, seed=1)
+
+
+@pytest.mark.parametrize("shape", [(37,), (1, 37), (3, 37), (2, 9, 37), (0, 37)])
+def test_it_computes_what_the_kernel_does(backend: str, shape: tuple[int, ...]) -> None:
+    layer, x = accel.Linear(W, B), normal(*shape)
+    for _ in range(2):  # packed at the first call, reused at the second
+        y = layer(x)
+        assert y.shape == (*shape[:-1], 50) and y.dtype == np.float32
+        np.testing.assert_array_equal(y, linear(x, W, B))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(backend: str, name: str) -> None:
+    x = normal(4, 37)
+    np.testing.assert_array_equal(accel.Linear(W, B, name)(x), apply_activation(name, linear(x, W, B)))
+
+
+def test_compressed_weights_compute_as_their_dense_form(backend: str) -> None:
+    x = normal(4, 37)
+    sparse = np.where(np.abs(W) < 1, np.float32(0), W)
+    for weight in (
+        accel.weights.Dense(W),
+        accel.weights.Csr.from_dense(sparse),
+        accel.weights.Codebook.fit(W, bits=4),
+    ):
+        layer = accel.Linear(weight, B)
+        assert layer.weight is weight
+        np.testing.assert_array_equal(layer(x), linear(x, weight.dense(), B))
+
+
+def test_one_layer_serves_every_instruction_set_and_thread() -> None:
+    layer, x = accel.Linear(W), normal(20, 37)
+    results = []
+    for isa in accel.isa_info()["supported"]:
+        with accel.using(backend="native", isa=isa, threads=2):
+            results.append(layer(x))
+            np.testing.assert_array_equal(results[-1], linear(x, W))
+    shared = accel.Linear(W)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: shared(x).tobytes(), range(32)))
+    assert len(set(answers)) == 1
+
+
+def test_empty_layers() -> None:
+    assert accel.Linear(np.zeros((0, 3), np.float32))(normal(2, 3)).shape == (2, 0)
+    assert (accel.Linear(np.zeros((4, 0), np.float32))(np.zeros((2, 0), np.float32)) == 0).all()
+
+
+BAD: list[tuple[type[Exception], str, tuple[Any, ...]]] = [
+    (TypeError, "weight: expected a NumPy array, got list", ([[1.0]],)),
+    (TypeError, "weight: expected float32, got float64", (W.astype(np.float64),)),
+    (ValueError, "weight: expected 2 axes", (B,)),
+    (ValueError, "weight: expected a C-contiguous array", (W.T,)),
+    (ValueError, r"weight: expected 2 axes, got shape \(5, 10, 37\)", (accel.weights.Dense(W.reshape(5, 10, 37)),)),
+    (ValueError, r"bias: expected shape \(50,\), got \(37,\)", (W, normal(37))),
+    (TypeError, "bias: expected a NumPy array, got float 0.0", (W, 0.0)),
+    (ValueError, "activation: expected None or one of Relu, .*, got 'relu'", (W, B, "relu")),
+]
+
+
+@pytest.mark.parametrize(("error", "message", "arguments"), BAD)
+def test_bad_arguments_are_named(error: type[Exception], message: str, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(error, match=message):
+        accel.Linear(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "x"),
+    [
+        (TypeError, "x: expected float32, got float64", normal(2, 37).astype(np.float64)),
+        (ValueError, r"x: expected shape \(..., 37\), got \(2, 36\)", normal(2, 36)),
+        (ValueError, r"x: expected shape \(..., 37\), got \(\)", np.zeros((), np.float32)),
+        (ValueError, "x: expected a C-contiguous array", normal(37, 2).T),
+        (TypeError, "x: expected a NumPy array, got list", [[0.0] * 37]),
+    ],
+)
+def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> None:
+    with pytest.raises(error, match=message):
+        accel.Linear(W)(x)

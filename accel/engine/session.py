@@ -56,7 +56,9 @@ class InferenceSession:
         threads: int | None = None,
         keep_denormals: bool = False,
     ) -> None:
-        self.threads = runtime.threads() if threads is None else checks.integer("threads", threads, 1, runtime.MOST_THREADS)
+        self.threads = (
+            runtime.threads() if threads is None else checks.integer("threads", threads, 1, runtime.MOST_THREADS)
+        )
         self._network = model if isinstance(model, Network) else load(model)
         self._keep_denormals = keep_denormals
         self._native, self._isa, self._backend = native.native(), runtime.isa(), runtime.backend()

@@ -55,9 +55,8 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
     try:
         if node.op in ("Shape", "Size") and isinstance(inputs[0], Spec):
             return _evaluate(operator, node, [np.broadcast_to(np.zeros((), np.bool_), inputs[0].shape)])
-        values = [None if i is None or isinstance(i, Spec) else dense(i) for i in inputs]
         if not any(isinstance(i, Spec) for i in inputs):
-            return _evaluate(operator, node, values)
+            return _evaluate(operator, node, [_stand_in(i) for i in inputs])
         hidden = [i for i in operator.shape_inputs if i < len(inputs) and isinstance(inputs[i], Spec)]
         if operator.dynamic or hidden:
             raise DynamicShapeError(f"{node}: the shape of its output depends on data")
@@ -65,12 +64,16 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
         if ruled is not None:
             return ruled
         # No rule can tell: let it run on zeros. It knows its own shapes best, and reports what does not fit.
-        zeros = [np.zeros(i.shape, i.dtype) if isinstance(i, Spec) else v for i, v in zip(inputs, values, strict=True)]
-        return tuple(as_spec(a) for a in _evaluate(operator, node, zeros))
+        return tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
     except DynamicShapeError:
         raise
     except AccelError as why:
         raise type(why)(f"{node}: {why}") from why
+
+
+def _stand_in(value: Known | None) -> np.ndarray | None:
+    """The value where it is known, else zeros in its place."""
+    return np.zeros(value.shape, value.dtype) if isinstance(value, Spec) else None if value is None else dense(value)
 
 
 def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None:

@@ -34,10 +34,8 @@ def leaky_relu(x: Array, *, alpha: float = 0.01) -> Array:
 
 @operator("PRelu")
 def prelu(x: Array, slope: Array) -> Array:
-    """The slope broadcasts to x; one value per channel, the form of opset 6, is also taken where it would not."""
+    """The slope broadcasts to x."""
     same_dtype(x, slope)
-    if slope.ndim == 1 and x.ndim > 2 and slope.size not in (1, x.shape[-1]) and slope.size == x.shape[1]:
-        slope = slope.reshape(-1, *[1] * (x.ndim - 2))
     return np.where(x < 0, x * np.broadcast_to(slope, x.shape), x)
 
 

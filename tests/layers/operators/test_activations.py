@@ -85,9 +85,9 @@ def test_softmax_in_half_sums_in_single():
     assert y.dtype == np.float16 and np.allclose(y.astype(np.float64), 1 / 5000, rtol=1e-3)
 
 
-def test_prelu_broadcasts_one_way_and_takes_one_slope_per_channel():
+def test_prelu_broadcasts_one_way():
     x = -np.ones((2, 3, 4), np.float32)
-    assert run("PRelu", x, np.float32([1, 2, 3]))[0, :, 0].tolist() == [-1, -2, -3]
+    assert run("PRelu", x, np.float32([[1], [2], [3]]))[0, :, 0].tolist() == [-1, -2, -3]
     assert run("PRelu", x, np.float32([1, 2, 3, 4]))[0, 0].tolist() == [-1, -2, -3, -4]
     with refused("PRelu: expected inputs that fit together, got float32[2, 3, 4], float32[5]"):
         run("PRelu", x, np.ones(5, np.float32))

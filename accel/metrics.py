@@ -95,16 +95,15 @@ class Metrics:
         file, small = self.file_bytes
         lines = [
             f"alpha          {self.alpha:8.2f}   parameters {before:,} -> {after:,}",
-            f"alpha_bytes    {self.alpha_bytes:8.2f}   bytes of the file {file:,} -> {small:,}",
+            f"alpha_bytes    {self.alpha_bytes:8.2f}   bytes stored {file:,} -> {small:,}",
         ]
         if self.resident_bytes is not None:
             held, now = self.resident_bytes
             lines.append(
                 f"alpha_resident {self.alpha_resident:8.2f}   bytes in memory while running {held:,} -> {now:,}"
             )
-        lines.append(
-            f"beta           {self.beta:8.2f}   1 - a*/a (as the survey prints it, (a - a*)/a*: {self.beta_survey:.2f})"
-        )
+        survey = f"as the survey prints it, (a - a*)/a*: {self.beta_survey:z.2f}"
+        lines.append(f"beta           {self.beta:z8.2f}   1 - a*/a ({survey})")
         if self.delta is not None:
             d = self.delta
             where = f"{d.threads} threads, batch {d.batch}, {d.isa or d.backend}, {d.rounds} rounds"
@@ -165,7 +164,10 @@ def count_parameters(network: Network) -> int:
 
 
 def count_macs(network: Network) -> int | None:
-    """Multiply-adds of the Conv, Gemm and MatMul layers for one sample; None where a shape is not known."""
+    """Multiply-adds of the Conv, Gemm and MatMul layers for one sample, quantized ones included.
+
+    None where a shape is not known.
+    """
     inputs = {}
     for value in network.inputs:
         if value.shape is None:
@@ -174,9 +176,10 @@ def count_macs(network: Network) -> int | None:
             1 if at == 0 and not isinstance(dim, int) else dim for at, dim in enumerate(value.shape)
         )
     shapes = infer_shapes(network, inputs)
+    quantized = {node.outputs[0]: node.inputs[0] for node in network.nodes if node.op == "DequantizeLinear"}
     total = 0
     for node in network.nodes:
-        weight = network.constants.get(node.input(1))
+        weight = network.constants.get(quantized.get(node.input(1), node.input(1)))
         if node.op not in ("Conv", "Gemm", "MatMul") or weight is None:
             continue
         out = shapes.get(node.outputs[0])

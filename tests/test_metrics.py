@@ -106,6 +106,17 @@ def test_macs_of_convolutions() -> None:
     assert count_macs(network) is None
 
 
+def test_macs_of_a_quantized_layer_are_those_of_the_layer() -> None:
+    constants = {"q": np.zeros((5, 7), np.int8), "scale": np.float32(0.5)}
+    nodes = [Node("DequantizeLinear", ["q", "scale"], ["w"]), Node("Gemm", ["x", "w"], ["y"], {"transB": 1})]
+    network = Network("n", [Value("x", FLOAT, ("N", 7))], [Value("y", FLOAT, None)], nodes, constants)
+    assert count_macs(network) == 5 * 7
+
+
+def test_a_loss_of_nothing_is_not_printed_as_less_than_nothing() -> None:
+    assert "-0.00" not in str(Metrics((38_282, 38_378), (2, 1), None, None))
+
+
 def test_text_and_json() -> None:
     delta = Delta(2.0, 1.9, 2.1, 0.05, 9, 0.2, 0.1, 1, 4, "avx2", "native")
     found = Metrics((100, 25), (400, 40), (400, 200), 1000, delta)

@@ -28,6 +28,6 @@ def read_bytes(source: Source, limits: Limits) -> memoryview:
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
-            raise FormatError(f"{os.fspath(source)!r}: not a regular file")
+            raise FormatError("not a regular file")
         check("file", found.st_size, limits.max_file, "max_file")
         return memoryview(file.read(found.st_size))

@@ -71,9 +71,11 @@ def _parse(source: bytes | onnx.ModelProto) -> onnx.ModelProto:
     try:
         model.ParseFromString(source)
     except DecodeError as error:
-        raise FormatError("not an ONNX model: the bytes are not a protobuf message of this kind") from error
+        raise FormatError(
+            "neither an .accel file nor an ONNX model: the bytes are not a protobuf message of this kind"
+        ) from error
     if not model.HasField("graph") or not model.opset_import:
-        raise FormatError("not an ONNX model: it has no graph or imports no operator set")
+        raise FormatError("neither an .accel file nor an ONNX model: no graph, or no operator set, in it")
     return model
 
 

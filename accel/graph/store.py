@@ -44,9 +44,17 @@ def load(
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
     """
+    try:
+        return _load(source, limits or Limits(), simplify)
+    except FormatError as error:
+        if not isinstance(source, (str, os.PathLike)):
+            raise
+        raise FormatError(f"{os.fspath(source)!r}: {error}") from error
+
+
+def _load(source: Any, limits: Limits, simplify: bool) -> Network:
     from accel.formats.container import MAGIC
 
-    limits = limits or Limits()
     if isinstance(source, Network):
         source.validate()
         network = source
@@ -84,9 +92,7 @@ def _bytes(source: Any, limits: Limits) -> bytes:
         if isinstance(error, FormatError):
             raise
         # ValueError: a path with a NUL byte.
-        raise FormatError(
-            f"{os.fspath(source)!r}: cannot be read: {getattr(error, 'strerror', None) or error}"
-        ) from error
+        raise FormatError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     return view.obj if isinstance(view.obj, bytes) else bytes(view)
 
 

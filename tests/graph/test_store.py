@@ -112,6 +112,12 @@ def test_what_cannot_be_read_is_a_format_error(tmp_path: Path, name: str, messag
         load(os.path.join(tmp_path, name))
 
 
+def test_the_file_that_is_no_model_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" * 40)
+    with pytest.raises(FormatError, match=r"photo\.png': neither an \.accel file nor an ONNX model"):
+        load(tmp_path / "photo.png")
+
+
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(FormatError, match="not a regular file"):

@@ -72,8 +72,9 @@ def _shape(value: Value, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...
         elif axis == 0:
             shape.append(batch)
         else:
+            free = dim if isinstance(dim, str) else keys[0]
             raise ValueError(
-                f"input {value.name}: axis {axis} of {shape_text(value.shape)} is free; give --size {keys[0]}=SIZE"
+                f"input {value.name}: axis {axis} of {shape_text(value.shape)} is free; give --size {free}=SIZE"
             )
     return tuple(shape)
 

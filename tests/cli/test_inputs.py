@@ -33,6 +33,8 @@ def test_random_inputs_depend_on_the_seed_alone() -> None:
 def test_a_free_dimension_without_a_size_is_named() -> None:
     with pytest.raises(ValueError, match=r"input x: axis 2 of N x 3 x \? x W is free; give --size x\.2=SIZE"):
         inputs.random_inputs(network(IMAGE), 1, {}, 0)
+    with pytest.raises(ValueError, match=r"axis 3 of N x 3 x \? x W is free; give --size W=SIZE"):
+        inputs.random_inputs(network(IMAGE), 1, {"x.2": 2}, 0)
     with pytest.raises(ValueError, match="input y: its rank is unknown"):
         inputs.random_inputs(network(Value("y", np.dtype(np.float32), None)), 1, {}, 0)
 

@@ -1,10 +1,11 @@
 """Fill the tables of a document from result files: every figure in the documents comes from here.
 
-    python bench/tables.py docs/benchmarks.md README.md          rewrite them
-    python bench/tables.py --check docs/benchmarks.md README.md  exit with 1 when one is not up to date
+    python bench/tables.py                        rewrite them in README.md and all of docs
+    python bench/tables.py --check README.md      exit with 1 when one is not up to date
 
-A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results. It is written by
-the results' own `kind`: `networks` (bench/networks/bench_networks.py) or what pytest-benchmark writes.
+A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
+there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
+`recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any
 
 from accel.report import Table, format_seconds
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "bench" / "results"
 MARKED = re.compile(r"^(<!-- table (?P<file>[\w./-]+) -->\n).*?^(<!-- end -->)", re.DOTALL | re.MULTILINE)
 
 
@@ -81,27 +83,35 @@ def origin(machine: dict[str, Any]) -> str:
     )
 
 
+def documents() -> list[Path]:
+    """Every page that may hold tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
 def table(name: str) -> str:
+    """The table of a result file with its last newline; nothing while there is no such file."""
+    if not (RESULTS / name).is_file():
+        return ""
     document = json.loads((RESULTS / name).read_text())
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
         "benchmarks": benchmarks,
         "recipes": recipes,
     }
-    return kinds[document.get("kind", "benchmarks")](document)
+    return kinds[document.get("kind", "benchmarks")](document) + "\n"
 
 
 def filled(text: str) -> str:
     """The document with every marked table written anew."""
-    return MARKED.sub(lambda match: f"{match[1]}{table(match['file'])}\n{match[3]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{table(match['file'])}{match[3]}", text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("documents", nargs="+", type=Path)
+    parser.add_argument("documents", nargs="*", type=Path)
     parser.add_argument("--check", action="store_true", help="change nothing")
     chosen = parser.parse_args()
-    stale = [path for path in chosen.documents if filled(path.read_text()) != path.read_text()]
+    stale = [path for path in chosen.documents or documents() if filled(path.read_text()) != path.read_text()]
     for path in stale:
         print(f"{path} is not up to date" if chosen.check else f"{path} is rewritten", file=sys.stderr)
         if not chosen.check:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine.builder import BLOCKED, PLAIN, Arrays, PlanBuilder, Tensor
-from accel.engine.shapes import Known, Spec, Window, window
+from accel.engine.shapes import Known, Spec, Window, named, window
 from accel.errors import AccelError, ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Node
@@ -78,7 +78,14 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Wi
     kind = route(w.shape, group)
     if kind is Route.GATHER_GROUPS and node.input(RESIDUAL):
         return None  # the kernel leaves gaps between the groups, which a residual does not have
-    return dense(w), window(node.attributes, w.shape[2:], x.shape[2:]), kind
+    return dense(w), _window(node, w.shape[2:], x.shape[2:]), kind
+
+
+def _window(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
+    try:
+        return window(node.attributes, kernel, size)
+    except ModelError as why:
+        raise named(node, why) from why
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
@@ -154,7 +161,7 @@ def _pool(builder: PlanBuilder, node: Node) -> bool:
     if not makes_blocks(builder, node):
         return False
     x = builder.blocked(node.inputs[0])
-    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
+    geometry = _window(node, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
     target = builder.new_blocked(node.outputs[0])
     spec = native.pool_spec(
         x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accel.engine.fits import fits
 from accel.errors import AccelError, ModelError
 from accel.graph import shapes as rules
 from accel.graph.facts import Fact
@@ -62,15 +63,21 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
         if operator.dynamic or hidden:
             raise DynamicShapeError(f"{node}: the shape of its output depends on data")
         ruled = _by_rule(node, inputs)
-        if ruled is not None:
+        if ruled is not None and fits(node, inputs, as_spec(ruled[0])):
             return ruled
-        # No rule can tell: let it run on zeros. It knows its own shapes best, and reports what does not fit.
+        # No rule can tell, or the node is not valid: let it run on zeros. It knows its own shapes best, and says what
+        # does not fit.
         zeros = [np.zeros(i.shape, i.dtype) if isinstance(i, Spec) else v for i, v in zip(inputs, values, strict=True)]
         return tuple(as_spec(a) for a in _evaluate(operator, node, zeros))
     except DynamicShapeError:
         raise
     except AccelError as why:
-        raise type(why)(f"{node}: {why}") from why
+        raise named(node, why) from why
+
+
+def named(node: Node | str, why: Exception) -> AccelError:
+    """The error with the node that it concerns; what is none of ours becomes a ModelError."""
+    return (type(why) if isinstance(why, AccelError) else ModelError)(f"{node}: {why}")
 
 
 def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None:

@@ -61,11 +61,6 @@ def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
 # -- convolution ---------------------------------------------------------------------------------------------------
 
 
-def image_shape(spec: Spec) -> tuple[int, int, int, int]:
-    """N x C x H x W of an image or of a 1-D signal, which has height 1."""
-    return spec.shape if len(spec.shape) == 4 else (*spec.shape[:2], 1, spec.shape[2])  # type: ignore[return-value]
-
-
 def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Window, Route] | None:
     x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
@@ -110,7 +105,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     group, name = node.attributes.get("group", 1), node.outputs[0]
     gather = kind in (Route.GATHER, Route.GATHER_GROUPS)
     if gather:
-        x = builder.padded(node.inputs[0], image_shape(builder.spec(node.inputs[0])), max(geometry.pads))
+        x = builder.padded(node.inputs[0], max(geometry.pads))
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
     bias = builder.constant(node.input(2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from accel.engine.memory import Storage
 from accel.engine.shapes import Known, Spec, as_spec
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
-from accel.weights.base import Weight, dense
+from accel.weights.base import dense
 
 PLAIN = "plain"
 BLOCKED = "blocked"
@@ -119,12 +119,12 @@ class PlanBuilder:
         )
         return target
 
-    def padded(self, name: str, shape: tuple[int, int, int, int], halo: int) -> Tensor:
-        """A float image of `shape` in planes with exactly `halo`."""
+    def padded(self, name: str, halo: int) -> Tensor:
+        """A float image in planes with exactly `halo`."""
         forms = self.forms.setdefault(name, {})
         key = f"{PADDED}{halo}"
         if key not in forms:
-            target = self._new(name, key, native.plain_map(shape, halo))
+            target = self._new(name, key, native.plain_map(self.spec(name).shape, halo))
             held = forms.get(BLOCKED)
             if held is not None and PLAIN not in forms:
                 self.native_step(
@@ -241,16 +241,6 @@ class PlanBuilder:
         return self.packed[key]
 
 
-def static_weight(network: Network, name: str) -> np.ndarray | Weight | None:
-    """The constant of this name, if it is one."""
-    return network.constants.get(name)
-
-
 def count_uses(nodes: Sequence[Node]) -> Counter[str]:
     """How many times each value is read."""
     return Counter(name for node in nodes for name in node.inputs if name)
-
-
-def attribute_pair(attributes: Mapping[str, Any], name: str, default: float) -> float:
-    """A float attribute."""
-    return float(attributes.get(name, default))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine.builder import BLOCKED, PLAIN, Arrays, Packed, PlanBuilder, Tensor
-from accel.engine.shapes import Known, Spec, Window, window
+from accel.engine.shapes import Known, Spec, Window, named, window
 from accel.errors import AccelError, ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
@@ -61,11 +61,6 @@ def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
 # -- convolution ---------------------------------------------------------------------------------------------------
 
 
-def image_shape(spec: Spec) -> tuple[int, int, int, int]:
-    """N x C x H x W of an image or of a 1-D signal, which has height 1."""
-    return spec.shape if len(spec.shape) == 4 else (*spec.shape[:2], 1, spec.shape[2])  # type: ignore[return-value]
-
-
 def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Window, Route] | None:
     x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
@@ -75,7 +70,14 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Wind
     group = node.attributes.get("group", 1)
     if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
         raise ModelError(f"{node}: weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    return w, window(node.attributes, w.shape[2:], x.shape[2:]), route(w.shape, group)
+    return w, _window(node, w.shape[2:], x.shape[2:]), route(w.shape, group)
+
+
+def _window(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
+    try:
+        return window(node.attributes, kernel, size)
+    except ModelError as why:
+        raise named(node, why) from why
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
@@ -100,7 +102,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     group = node.attributes.get("group", 1)
     gather = kind in (Route.GATHER, Route.GATHER_GROUPS)
     if gather:
-        x = builder.padded(node.inputs[0], image_shape(builder.spec(node.inputs[0])), max(geometry.pads))
+        x = builder.padded(node.inputs[0], max(geometry.pads))
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
     bias = builder.constant(node.input(2))
@@ -174,7 +176,7 @@ def _pool(builder: PlanBuilder, node: Node) -> bool:
     if not makes_blocks(builder, node):
         return False
     x = builder.blocked(node.inputs[0])
-    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
+    geometry = _window(node, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
     target = builder.new_blocked(node.outputs[0])
     spec = native.pool_spec(
         x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,

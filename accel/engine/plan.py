@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine import lowering
-from accel.engine.builder import Packed, PlanBuilder, Step, Tensor, count_uses
+from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec, named
 from accel.graph.network import Network
@@ -27,7 +27,7 @@ def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)
-        builder._hold(name, lowering.PLAIN, Tensor(builder.spec(name), storage))
+        builder._hold(name, PLAIN, Tensor(builder.spec(name), storage))
     names = list(dict.fromkeys(v.name for v in network.outputs))
     for slot, name in enumerate(names, len(inputs)):
         if name not in inputs:

@@ -119,12 +119,12 @@ class PlanBuilder:
         )
         return target
 
-    def padded(self, name: str, shape: tuple[int, int, int, int], halo: int) -> Tensor:
-        """A float image of `shape` in planes with exactly `halo`."""
+    def padded(self, name: str, halo: int) -> Tensor:
+        """A float image in planes with exactly `halo`."""
         forms = self.forms.setdefault(name, {})
         key = f"{PADDED}{halo}"
         if key not in forms:
-            target = self._new(name, key, native.plain_map(shape, halo))
+            target = self._new(name, key, native.plain_map(self.spec(name).shape, halo))
             held = forms.get(BLOCKED)
             if held is not None and PLAIN not in forms:
                 self.native_step(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from accel.engine import lowering
-from accel.engine.builder import Packed, PlanBuilder, Step, Tensor, count_uses
+from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.memory import Storage, assign_offsets
-from accel.engine.shapes import Known, Spec
+from accel.engine.shapes import Known, Spec, named
 from accel.graph.network import Network
 from accel.kernels import program as native
 from accel.kernels import runtime
@@ -27,7 +27,7 @@ def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)
-        builder._hold(name, lowering.PLAIN, Tensor(builder.spec(name), storage))
+        builder._hold(name, PLAIN, Tensor(builder.spec(name), storage))
     names = list(dict.fromkeys(v.name for v in network.outputs))
     for slot, name in enumerate(names, len(inputs)):
         if name not in inputs:
@@ -182,7 +182,13 @@ class Workspace:
                         threads=threads, keep_denormals=keep_denormals,
                     )  # fmt: skip
                 else:
-                    self._call(number, segment)()
+                    self._run_python(number, segment)
+
+    def _run_python(self, number: int, step: Step) -> None:
+        try:
+            self._call(number, step)()
+        except (ValueError, TypeError) as why:
+            raise named(step.node, why) from why
 
     def _call(self, number: int, step: Step) -> Callable[[], object]:
         """The Python step bound to its arrays: once, where it touches none of the caller's."""

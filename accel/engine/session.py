@@ -104,20 +104,24 @@ class InferenceSession:
         TypeError, ValueError  an input is missing, unknown, or not as `get_inputs` says.
         accel.ModelError  the shapes do not fit the network.
         """
+        if isinstance(output_names, str):
+            raise TypeError(f"output_names: expected a list of names or None, got {checks.describe(output_names)}")
         wanted = self._outputs if output_names is None else list(output_names)
         unknown = [name for name in wanted if name not in self._outputs]
         if unknown:
             raise ValueError(f"output_names: expected some of {self._outputs}, got {unknown}")
         feeds = self._checked(input_feed)
         plan = self._plan(feeds)
-        if isinstance(plan, Interpreter):
-            with runtime.using(backend=self._backend, isa=self._isa, threads=self.threads):
+        with runtime.using(backend=self._backend, isa=self._isa, threads=self.threads):
+            if isinstance(plan, Interpreter):
                 results = dict(zip(self._outputs, plan.run(feeds), strict=True))
-        else:
-            results = plan.run(feeds, self.threads, self._keep_denormals)
+            else:
+                results = plan.run(feeds, self.threads, self._keep_denormals)
         return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if not isinstance(input_feed, Mapping):
+            raise TypeError(f"input_feed: expected a mapping of names to arrays, got {checks.describe(input_feed)}")
         unknown = [name for name in input_feed if name not in self._inputs]
         if unknown:
             raise ValueError(f"input_feed: expected the inputs {list(self._inputs)}, got {unknown}")

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accel.engine.fits import fits
 from accel.errors import AccelError, ModelError
 from accel.graph import shapes as rules
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
-from accel.kernels.conv import MOST, output_size
+from accel.kernels.conv import MOST
 from accel.layers.operators import Operator, registry
 from accel.weights.base import Weight, dense
 
@@ -61,14 +62,20 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
         if operator.dynamic or hidden:
             raise DynamicShapeError(f"{node}: the shape of its output depends on data")
         ruled = _by_rule(node, inputs)
-        if ruled is not None:
+        if ruled is not None and fits(node, inputs, as_spec(ruled[0])):
             return ruled
-        # No rule can tell: let it run on zeros. It knows its own shapes best, and reports what does not fit.
+        # No rule can tell, or the node is not valid: let it run on zeros. It knows its own shapes best, and says what
+        # does not fit.
         return tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
     except DynamicShapeError:
         raise
     except AccelError as why:
-        raise type(why)(f"{node}: {why}") from why
+        raise named(node, why) from why
+
+
+def named(node: Node | str, why: Exception) -> AccelError:
+    """The error with the node that it concerns; what is none of ours becomes a ModelError."""
+    return (type(why) if isinstance(why, AccelError) else ModelError)(f"{node}: {why}")
 
 
 def _stand_in(value: Known | None) -> np.ndarray | None:
@@ -82,7 +89,7 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
         return None
     found = []
     for fact in facts[: len(node.outputs)]:
-        if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) for d in fact.shape):
+        if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) and d >= 0 for d in fact.shape):
             return None
         found.append(Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype)))
     return tuple(found)
@@ -111,11 +118,10 @@ class Window(NamedTuple):
     strides: tuple[int, int]
     pads: tuple[int, int, int, int]
     dilations: tuple[int, int]
-    output: tuple[int, int]
 
 
 def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
-    """Geometry from ONNX attributes (auto_pad, ceil_mode, ...) for an image of `size`, 1 or 2 axes."""
+    """Geometry from ONNX attributes (auto_pad and the others) for an image of `size`, 1 or 2 axes."""
     axes = len(size)
     strides = tuple(attributes.get("strides") or (1,) * axes)
     dilations = tuple(attributes.get("dilations") or (1,) * axes)
@@ -125,10 +131,6 @@ def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[i
         raise ModelError(f"expected {axes} axes in kernel_shape, strides and dilations and {2 * axes} pads")
     if min(kernel + strides + dilations) < 1:
         raise ModelError(f"kernel {kernel}, strides {strides} and dilations {dilations} must be positive")
-    if max(kernel + strides + dilations + pads) > MOST:
-        raise ModelError(
-            f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}: expected at most {MOST}"
-        )
     if auto == "VALID":
         pads = (0,) * 2 * axes
     elif auto in ("SAME_UPPER", "SAME_LOWER"):
@@ -138,13 +140,11 @@ def window(attributes: Mapping[str, Any], kernel: tuple[int, ...], size: tuple[i
         ]
         less, more = [t // 2 for t in total], [t - t // 2 for t in total]
         pads = tuple(less + more if auto == "SAME_UPPER" else more + less)
-    output = tuple(
-        output_size(
-            size[i], kernel[i], strides[i], dilations[i], pads[i], pads[axes + i], bool(attributes.get("ceil_mode"))
+    if max(kernel + strides + dilations + pads) > MOST:
+        raise ModelError(
+            f"kernel {kernel}, strides {strides}, dilations {dilations}, pads {pads}: expected at most {MOST}"
         )
-        for i in range(axes)
-    )
     if axes == 1:
-        kernel, strides, dilations, output = (1, *kernel), (1, *strides), (1, *dilations), (1, *output)
+        kernel, strides, dilations = (1, *kernel), (1, *strides), (1, *dilations)
         pads = (0, pads[0], 0, pads[1])
-    return Window(kernel, strides, pads, dilations, output)  # type: ignore[arg-type]
+    return Window(kernel, strides, pads, dilations)  # type: ignore[arg-type]

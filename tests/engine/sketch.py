@@ -44,6 +44,7 @@ class Sketch:
 
     def add_many(self, op: str, *inputs: str, count: int, **attributes: Any) -> list[str]:
         outputs = [f"v{len(self.nodes)}{'abcdef'[i] if count > 1 else ''}" for i in range(count)]
+        attributes = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
         self.nodes.append(Node(op, list(inputs), outputs, attributes, f"{op.lower()}_{len(self.nodes)}"))
         return outputs
 
@@ -52,7 +53,7 @@ class Sketch:
     ) -> str:
         w, b = self.weights(out, channels // group, kernel, kernel), self.weights(out)
         pads = [kernel // 2 if pad < 0 else pad] * 4
-        return self.add("Conv", x, w, b, kernel_shape=[kernel] * 2, pads=pads, group=group, **attributes)
+        return self.add("Conv", x, w, b, kernel_shape=(kernel,) * 2, pads=tuple(pads), group=group, **attributes)
 
     def network(self, *outputs: str, dtype: Any = np.float32) -> Network:
         network = Network(

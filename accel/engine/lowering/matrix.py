@@ -1,0 +1,85 @@
+"""Matrix products with weights known before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from accel.engine.builder import Packed, PlanBuilder, Tensor
+from accel.engine.lowering.activation import activation_of
+from accel.engine.lowering.table import lowers
+from accel.engine.shapes import Known, Spec
+from accel.graph.network import Constant, Node
+from accel.kernels import program as native
+from accel.weights.base import dense
+
+
+def _native_gemm(known: Mapping[str, Known], node: Node) -> bool:
+    """Whether the node is x W^T + bias with weights and bias known before the run."""
+    x, w, c = known.get(node.inputs[0]), known.get(node.inputs[1]), known.get(node.input(2))
+    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or isinstance(c, Spec):
+        return False
+    if node.attributes.get("transA", 0) or x.dtype != np.float32 or w.dtype != np.float32 or 0 in (*x.shape, *w.shape):
+        return False
+    out = w.shape[0 if node.attributes.get("transB", 0) else 1]
+    return c is None or (c.size in (1, out) and (not c.ndim or c.shape[-1] == c.size))
+
+
+def _gemm_operands(
+    w: Constant, c: Constant | None, attributes: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(out, in) weights and bias, alpha and beta multiplied in."""
+    alpha, beta = np.float32(attributes.get("alpha", 1.0)), np.float32(attributes.get("beta", 1.0))
+    matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
+    bias = None if c is None else np.broadcast_to(dense(c).reshape(-1), matrix.shape[:1]) * beta
+    return matrix if alpha == 1 else matrix * alpha, bias
+
+
+@lowers("Gemm")
+def _gemm(builder: PlanBuilder, node: Node) -> bool:
+    if not _native_gemm(builder.known, node):
+        return False
+    get = node.attributes.get
+    how = (bool(get("transB", 0)), get("alpha", 1.0), get("beta", 1.0))
+    w, c = builder.known[node.inputs[1]], builder.known.get(node.input(2))
+    assert not isinstance(w, Spec) and not isinstance(c, Spec)
+    shape = w.shape if how[0] else w.shape[::-1]
+    return _linear(builder, node, (shape[0], shape[1]), how, lambda: _gemm_operands(w, c, node.attributes))
+
+
+@lowers("MatMul")
+def _matmul(builder: PlanBuilder, node: Node) -> bool:
+    x, w = (builder.known.get(name) for name in node.inputs)
+    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.ndim != 2 or len(x.shape) < 2:
+        return False
+    if w.dtype != np.float32 or x.dtype != np.float32 or 0 in (*x.shape, *w.shape):
+        return False
+    return _linear(builder, node, (w.shape[1], w.shape[0]), (False, 1.0, 1.0), lambda: (dense(w).T, None))
+
+
+def _linear(
+    builder: PlanBuilder,
+    node: Node,
+    shape: tuple[int, int],
+    how: tuple[Any, ...],
+    operands: Callable[[], tuple[np.ndarray, np.ndarray | None]],
+) -> bool:
+    out, depth = shape
+    rows = int(np.prod(builder.spec(node.inputs[0]).shape[:-1]))
+
+    def make() -> Packed:
+        w, bias = operands()
+        return native.pack_linear(w), native.pack_bias(bias, out)
+
+    weights = builder.pack_once(node.inputs[1:3], ("linear", *how), make)
+    source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
+    scratch = builder.scratch(rows * (depth + native.BLOCK))
+    function = activation_of(node)
+
+    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+        program.linear(rows, depth, out, function, at(source), at(target), at(scratch), *weights)
+
+    builder.native_step("linear", str(node), [source], [target, scratch], emit)
+    return True

@@ -1,0 +1,55 @@
+"""Pooling and means over an image."""
+
+from __future__ import annotations
+
+from accel.engine.builder import PlanBuilder
+from accel.engine.lowering.convolution import checked_window
+from accel.engine.lowering.table import lowers
+from accel.graph.network import Node
+from accel.kernels import program as native
+
+
+def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
+    """Whether `node` is a pooling that a native kernel runs."""
+    pools = node.op in ("MaxPool", "AveragePool") and len(node.outputs) == 1
+    return pools and builder.is_float_image(node.inputs[0])
+
+
+@lowers("MaxPool", "AveragePool")
+def _pool(builder: PlanBuilder, node: Node) -> bool:
+    if not makes_blocks(builder, node):
+        return False
+    x = builder.blocked(node.inputs[0])
+    geometry = checked_window(node, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
+    target = builder.new_blocked(node.outputs[0])
+    spec = native.pool_spec(
+        x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,
+        pads=geometry.pads, dilations=geometry.dilations,
+        count_include_pad=bool(node.attributes.get("count_include_pad", 0)),
+    )  # fmt: skip
+    builder.native_step("pool", str(node), [x], [target], lambda p, at: p.pool(spec, at(x), at(target)))
+    return True
+
+
+@lowers("GlobalAveragePool")
+def _global_average(builder: PlanBuilder, node: Node) -> bool:
+    if not builder.is_float_image(node.inputs[0]):
+        return False
+    return _mean(builder, node)
+
+
+@lowers("ReduceMean")
+def _reduce_mean(builder: PlanBuilder, node: Node) -> bool:
+    axes = builder.constant(node.input(1))
+    if axes is None or not builder.is_float_image(node.inputs[0]) or sorted(a % 4 for a in axes.tolist()) != [2, 3]:
+        return False
+    return _mean(builder, node)
+
+
+def _mean(builder: PlanBuilder, node: Node) -> bool:
+    x = builder.blocked(node.inputs[0])
+    target = builder.new_plain(node.outputs[0])
+    builder.native_step(
+        "global average", str(node), [x], [target], lambda p, at: p.global_average(x.map, at(x), at(target))
+    )
+    return True

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from accel.engine.builder import BLOCKED, PLAIN, Arrays, PlanBuilder, Tensor
+from accel.engine.builder import BLOCKED, PLAIN, Arrays, Packed, PlanBuilder, Tensor
 from accel.engine.shapes import Known, Spec, Window, named, window
 from accel.errors import AccelError, ModelError
 from accel.graph.fusing import RESIDUAL
-from accel.graph.network import Node
+from accel.graph.network import Constant, Node
 from accel.kernels import program as native
 from accel.kernels.conv_native import Route, grouped_channels, pack, route
 from accel.layers.operators import registry
@@ -61,7 +61,7 @@ def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
 # -- convolution ---------------------------------------------------------------------------------------------------
 
 
-def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Window, Route] | None:
+def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Window, Route] | None:
     x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
         return None
@@ -70,10 +70,7 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, Wi
     group = node.attributes.get("group", 1)
     if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
         raise ModelError(f"{node}: weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    kind = route(w.shape, group)
-    if kind is Route.GATHER_GROUPS and node.input(RESIDUAL):
-        return None  # the kernel leaves gaps between the groups, which a residual does not have
-    return dense(w), _window(node, w.shape[2:], x.shape[2:]), kind
+    return w, _window(node, w.shape[2:], x.shape[2:]), route(w.shape, group)
 
 
 def _window(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
@@ -102,48 +99,71 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if found is None:
         return False
     w, geometry, kind = found
-    group, name = node.attributes.get("group", 1), node.outputs[0]
+    group = node.attributes.get("group", 1)
     gather = kind in (Route.GATHER, Route.GATHER_GROUPS)
     if gather:
         x = builder.padded(node.inputs[0], max(geometry.pads))
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
     bias = builder.constant(node.input(2))
-    weights = builder.pack_once(node.inputs[1:3], (kind, group), lambda: pack(w, bias, group, kind))
-    residual, target = _residual_and_target(builder, node, kind)
-    result = target
-    if kind is Route.GATHER_GROUPS:
-        shape = builder.spec(name).shape
-        layout = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))
-        result = builder.scratch(layout.floats)
-        result.map = layout
+    weights = builder.pack_once(node.inputs[1:3], (kind, group), lambda: pack(dense(w), bias, group, kind))
+    residual, target = _residual_and_target(builder, node)
+    result, added, activation = target, residual, activation_of(node)
+    if kind is Route.GATHER_GROUPS:  # leaves gaps between the groups, where no residual is
+        result, added, activation = _with_gaps(builder, node), None, native.activation(None)
     spec = native.conv_spec(
         x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
         dilations=geometry.dilations, groups=1 if kind is Route.DEPTHWISE else group,
-        residual=None if residual is None else residual.map, activation=activation_of(node),
+        residual=None if added is None else added.map, activation=activation,
     )  # fmt: skip
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
         step = program.depthwise if kind is Route.DEPTHWISE else program.conv
-        step(spec, at(x), at(result), native.place(native.NOWHERE) if residual is None else at(residual), *weights)
+        step(spec, at(x), at(result), native.place(native.NOWHERE) if added is None else at(added), *weights)
 
-    reads = [x] if residual is None else [x, residual]
-    builder.native_step(f"conv {kind.value}", str(node), reads, [result], emit)
+    builder.native_step(f"conv {kind.value}", str(node), [x] if added is None else [x, added], [result], emit)
     if kind is Route.GATHER_GROUPS:
-        builder.native_step(
-            "close groups", str(node), [result], [target],
-            lambda p, at: p.close_groups(result.map, at(result), group, target.map, at(target)),
-        )  # fmt: skip
+        _close_gaps(builder, node, result, residual, target)
     return True
 
 
-def _residual_and_target(builder: PlanBuilder, node: Node, kind: Route) -> tuple[Tensor | None, Tensor]:
+def _with_gaps(builder: PlanBuilder, node: Node) -> Tensor:
+    """Room for the output with every group in blocks of its own."""
+    images, channels, *size = builder.spec(node.outputs[0]).shape
+    layout = native.blocked_map((images, grouped_channels(channels, node.attributes["group"]), *size))
+    result = builder.scratch(layout.floats)
+    result.map = layout
+    return result
+
+
+def _close_gaps(builder: PlanBuilder, node: Node, gaps: Tensor, residual: Tensor | None, target: Tensor) -> None:
+    """Bring the groups together, then add the residual and apply the activation."""
+    group, function = node.attributes["group"], activation_of(node)
+    closed = target
+    if residual is not None:
+        closed = builder.scratch(target.map.floats)
+        closed.map = native.blocked_map(target.spec.shape, target.map.halo)
+    builder.native_step(
+        "close groups", str(node), [gaps], [closed],
+        lambda p, at: p.close_groups(gaps.map, at(gaps), group, closed.map, at(closed)),
+    )  # fmt: skip
+    other = closed if residual is None else residual
+    kind = "copy" if residual is None else "add"
+    spec = native.elementwise_spec(kind, closed.map, other.map, target.map, activation=function)
+    if residual is not None or node.attributes.get("activation"):
+        builder.native_step(
+            "elementwise", str(node), [closed, other], [target],
+            lambda p, at: p.elementwise(spec, at(closed), at(other), at(target)),
+        )  # fmt: skip
+
+
+def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | None, Tensor]:
     name = node.outputs[0]
     if not node.input(RESIDUAL):
         return None, builder.new_blocked(name)
     residual = builder.blocked(node.input(RESIDUAL))
     in_place = residual.map.halo == builder.halo.get(name, 0) and name not in builder.joined
-    if in_place and kind is not Route.GATHER_GROUPS and builder.overwritable(node.input(RESIDUAL), residual):
+    if in_place and builder.overwritable(node.input(RESIDUAL), residual):
         return residual, builder.take_over(name, residual)
     return residual, builder.new_blocked(name)
 
@@ -264,45 +284,64 @@ def _activation(builder: PlanBuilder, node: Node) -> bool:
 # -- matrix products -----------------------------------------------------------------------------------------------
 
 
-def _native_gemm(known: Mapping[str, Known], node: Node) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """(out, in) weights and bias, alpha and beta multiplied in."""
+def _native_gemm(known: Mapping[str, Known], node: Node) -> bool:
+    """Whether the node is x W^T + bias with weights and bias known before the run."""
     x, w, c = known.get(node.inputs[0]), known.get(node.inputs[1]), known.get(node.input(2))
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or isinstance(c, Spec):
-        return None
-    get = node.attributes.get
-    if get("transA", 0) or x.dtype != np.float32 or w.dtype != np.float32 or 0 in (*x.shape, *w.shape):
-        return None
-    matrix, alpha, beta = dense(w), np.float32(get("alpha", 1.0)), np.float32(get("beta", 1.0))
-    matrix = matrix if get("transB", 0) else matrix.T
-    matrix = matrix if alpha == 1 else matrix * alpha
-    if c is None:
-        return matrix, None
-    bias = dense(c)
-    if bias.size not in (1, matrix.shape[0]) or (bias.ndim and bias.shape[-1] != bias.size):
-        return None
-    return matrix, np.broadcast_to(bias.reshape(-1), matrix.shape[:1]) * beta
+        return False
+    if node.attributes.get("transA", 0) or x.dtype != np.float32 or w.dtype != np.float32 or 0 in (*x.shape, *w.shape):
+        return False
+    out = w.shape[0 if node.attributes.get("transB", 0) else 1]
+    return c is None or (c.size in (1, out) and (not c.ndim or c.shape[-1] == c.size))
+
+
+def _gemm_operands(
+    w: Constant, c: Constant | None, attributes: Mapping[str, Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """(out, in) weights and bias, alpha and beta multiplied in."""
+    alpha, beta = np.float32(attributes.get("alpha", 1.0)), np.float32(attributes.get("beta", 1.0))
+    matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
+    bias = None if c is None else np.broadcast_to(dense(c).reshape(-1), matrix.shape[:1]) * beta
+    return matrix if alpha == 1 else matrix * alpha, bias
 
 
 @lowers("Gemm")
 def _gemm(builder: PlanBuilder, node: Node) -> bool:
-    found = _native_gemm(builder.known, node)
-    return found is not None and _linear(builder, node, builder.spec(node.inputs[0]), *found)
+    if not _native_gemm(builder.known, node):
+        return False
+    get = node.attributes.get
+    how = (bool(get("transB", 0)), get("alpha", 1.0), get("beta", 1.0))
+    w, c = builder.known[node.inputs[1]], builder.known.get(node.input(2))
+    assert not isinstance(w, Spec) and not isinstance(c, Spec)
+    shape = w.shape if how[0] else w.shape[::-1]
+    return _linear(builder, node, (shape[0], shape[1]), how, lambda: _gemm_operands(w, c, node.attributes))
 
 
 @lowers("MatMul")
 def _matmul(builder: PlanBuilder, node: Node) -> bool:
-    w, x = builder.constant(node.inputs[1]), builder.known.get(node.inputs[0])
-    if not isinstance(x, Spec) or w is None or w.ndim != 2 or w.dtype != np.float32 or x.dtype != np.float32:
+    x, w = (builder.known.get(name) for name in node.inputs)
+    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.ndim != 2 or len(x.shape) < 2:
         return False
-    return len(x.shape) >= 2 and 0 not in (*x.shape, *w.shape) and _linear(builder, node, x, w.T, None)
+    if w.dtype != np.float32 or x.dtype != np.float32 or 0 in (*x.shape, *w.shape):
+        return False
+    return _linear(builder, node, (w.shape[1], w.shape[0]), (False, 1.0, 1.0), lambda: (dense(w).T, None))
 
 
-def _linear(builder: PlanBuilder, node: Node, x: Spec, w: np.ndarray, bias: np.ndarray | None) -> bool:
-    out, depth = w.shape
-    rows = int(np.prod(x.shape[:-1]))
-    get = node.attributes.get
-    key = ("linear", get("transB", 0), get("alpha", 1.0), get("beta", 1.0))
-    weights = builder.pack_once(node.inputs[1:3], key, lambda: (native.pack_linear(w), native.pack_bias(bias, out)))
+def _linear(
+    builder: PlanBuilder,
+    node: Node,
+    shape: tuple[int, int],
+    how: tuple[Any, ...],
+    operands: Callable[[], tuple[np.ndarray, np.ndarray | None]],
+) -> bool:
+    out, depth = shape
+    rows = int(np.prod(builder.spec(node.inputs[0]).shape[:-1]))
+
+    def make() -> Packed:
+        w, bias = operands()
+        return native.pack_linear(w), native.pack_bias(bias, out)
+
+    weights = builder.pack_once(node.inputs[1:3], ("linear", *how), make)
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(rows * (depth + native.BLOCK))
     function = activation_of(node)

@@ -56,9 +56,8 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
     try:
         if node.op in ("Shape", "Size") and isinstance(inputs[0], Spec):
             return _evaluate(operator, node, [np.broadcast_to(np.zeros((), np.bool_), inputs[0].shape)])
-        values = [None if i is None or isinstance(i, Spec) else dense(i) for i in inputs]
         if not any(isinstance(i, Spec) for i in inputs):
-            return _evaluate(operator, node, values)
+            return _evaluate(operator, node, [_stand_in(i) for i in inputs])
         hidden = [i for i in operator.shape_inputs if i < len(inputs) and isinstance(inputs[i], Spec)]
         if operator.dynamic or hidden:
             raise DynamicShapeError(f"{node}: the shape of its output depends on data")
@@ -67,8 +66,7 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
             return ruled
         # No rule can tell, or the node is not valid: let it run on zeros. It knows its own shapes best, and says what
         # does not fit.
-        zeros = [np.zeros(i.shape, i.dtype) if isinstance(i, Spec) else v for i, v in zip(inputs, values, strict=True)]
-        return tuple(as_spec(a) for a in _evaluate(operator, node, zeros))
+        return tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
     except DynamicShapeError:
         raise
     except AccelError as why:
@@ -78,6 +76,11 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
 def named(node: Node | str, why: Exception) -> AccelError:
     """The error with the node that it concerns; what is none of ours becomes a ModelError."""
     return (type(why) if isinstance(why, AccelError) else ModelError)(f"{node}: {why}")
+
+
+def _stand_in(value: Known | None) -> np.ndarray | None:
+    """The value where it is known, else zeros in its place."""
+    return np.zeros(value.shape, value.dtype) if isinstance(value, Spec) else None if value is None else dense(value)
 
 
 def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None:

@@ -42,8 +42,7 @@ long add_linear(PyProgram& p, int rows, int depth, int out, const Activation& ac
   const auto linear = std::make_shared<Linear>(rows, depth, out, activation, *kTileSets[p.isa]);
   const float* w = p.keep(weights, packed_size(out, depth, 1));
   const float* b = p.keep(bias, padded(out));
-  p.program.add(
-      [=](float* const* s, int threads) { linear->run(x.in(s), w, b, y.in(s), scratch.in(s), threads); });
+  p.program.add([=](float* const* s, int threads) { linear->run(x.in(s), w, b, y.in(s), scratch.in(s), threads); });
   return linear->scratch_floats();
 }
 
@@ -170,34 +169,45 @@ void bind_specs(py::module_& m) {
       .def(py::init<>())
       .def_readwrite("input", &ConvSpec::input)
       .def_readwrite("output", &ConvSpec::output)
-      .def_property("kernel", [](const ConvSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
-                    [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
-      .def_property("strides", [](const ConvSpec& s) { return std::pair(s.stride_h, s.stride_w); },
-                    [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
-      .def_property("before", [](const ConvSpec& s) { return std::pair(s.top, s.left); },
-                    [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
-      .def_property("dilations", [](const ConvSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
-                    [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
+      .def_property(
+          "kernel", [](const ConvSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
+      .def_property(
+          "strides", [](const ConvSpec& s) { return std::pair(s.stride_h, s.stride_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
+      .def_property(
+          "before", [](const ConvSpec& s) { return std::pair(s.top, s.left); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
+      .def_property(
+          "dilations", [](const ConvSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
       .def_readwrite("groups", &ConvSpec::groups)
-      .def_property("residual", [](const ConvSpec& s) { return s.residual; },
-                    [](ConvSpec& s, const Map& map) { s.residual = map, s.has_residual = true; })
+      .def_property(
+          "residual", [](const ConvSpec& s) { return s.residual; },
+          [](ConvSpec& s, const Map& map) { s.residual = map, s.has_residual = true; })
       .def_readwrite("activation", &ConvSpec::activation);
   py::class_<PoolSpec>(m, "PoolSpec")
       .def(py::init<>())
       .def_readwrite("input", &PoolSpec::input)
       .def_readwrite("output", &PoolSpec::output)
-      .def_property("average", [](const PoolSpec& s) { return s.kind == PoolSpec::Kind::average; },
-                    [](PoolSpec& s, bool v) { s.kind = v ? PoolSpec::Kind::average : PoolSpec::Kind::max; })
-      .def_property("kernel", [](const PoolSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
-                    [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
-      .def_property("strides", [](const PoolSpec& s) { return std::pair(s.stride_h, s.stride_w); },
-                    [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
-      .def_property("before", [](const PoolSpec& s) { return std::pair(s.top, s.left); },
-                    [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
-      .def_property("after", [](const PoolSpec& s) { return std::pair(s.bottom, s.right); },
-                    [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.bottom, s.right) = v; })
-      .def_property("dilations", [](const PoolSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
-                    [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
+      .def_property(
+          "average", [](const PoolSpec& s) { return s.kind == PoolSpec::Kind::average; },
+          [](PoolSpec& s, bool v) { s.kind = v ? PoolSpec::Kind::average : PoolSpec::Kind::max; })
+      .def_property(
+          "kernel", [](const PoolSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
+          [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
+      .def_property(
+          "strides", [](const PoolSpec& s) { return std::pair(s.stride_h, s.stride_w); },
+          [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
+      .def_property(
+          "before", [](const PoolSpec& s) { return std::pair(s.top, s.left); },
+          [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
+      .def_property(
+          "after", [](const PoolSpec& s) { return std::pair(s.bottom, s.right); },
+          [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.bottom, s.right) = v; })
+      .def_property(
+          "dilations", [](const PoolSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
+          [](PoolSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
       .def_readwrite("count_padding", &PoolSpec::count_padding);
   py::class_<ElementwiseSpec> elementwise_spec(m, "ElementwiseSpec");
   py::enum_<ElementwiseSpec::Kind>(elementwise_spec, "Kind")

@@ -49,7 +49,10 @@ class Pool {
     fn(context, 0, parts);
     for (int i = static_cast<int>(workers_.size()) + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
     for (int left, spins = 0; (left = remaining_.load(std::memory_order_acquire)) != 0; ++spins) {
-      if (spins < kSpins) pause_cpu(); else remaining_.wait(left, std::memory_order_acquire);
+      if (spins < kSpins)
+        pause_cpu();
+      else
+        remaining_.wait(left, std::memory_order_acquire);
     }
     inside_ = false;
   }
@@ -74,8 +77,10 @@ class Pool {
     inside_ = true;  // a kernel that calls parallel() from here runs serially
     for (;;) {
       for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
-        if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0) pause_cpu();
-        else epoch_.wait(seen, std::memory_order_acquire);
+        if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0)
+          pause_cpu();
+        else
+          epoch_.wait(seen, std::memory_order_acquire);
       }
       ++seen;
       if (part < parts_) {

@@ -72,7 +72,8 @@ def test_size_targets_are_met_and_used(mlp: Make, alpha: float) -> None:
     network = mlp(200, 200, 100, 10)
     small = compress(network, target={"alpha_bytes": alpha}, progress=False)
     reached = plain_bytes(network) / file_bytes(small)
-    assert alpha <= reached < 1.06 * alpha
+    # Three layers with 17 sizes of codebook each: the sizes of files in reach lie up to 7 % apart.
+    assert alpha <= reached < 1.08 * alpha
     wanted = file_bytes(small) + 500
     assert 0.95 * wanted < file_bytes(compress(network, target={"bytes": wanted}, progress=False)) <= wanted
 

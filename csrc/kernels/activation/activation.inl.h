@@ -10,8 +10,8 @@ namespace {
 
 ACCEL_INLINE f32 clamp(f32 x, f32 low, f32 high) { return min(high, max(low, x)); }
 
-// exp(x) within 2 ulp for -87 <= x <= 88, infinite above 88.4, exp(-87) below. 2**k by the exponent bits, the rest by the
-// Taylor polynomial of degree 7 on |r| <= ln(2) / 2, whose error there is below 5e-9.
+// exp(x) within 2 ulp for -87 <= x <= 88, infinite above 88.4, exp(-87) below. 2**k by the exponent bits, the rest by
+// the Taylor polynomial of degree 7 on |r| <= ln(2) / 2, whose error there is below 5e-9.
 ACCEL_INLINE f32 exp(f32 x) {
   const f32 bounded = clamp(x, set1(-87.f), set1(89.f));
   const f32 k = round_even(bounded * set1(1.44269504f));

@@ -60,9 +60,9 @@ void check_conv(const ConvSpec& s) {
                                overhang(out.height, s.stride_h, s.kernel_h, s.dilation_h, s.top, in.height),
                                overhang(out.width, s.stride_w, s.kernel_w, s.dilation_w, s.left, in.width)});
   check(s.top >= 0 && s.left >= 0 && reach <= in.halo, "conv: halo too small");
-  check(!s.has_residual || (s.residual.blocked && s.residual.images == out.images &&
-                            s.residual.channels == out.channels && s.residual.height == out.height &&
-                            s.residual.width == out.width),
+  check(!s.has_residual ||
+            (s.residual.blocked && s.residual.images == out.images && s.residual.channels == out.channels &&
+             s.residual.height == out.height && s.residual.width == out.width),
         "conv: residual map does not fit");
 }
 
@@ -98,8 +98,8 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   for (int c = 0; c < (gather_ ? depth_ : 1); ++c)
     for (int p = 0; p < spec.kernel_h; ++p)
       for (int q = 0; q < spec.kernel_w; ++q)
-        taps_.push_back(static_cast<std::int32_t>(c * in.plane + p * spec.dilation_h * in.row +
-                                                  q * spec.dilation_w * in.pixel()));
+        taps_.push_back(
+            static_cast<std::int32_t>(c * in.plane + p * spec.dilation_h * in.row + q * spec.dilation_w * in.pixel()));
   output_at_ = pixel_offsets(spec.output);
   if (spec.has_residual) residual_at_ = pixel_offsets(spec.residual);
   panels_ = (spec.output.channels / spec.groups + kBlock - 1) / kBlock;
@@ -124,8 +124,8 @@ void Conv::add_groups() {
     const long a = in.origin() + (static_cast<long>(y) * spec_.stride_h - spec_.top) * in.row -
                    static_cast<long>(spec_.left) * in.pixel();
     split_rows(width, tiles_.most_rows, [&](int x, int n) {
-      groups_.push_back({static_cast<std::int32_t>(a + static_cast<long>(x) * spec_.stride_w * in.pixel()),
-                         y * width + x, n});
+      groups_.push_back(
+          {static_cast<std::int32_t>(a + static_cast<long>(x) * spec_.stride_w * in.pixel()), y * width + x, n});
     });
   }
 }
@@ -235,24 +235,26 @@ void Linear::run(const float* x, const float* weights, const float* bias, float*
       const int p0 = static_cast<int>(unit % steps) * step_;
       split_rows(static_cast<int>(rows.end - rows.begin), pack_ ? tiles_.most_rows : tiles_.vector_rows,
                  [&](int first, int n) {
-        const long r = rows.begin + first;
-        t.a = t.next_a = pack_ ? scratch + r * kBlock : x + r * depth_;
-        // Full steps in one tile; what remains of the panels one by one.
-        for (int p = p0, wide; p < std::min(panels_, p0 + step_); p += wide) {
-          wide = panels_ - p >= step_ ? step_ : 1;
-          t.b = weights + p * panel;
-          t.bias = bias + p * kBlock;
-          t.c = y + r * out_ + p * kBlock;
-          t.lanes = std::min(kBlock, out_ - (p + wide - 1) * kBlock);
-          if (pack_ || wide == 1) tiles_.tiles[0][wide - 1][n](t);
-          else tiles_.vectors[n](t);
-          if (!clamped)
-            for (int i = 0; i < n; ++i) {
-              float* y_row = t.c + t.c_at[i];
-              tiles_.activate(activation_, y_row, y_row, (wide - 1) * kBlock + t.lanes);
-            }
-        }
-      });
+                   const long r = rows.begin + first;
+                   t.a = t.next_a = pack_ ? scratch + r * kBlock : x + r * depth_;
+                   // Full steps in one tile; what remains of the panels one by one.
+                   for (int p = p0, wide; p < std::min(panels_, p0 + step_); p += wide) {
+                     wide = panels_ - p >= step_ ? step_ : 1;
+                     t.b = weights + p * panel;
+                     t.bias = bias + p * kBlock;
+                     t.c = y + r * out_ + p * kBlock;
+                     t.lanes = std::min(kBlock, out_ - (p + wide - 1) * kBlock);
+                     if (pack_ || wide == 1)
+                       tiles_.tiles[0][wide - 1][n](t);
+                     else
+                       tiles_.vectors[n](t);
+                     if (!clamped)
+                       for (int i = 0; i < n; ++i) {
+                         float* y_row = t.c + t.c_at[i];
+                         tiles_.activate(activation_, y_row, y_row, (wide - 1) * kBlock + t.lanes);
+                       }
+                   }
+                 });
     }
   });
 }

@@ -44,8 +44,8 @@ using TileFn = void (*)(const Tile&) noexcept;
 // The tiles of one ISA. `gather` tiles take one tap per depth step instead of `inner` neighbours.
 struct TileSet {
   static constexpr int kMostRows = 14;
-  int most_rows;    // per tile
-  int most_panels;  // per tile, 1 or 2
+  int most_rows;                      // per tile
+  int most_panels;                    // per tile, 1 or 2
   int vector_rows, vector_panels;     // of the tiles for few rows
   TileFn tiles[2][2][kMostRows + 1];  // [gather][panels - 1][rows]
   TileFn vectors[5];                  // [rows], each vector_panels wide: the weights stream through once

@@ -13,6 +13,8 @@ constexpr int kMostRows = f32::lanes == 16 ? 14 : kRegisters == 32 || f32::lanes
 // Few rows: more panels at once, so that each row is read less often and the weights stream through once.
 constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
 constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
+// Depth steps written out in a row. With 16 registers GCC spills accumulators to interleave them.
+constexpr int kUnroll = kRegisters == 32 ? 4 : 1;
 constexpr long kAhead = 512;  // floats of the weight stream fetched ahead, 2 KB
 
 // Row r of a matrix whose rows are `step` bytes apart, with few registers: x86 addresses scale an index by 1, 2, 4, 8.
@@ -21,13 +23,20 @@ struct Rows {
   explicit Rows(long floats) : step(floats * 4), step3(step * 3), step5(step * 5), step7(step * 7) {}
   template <int R>
   ACCEL_FORCE_INLINE const float* at(const char* a, const char* a8) const {
-    if constexpr (R >= 8) return at<R - 8>(a8, a8);
-    else if constexpr (R == 0) return reinterpret_cast<const float*>(a);
-    else if constexpr (R == 3) return reinterpret_cast<const float*>(a + step3);
-    else if constexpr (R == 5) return reinterpret_cast<const float*>(a + step5);
-    else if constexpr (R == 6) return reinterpret_cast<const float*>(a + step3 * 2);
-    else if constexpr (R == 7) return reinterpret_cast<const float*>(a + step7);
-    else return reinterpret_cast<const float*>(a + step * R);
+    if constexpr (R >= 8)
+      return at<R - 8>(a8, a8);
+    else if constexpr (R == 0)
+      return reinterpret_cast<const float*>(a);
+    else if constexpr (R == 3)
+      return reinterpret_cast<const float*>(a + step3);
+    else if constexpr (R == 5)
+      return reinterpret_cast<const float*>(a + step5);
+    else if constexpr (R == 6)
+      return reinterpret_cast<const float*>(a + step3 * 2);
+    else if constexpr (R == 7)
+      return reinterpret_cast<const float*>(a + step7);
+    else
+      return reinterpret_cast<const float*>(a + step * R);
   }
 };
 
@@ -65,8 +74,10 @@ ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
       x = clamp(x, low, high);
       float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
       const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
-      if (valid >= f32::lanes) store(c, x);
-      else if (valid > 0) store_n(c, x, valid);
+      if (valid >= f32::lanes)
+        store(c, x);
+      else if (valid > 0)
+        store_n(c, x, valid);
     }
   }
 }
@@ -97,15 +108,15 @@ void tile(const Tile& t) noexcept {
       } else {
         const float* ahead = next + t.taps[i];
         int k = 0;
-        for (; k + 4 <= count; k += 4, x += 16, x8 += 16) {
-          ACCEL_UNROLL(4)
-          for (int j = 0; j < 4; ++j) {
+        for (; k + kUnroll <= count; k += kUnroll, x += 4 * kUnroll, x8 += 4 * kUnroll) {
+          ACCEL_UNROLL(kUnroll)
+          for (int j = 0; j < kUnroll; ++j) {
             if (k + j < ROWS) prefetch(ahead);
             ahead += t.a_row;
             load_weights<PANELS>(b + j * kBlock, b_panel, w);
             multiply<ROWS, kVectors>(rows, x, x8, j, w, acc);
           }
-          b += 4 * kBlock;
+          b += kUnroll * kBlock;
         }
         for (; k < count; ++k, x += 4, x8 += 4, b += kBlock) {
           load_weights<PANELS>(b, b_panel, w);

@@ -14,8 +14,8 @@ inline constexpr int kBlock = 16;
 struct Map {
   bool blocked = true;
   int images = 0, channels = 0, height = 0, width = 0;
-  int halo = 0;                       // pixels on each side
-  long row = 0, plane = 0, image = 0; // floats from one row, plane (block or channel), image to the next
+  int halo = 0;                        // pixels on each side
+  long row = 0, plane = 0, image = 0;  // floats from one row, plane (block or channel), image to the next
 
   int pixel() const noexcept { return blocked ? kBlock : 1; }
   int planes() const noexcept { return blocked ? (channels + kBlock - 1) / kBlock : channels; }
@@ -24,7 +24,8 @@ struct Map {
   long size() const noexcept { return images * image; }
 };
 
-// Throws std::invalid_argument for sizes below zero, std::length_error where a plane passes 2^30 floats or the whole 2^40.
+// Throws std::invalid_argument for sizes below zero, std::length_error where a plane passes 2^30 floats or the whole
+// 2^40.
 Map make_map(bool blocked, int images, int channels, int height, int width, int halo);
 
 }  // namespace accel

@@ -12,7 +12,7 @@ struct PoolSpec {
   Kind kind = Kind::max;
   Map input, output;
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, top = 0, left = 0, dilation_h = 1, dilation_w = 1;
-  int bottom = 0, right = 0;       // padding that counts as cells of a window where count_padding is set
+  int bottom = 0, right = 0;  // padding that counts as cells of a window where count_padding is set
   bool count_padding = false;
 };
 

@@ -7,7 +7,8 @@ struct Window {  // cells first, first + dilation, ... below last
   long first, last, cells;
 };
 
-// The part of a window inside [0, size), and how many cells it has before size + after. None starts left of the padding.
+// The part of a window inside [0, size), and how many cells it has before size + after. None starts left of the
+// padding.
 ACCEL_INLINE Window window(long start, long kernel, long dilation, long size, long after) {
   Window w{start, start + (kernel - 1) * dilation + 1, 0};
   const long padded_last = w.last < size + after ? w.last : size + after;
@@ -35,15 +36,19 @@ ACCEL_INLINE long inside(const Window& w, int dilation) {
 void pool_row(const PoolSpec& s, const float* x_plane, float* y_plane, int y) noexcept {
   const float* x = x_plane + s.input.origin();
   float* out = y_plane + s.output.origin() + y * s.output.row;
-  const Window rows = window(static_cast<long>(y) * s.stride_h - s.top, s.kernel_h, s.dilation_h, s.input.height, s.bottom);
+  const Window rows =
+      window(static_cast<long>(y) * s.stride_h - s.top, s.kernel_h, s.dilation_h, s.input.height, s.bottom);
   for (int i = 0; i < s.output.width; ++i, out += kBlock) {
-    const Window columns = window(static_cast<long>(i) * s.stride_w - s.left, s.kernel_w, s.dilation_w, s.input.width, s.right);
-    const long cells = s.count_padding ? rows.cells * columns.cells
-                                      : inside(rows, s.dilation_h) * inside(columns, s.dilation_w);
+    const Window columns =
+        window(static_cast<long>(i) * s.stride_w - s.left, s.kernel_w, s.dilation_w, s.input.width, s.right);
+    const long cells =
+        s.count_padding ? rows.cells * columns.cells : inside(rows, s.dilation_h) * inside(columns, s.dilation_w);
     const f32 divisor = set1(static_cast<float>(cells));
     for (int lane = 0; lane < kBlock; lane += f32::lanes) {
-      if (s.kind == PoolSpec::Kind::max) store(out + lane, reduce_window<true>(s, x + lane, rows, columns));
-      else store(out + lane, reduce_window<false>(s, x + lane, rows, columns) / divisor);
+      if (s.kind == PoolSpec::Kind::max)
+        store(out + lane, reduce_window<true>(s, x + lane, rows, columns));
+      else
+        store(out + lane, reduce_window<false>(s, x + lane, rows, columns) / divisor);
     }
   }
 }

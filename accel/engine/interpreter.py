@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from accel.errors import naming
 from accel.graph.network import Network
 from accel.layers.operators import registry
 from accel.weights.base import Weight
@@ -31,7 +32,8 @@ class Interpreter:
         with np.errstate(all="ignore"):
             for node, dead in zip(self._network.nodes, self._dead, strict=True):
                 given = [values[n] if n else None for n in node.inputs]
-                results = operators[node.op](given, node.attributes, len(node.outputs))
+                with naming(node):
+                    results = operators[node.op](given, node.attributes, len(node.outputs))
                 values.update(zip(node.outputs, results, strict=False))
                 for name in dead:
                     values.pop(name, None)

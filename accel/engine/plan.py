@@ -12,6 +12,7 @@ from accel.engine import lowering
 from accel.engine.builder import Packed, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
+from accel.errors import naming
 from accel.graph.network import Network
 from accel.kernels import program as native
 from accel.kernels import runtime
@@ -182,7 +183,8 @@ class Workspace:
                         threads=threads, keep_denormals=keep_denormals,
                     )  # fmt: skip
                 else:
-                    self._call(number, segment)()
+                    with naming(segment.node):
+                        self._call(number, segment)()
 
     def _call(self, number: int, step: Step) -> Callable[[], object]:
         """The Python step bound to its arrays: once, where it touches none of the caller's."""

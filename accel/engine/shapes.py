@@ -17,6 +17,7 @@ from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
 from accel.kernels.conv import MOST, output_size
 from accel.layers.operators import Operator, registry
+from accel.layers.operators.common import refuse_bomb
 from accel.weights.base import Weight, dense
 
 
@@ -84,7 +85,9 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
     for fact in facts[: len(node.outputs)]:
         if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) for d in fact.shape):
             return None
-        found.append(Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype)))
+        spec = Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype))
+        refuse_bomb(spec.shape, spec.dtype)
+        found.append(spec)
     return tuple(found)
 
 

@@ -91,3 +91,16 @@ def test_parts_of_different_sizes_are_not_joined(kernels: tuple[int, int]) -> No
     x = s.input(1, 16, 6, 6)
     parts = [s.conv(x, 16, 16, kernel, pad=0) for kernel in kernels]
     refused(s, s.add("Concat", *parts, axis=1), (1, 16, 6, 6), "expected shapes like")
+
+
+@pytest.mark.parametrize("bounds", [(np.nan, 1.0), (0.0, np.nan)])
+@pytest.mark.parametrize("image", [True, False])
+def test_a_bound_that_is_nan_gives_nan_on_every_back_end(bounds: tuple[float, float], image: bool) -> None:
+    s = Sketch()
+    x = s.input(1, 3, 4, 4)
+    x = s.conv(x, 3, 5) if image else x
+    network = s.network(s.add("Clip", x, *[s.constant(np.array(b, np.float32)) for b in bounds]))
+    for backend in BACKENDS:
+        with accel.using(backend=backend):
+            (y,) = accel.InferenceSession(network).run(None, {"x0": normal(1, 3, 4, 4)})
+        assert np.isnan(y).all(), backend

@@ -9,6 +9,7 @@ import pytest
 from engine.sketch import Sketch, normal
 
 import accel
+from accel.kernels import runtime
 
 BACKENDS = [b for b in ("native", "numpy") if b in accel.isa_info()["backends"]]
 
@@ -104,3 +105,17 @@ def test_a_bound_that_is_nan_gives_nan_on_every_back_end(bounds: tuple[float, fl
         with accel.using(backend=backend):
             (y,) = accel.InferenceSession(network).run(None, {"x0": normal(1, 3, 4, 4)})
         assert np.isnan(y).all(), backend
+
+
+@pytest.mark.skipif(runtime.core is None, reason="plans are made of native kernels")
+def test_an_arena_that_cannot_be_had_is_an_error_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(nbytes: int) -> np.ndarray:
+        raise MemoryError("std::bad_alloc")
+
+    s = Sketch()
+    session = accel.InferenceSession(s.network(s.add("Relu", s.input(1, 8))))
+    session.run(None, {"x0": normal(1, 8)})
+    session = accel.InferenceSession(session.network)
+    monkeypatch.setattr("accel.engine.plan.Workspace.__init__", lambda self, plan: refuse(0))
+    with pytest.raises(accel.ModelError, match=r"not enough memory to run with inputs .*: x0 \(1, 8\)"):
+        session.run(None, {"x0": normal(1, 8)})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class AccelError(ValueError):
     """Base of every error about a model, a file or a recipe."""
@@ -29,6 +32,17 @@ class RecipeError(AccelError):
 
 class MissingExtraError(AccelError, ImportError):
     """An optional package is needed; the message says how to install it."""
+
+
+@contextlib.contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put `where`, a node or a file, before the message of an error raised inside; what is none of ours is ModelError."""
+    try:
+        yield
+    except AccelError as why:
+        raise type(why)(f"{where}: {why}") from why
+    except (ValueError, TypeError) as why:
+        raise ModelError(f"{where}: {why}") from why
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from accel.engine.shapes import named
-from accel.errors import AccelError
+from accel.errors import naming
 from accel.graph.network import Network
 from accel.layers.operators import registry
 from accel.weights.base import Weight
@@ -33,10 +32,8 @@ class Interpreter:
         with np.errstate(all="ignore"):
             for node, dead in zip(self._network.nodes, self._dead, strict=True):
                 given = [values[n] if n else None for n in node.inputs]
-                try:
+                with naming(node):
                     results = operators[node.op](given, node.attributes, len(node.outputs))
-                except AccelError as why:
-                    raise named(node, why) from why
                 values.update(zip(node.outputs, results, strict=False))
                 for name in dead:
                     values.pop(name, None)

@@ -11,7 +11,8 @@ import numpy as np
 from accel.engine import lowering
 from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.memory import Storage, assign_offsets
-from accel.engine.shapes import Known, Spec, named
+from accel.engine.shapes import Known, Spec
+from accel.errors import naming
 from accel.graph.network import Network
 from accel.kernels import program as native
 from accel.kernels import runtime
@@ -36,7 +37,8 @@ def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...
     _join_concatenations(builder)
     for node in network.nodes:
         if not all(isinstance(builder.known.get(o), (np.ndarray, type(None))) for o in node.outputs if o):
-            lowering.lower(builder, node)
+            with naming(node):
+                lowering.lower(builder, node)
     return Plan(builder, inputs, names)
 
 
@@ -44,7 +46,8 @@ def _want_halos(builder: PlanBuilder) -> None:
     """The widest halo that any reader of a value wants; a part of a concatenation gets that of the whole."""
     for node in reversed(builder.network.nodes):
         if node.op == "Conv":
-            wanted = lowering.conv_halo(builder, node)
+            with naming(node):
+                wanted = lowering.conv_halo(builder, node)
         elif node.op == "Concat":
             wanted = builder.halo.get(node.outputs[0], 0)
         else:
@@ -182,13 +185,8 @@ class Workspace:
                         threads=threads, keep_denormals=keep_denormals,
                     )  # fmt: skip
                 else:
-                    self._run_python(number, segment)
-
-    def _run_python(self, number: int, step: Step) -> None:
-        try:
-            self._call(number, step)()
-        except (ValueError, TypeError) as why:
-            raise named(step.node, why) from why
+                    with naming(segment.node):
+                        self._call(number, segment)()
 
     def _call(self, number: int, step: Step) -> Callable[[], object]:
         """The Python step bound to its arrays: once, where it touches none of the caller's."""

@@ -14,6 +14,7 @@ import numpy as np
 from accel.engine import plan as planning
 from accel.engine.interpreter import Interpreter
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
+from accel.errors import ModelError
 from accel.graph import load, passes
 from accel.graph.network import Network, Value
 from accel.kernels import checks, runtime
@@ -102,7 +103,7 @@ class InferenceSession:
         Raises
         ------
         TypeError, ValueError  an input is missing, unknown, or not as `get_inputs` says.
-        accel.ModelError  the shapes do not fit the network.
+        accel.ModelError  the shapes do not fit the network, or need more memory than there is.
         """
         if isinstance(output_names, str):
             raise TypeError(f"output_names: expected a list of names or None, got {checks.describe(output_names)}")
@@ -111,13 +112,19 @@ class InferenceSession:
         if unknown:
             raise ValueError(f"output_names: expected some of {self._outputs}, got {unknown}")
         feeds = self._checked(input_feed)
+        try:
+            results = self._results(feeds)
+        except MemoryError as why:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in feeds.items())
+            raise ModelError(f"not enough memory to run with inputs of these shapes: {shapes}") from why
+        return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
+
+    def _results(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         plan = self._plan(feeds)
         with runtime.using(backend=self._backend, isa=self._isa, threads=self.threads):
-            if isinstance(plan, Interpreter):
-                results = dict(zip(self._outputs, plan.run(feeds), strict=True))
-            else:
-                results = plan.run(feeds, self.threads, self._keep_denormals)
-        return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
+            if isinstance(plan, planning.Plan):
+                return plan.run(feeds, self.threads, self._keep_denormals)
+            return dict(zip(self._outputs, plan.run(feeds), strict=True))
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not isinstance(input_feed, Mapping):

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel.engine.fits import fits
-from accel.errors import AccelError, ModelError
+from accel.errors import AccelError, ModelError, naming
 from accel.graph import shapes as rules
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
 from accel.kernels.conv import MOST
 from accel.layers.operators import Operator, registry
+from accel.layers.operators.common import refuse_bomb
 from accel.weights.base import Weight, dense
 
 
@@ -46,36 +46,26 @@ def infer(network: Network, inputs: Mapping[str, Spec]) -> dict[str, Known]:
     """
     known: dict[str, Known] = {**network.constants, **inputs}
     for node in network.nodes:
-        known.update(zip(node.outputs, _infer_node(node, [known[n] if n else None for n in node.inputs]), strict=False))
+        with naming(node):
+            found = _infer_node(node, [known[name] if name else None for name in node.inputs])
+        known.update(zip(node.outputs, found, strict=False))
     known.pop("", None)
     return known
 
 
 def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
     operator = registry()[node.op]
-    try:
-        if node.op in ("Shape", "Size") and isinstance(inputs[0], Spec):
-            return _evaluate(operator, node, [np.broadcast_to(np.zeros((), np.bool_), inputs[0].shape)])
-        if not any(isinstance(i, Spec) for i in inputs):
-            return _evaluate(operator, node, [_stand_in(i) for i in inputs])
-        hidden = [i for i in operator.shape_inputs if i < len(inputs) and isinstance(inputs[i], Spec)]
-        if operator.dynamic or hidden:
-            raise DynamicShapeError(f"{node}: the shape of its output depends on data")
-        ruled = _by_rule(node, inputs)
-        if ruled is not None and fits(node, inputs, as_spec(ruled[0])):
-            return ruled
-        # No rule can tell, or the node is not valid: let it run on zeros. It knows its own shapes best, and says what
-        # does not fit.
-        return tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
-    except DynamicShapeError:
-        raise
-    except AccelError as why:
-        raise named(node, why) from why
-
-
-def named(node: Node | str, why: Exception) -> AccelError:
-    """The error with the node that it concerns; what is none of ours becomes a ModelError."""
-    return (type(why) if isinstance(why, AccelError) else ModelError)(f"{node}: {why}")
+    if node.op in ("Shape", "Size") and isinstance(inputs[0], Spec):
+        return _evaluate(operator, node, [np.broadcast_to(np.zeros((), np.bool_), inputs[0].shape)])
+    if not any(isinstance(i, Spec) for i in inputs):
+        return _evaluate(operator, node, [_stand_in(i) for i in inputs])
+    hidden = [i for i in operator.shape_inputs if i < len(inputs) and isinstance(inputs[i], Spec)]
+    if operator.dynamic or hidden:
+        raise DynamicShapeError("the shape of its output depends on data")
+    # Where no rule can tell, or the node is not valid, it runs on zeros: it knows its own shapes best, and says what
+    # does not fit.
+    ruled = _by_rule(node, inputs)
+    return ruled or tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
 
 
 def _stand_in(value: Known | None) -> np.ndarray | None:
@@ -91,7 +81,9 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
     for fact in facts[: len(node.outputs)]:
         if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) and d >= 0 for d in fact.shape):
             return None
-        found.append(Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype)))
+        spec = Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype))
+        refuse_bomb(spec.shape, spec.dtype)
+        found.append(spec)
     return tuple(found)
 
 

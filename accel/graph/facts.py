@@ -53,6 +53,12 @@ class Rules(dict[str, Rule]):
         return register
 
 
+def agree(*dims: Dim) -> None:
+    """Raise ValueError where sizes that must be equal are known to differ."""
+    if len({dim for dim in dims if isinstance(dim, int)}) > 1:
+        raise ValueError("sizes differ")
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """Shape of the elementwise result, NumPy's rule with symbols."""
     if any(shape is None for shape in shapes):

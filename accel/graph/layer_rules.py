@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accel.graph.facts import Fact, Rules, Unknown, broadcast
+from accel.graph.facts import Fact, Rules, Unknown, agree, broadcast
 from accel.graph.network import Dim, Node
 
 RULES = Rules()
@@ -30,6 +30,8 @@ def _windows(node: Node, image: tuple[Dim, ...], kernel: list[int]) -> tuple[Dim
     strides, dilations = get("strides") or (1,) * rank, get("dilations") or (1,) * rank
     pads = get("pads") or (0,) * (2 * rank)
     auto = get("auto_pad", "NOTSET")
+    if auto not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER") or min(pads, default=0) < 0:
+        raise ValueError("auto_pad is unknown or a pad negative")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         return tuple(
             -(-dim // step) if isinstance(dim, int) else (dim if step == 1 else None)
@@ -58,6 +60,13 @@ def _conv(node: Node, x: list[Fact]) -> list[Fact]:
     kernel = list(weight[2:])
     if not all(isinstance(k, int) for k in kernel):
         raise Unknown
+    group = node.attributes.get("group", 1)
+    if tuple(node.attributes.get("kernel_shape") or kernel) != tuple(kernel):
+        raise ValueError("kernel_shape is not that of the weight")
+    agree(image[1], weight[1] * group if isinstance(weight[1], int) else None)
+    if node.input(2) and x[2].shape is not None:
+        (length,) = x[2].shape
+        agree(length, weight[0])
     return [Fact(x[0].dtype, (image[0], weight[0], *_windows(node, image[2:], kernel)))]  # type: ignore[arg-type]
 
 
@@ -98,13 +107,20 @@ def _gemm(node: Node, x: list[Fact]) -> list[Fact]:
     a, b = x[0].dims(), x[1].dims()
     if len(a) != 2 or len(b) != 2:
         raise ValueError("Gemm takes matrices")
-    rows = a[1 if node.attributes.get("transA") else 0]
-    return [Fact(x[0].dtype, (rows, b[0 if node.attributes.get("transB") else 1]))]
+    rows, depth = a[::-1] if node.attributes.get("transA") else a
+    inner, columns = b[::-1] if node.attributes.get("transB") else b
+    agree(depth, inner)
+    if len(x) > 2 and x[2].shape is not None:  # C broadcasts to the product, never the other way
+        bias = (1,) * (2 - len(x[2].shape)) + x[2].shape
+        for dim, size in zip(bias, (rows, columns), strict=True):
+            agree(size, None if dim == 1 else dim)
+    return [Fact(x[0].dtype, (rows, columns))]
 
 
 @RULES("MatMul")
 def _matmul(node: Node, x: list[Fact]) -> list[Fact]:
     a, b = x[0].dims(), x[1].dims()
     left, right = (a if len(a) > 1 else (1, *a)), (b if len(b) > 1 else (*b, 1))
+    agree(left[-1], right[-2])
     stack = broadcast(left[:-2], right[:-2]) or ()
     return [Fact(x[0].dtype, (*stack, *left[-2:-1][: len(a) - 1], *right[-1:][: len(b) - 1]))]

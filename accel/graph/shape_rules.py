@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.graph.facts import Fact, Rules, Shape, Unknown, broadcast
+from accel.graph.facts import Fact, Rules, Shape, Unknown, agree, broadcast
 from accel.graph.network import Dim, Node
 from accel.layers.operators.dtypes import DTYPES
 
@@ -102,6 +102,8 @@ def _dequantize(node: Node, x: list[Fact]) -> list[Fact]:
 def _flatten(node: Node, x: list[Fact]) -> list[Fact]:
     shape = x[0].dims()
     axis = node.attributes.get("axis", 1)
+    if not -len(shape) <= axis <= len(shape):
+        raise IndexError(f"axis {axis} of {len(shape)} axes")
     axis += len(shape) if axis < 0 else 0
     return [Fact(x[0].dtype, (_product(shape[:axis]), _product(shape[axis:])))]
 
@@ -120,7 +122,8 @@ def _reshape(node: Node, x: list[Fact]) -> list[Fact]:
     if -1 in target:
         at = target.index(-1)
         target[at] = _missing(list(x[0].shape), target[:at] + target[at + 1 :])
-    return [Fact(x[0].dtype, tuple(target))]
+    agree(_product(x[0].shape), _product(tuple(target)))
+    return [Fact(x[0].dtype, _sizes(target))]
 
 
 def _missing(whole: list[Dim], parts: list[Dim]) -> Dim:
@@ -154,7 +157,10 @@ def _concat(node: Node, x: list[Fact]) -> list[Fact]:
     axis = _axis(node.attributes["axis"], len(shapes[0]))
     along = [shape[axis] for shape in shapes]
     size = sum(d for d in along if isinstance(d, int)) if all(isinstance(d, int) for d in along) else None
-    others = [next((d for d in dims if d is not None), None) for dims in zip(*shapes, strict=True)]
+    columns = list(zip(*shapes, strict=True))
+    for dims in columns[:axis] + columns[axis + 1 :]:
+        agree(*dims)
+    others = [next((d for d in dims if d is not None), None) for dims in columns]
     return [Fact(x[0].dtype, (*others[:axis], size, *others[axis + 1 :]))]
 
 
@@ -167,6 +173,7 @@ def _squeeze(node: Node, x: list[Fact]) -> list[Fact]:
         axes = {at for at, dim in enumerate(shape) if dim == 1}
     else:
         raise Unknown
+    agree(1, *(shape[axis] for axis in axes))
     return [Fact(x[0].dtype, tuple(dim for at, dim in enumerate(shape) if at not in axes))]
 
 
@@ -175,6 +182,8 @@ def _unsqueeze(node: Node, x: list[Fact]) -> list[Fact]:
     shape, axes = x[0].dims(), x[1].numbers()
     rank = len(shape) + len(axes)
     at = {_axis(axis, rank) for axis in axes}
+    if len(at) < len(axes):
+        raise ValueError("an axis is named twice")
     rest = iter(shape)
     return [Fact(x[0].dtype, tuple(1 if axis in at else next(rest) for axis in range(rank)))]
 
@@ -206,6 +215,7 @@ def _split(node: Node, x: list[Fact]) -> list[Fact]:
     dim = shape[axis]
     if node.input(1):
         sizes: list[Dim] = [*x[1].numbers()]
+        agree(dim, sum(x[1].numbers()))
     elif isinstance(dim, int):
         part = -(-dim // count)
         sizes = [*[part] * (count - 1), dim - part * (count - 1)]
@@ -270,7 +280,10 @@ def _resize(node: Node, x: list[Fact]) -> list[Fact]:
         return [Fact(x[0].dtype, (None,) * len(shape))]
     if node.input(3):
         return [Fact(x[0].dtype, _sizes(x[3].numbers()))]
-    pairs = zip(shape, x[2].numbers(), strict=True)
+    scales = x[2].numbers()
+    if min(scales) <= 0:
+        raise ValueError("a scale is not positive")
+    pairs = zip(shape, scales, strict=True)
     sizes = (math.floor(d * s) if isinstance(d, int) else (d if s == 1 else None) for d, s in pairs)
     return [Fact(x[0].dtype, tuple(sizes))]
 

@@ -10,7 +10,7 @@ import numpy as np
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
-from accel.engine.shapes import Known, Spec, Window, named, window
+from accel.engine.shapes import Known, Spec, Window, window
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
@@ -27,16 +27,8 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Wind
         return None
     group = node.attributes.get("group", 1)
     if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
-        raise ModelError(f"{node}: weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    return w, checked_window(node, w.shape[2:], x.shape[2:]), route(w.shape, group)
-
-
-def checked_window(node: Node, kernel: tuple[int, ...], size: tuple[int, ...]) -> Window:
-    """`engine.shapes.window` with errors that name the node."""
-    try:
-        return window(node.attributes, kernel, size)
-    except ModelError as why:
-        raise named(node, why) from why
+        raise ModelError(f"weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
+    return w, window(node.attributes, w.shape[2:], x.shape[2:]), route(w.shape, group)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:

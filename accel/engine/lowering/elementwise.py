@@ -51,8 +51,8 @@ def _activation_parameters(builder: PlanBuilder, node: Node) -> tuple[float, ...
         for i, name in enumerate(node.inputs[1:3]):
             if name:
                 value = builder.constant(name)
-                if value is None or value.size != 1:
-                    return None
+                if value is None or value.size != 1 or np.isnan(value).any():
+                    return None  # a bound that is NaN makes every element NaN, which the kernel's clamp does not
                 bounds[i] = float(value.reshape(()))
         return tuple(bounds)
     if node.op == "LeakyRelu":

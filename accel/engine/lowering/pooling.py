@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from accel.engine.builder import PlanBuilder
-from accel.engine.lowering.convolution import checked_window
 from accel.engine.lowering.table import lowers
+from accel.engine.shapes import window
 from accel.graph.network import Node
 from accel.kernels import program as native
 
@@ -20,7 +20,7 @@ def _pool(builder: PlanBuilder, node: Node) -> bool:
     if not makes_blocks(builder, node):
         return False
     x = builder.blocked(node.inputs[0])
-    geometry = checked_window(node, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
+    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
     target = builder.new_blocked(node.outputs[0])
     spec = native.pool_spec(
         x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,

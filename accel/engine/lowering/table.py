@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from accel.engine.builder import Arrays, PlanBuilder
-from accel.errors import AccelError, ModelError
 from accel.graph.network import Node
 from accel.layers.operators import registry
 
@@ -32,13 +31,8 @@ def lowers(*names: str) -> Callable[[Lowering], Lowering]:
 def lower(builder: PlanBuilder, node: Node) -> None:
     """Add the steps of one node."""
     lowering = _lowerings.get(node.op)
-    try:
-        if lowering is None or not lowering(builder, node):
-            by_operator(builder, node)
-    except AccelError:
-        raise
-    except ValueError as why:  # a kernel's own check of its geometry
-        raise ModelError(f"{node}: {why}") from why
+    if lowering is None or not lowering(builder, node):
+        by_operator(builder, node)
     for name in node.inputs:
         builder.uses[name] -= 1
 

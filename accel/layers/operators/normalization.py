@@ -140,10 +140,9 @@ def lrn(x: Array, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: f
         raise ModelError(f"X: expected at least 2 axes, got shape {x.shape}")
     square, channels = np.square(x), x.shape[1]
     total = np.zeros_like(x)
-    for offset in range(-((size - 1) // 2), size // 2 + 1):
-        if abs(offset) < channels:
-            target = slice(max(-offset, 0), channels - max(offset, 0))
-            total[:, target] += square[:, max(offset, 0) : channels + min(offset, 0)]
+    for offset in range(max(-((size - 1) // 2), 1 - channels), min(size // 2 + 1, channels)):
+        target = slice(max(-offset, 0), channels - max(offset, 0))
+        total[:, target] += square[:, max(offset, 0) : channels + min(offset, 0)]
     kind = x.dtype.type
     return np.asarray(x / (kind(bias) + kind(alpha / size) * total) ** kind(beta))
 

@@ -108,3 +108,9 @@ def test_what_is_refused():
         run("LayerNormalization", x, floats(4), axis=4)
     with refused("RMSNormalization: scale: expected a shape that broadcasts to (2, 6, 3, 4), got (3, 2, 6, 3, 4)"):
         run("RMSNormalization", x, floats(3, *SHAPE))
+
+
+def test_lrn_over_more_channels_than_there_are_takes_no_longer():
+    x = floats(2, 3, 2, 2)
+    y = run("LRN", x, size=2**31 - 1, alpha=0.0, beta=0.6, bias=2.0)
+    np.testing.assert_allclose(y, x / 2**0.6, rtol=1e-6)

@@ -12,6 +12,7 @@ import typer
 import accel
 from accel.cli import shell
 from accel.compress import compress
+from accel.compress.recipe import find
 from accel.demo import held_out, load_digits, network_path
 from accel.engine import InferenceSession
 from accel.graph.network import Network
@@ -27,22 +28,34 @@ NO_GAIN = 0.1
 
 def demo(
     recipe: Annotated[str, typer.Option(help="Recipe to compress with.")] = "deep-compression",
-    sparsity: Annotated[float, typer.Option(min=0, max=1, help="Share of the weights to prune.")] = SPARSITY,
+    sparsity: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help=f"Share of the weights to prune; {SPARSITY} with deep-compression."),
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the timed runs.")] = 1,
     seconds: Annotated[float, typer.Option(min=0, help="How long to time.")] = 2.0,
     seed: shell.SeedOption = 0,
     as_json: shell.JsonFlag = False,
 ) -> None:
     """Compress the digits network that ships with accel, run it from the small file, and show what was gained."""
+    if sparsity is None and recipe == "deep-compression":
+        sparsity = SPARSITY
+    chosen = find(recipe).changed(sparsity=sparsity)
     images, labels = load_digits()
     test = held_out(len(labels))
     images, labels = np.ascontiguousarray(images[test]), labels[test]
     with accel.using(threads=threads), tempfile.TemporaryDirectory() as folder:
         network = accel.load(network_path())
-        small = compress(network, recipe, sparsity=sparsity, seed=seed)
+        small = compress(network, chosen, seed=seed)
         measured, hits = measure(Path(folder), images, labels, network, small, seconds)
     accuracy = {name: count / len(labels) for name, count in hits.items()}
-    report = {"recipe": recipe, "sparsity": sparsity, "images": len(labels), "accuracy": accuracy, **measured.as_dict()}
+    report = {
+        "recipe": recipe,
+        "sparsity": chosen.sparsity or 0.0,
+        "images": len(labels),
+        "accuracy": accuracy,
+        **measured.as_dict(),
+    }
     shell.emit(report, _text(report, measured), as_json)
 
 
@@ -77,7 +90,9 @@ def _text(report: dict[str, Any], m: Metrics) -> str:
     accuracy = [report["accuracy"][name] for name in ("original", "compressed")]
     points = 100 * (accuracy[1] - accuracy[0])
     table.add("accuracy", *(f"{value:.2%}" for value in accuracy), f"{points:+.2f} points on {report['images']} images")
-    settings = f"recipe {report['recipe']}, {report['sparsity']:.0%} of the weights pruned"
+    settings = f"recipe {report['recipe']}"
+    if isinstance(report["sparsity"], float):
+        settings += f", {report['sparsity']:.0%} of the weights pruned"
     lines = [f"digits network, {settings}: compressed, saved, and run from the small file", ""]
     if m.delta is not None:
         d = m.delta

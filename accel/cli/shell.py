@@ -40,7 +40,9 @@ class Shell(TyperGroup):
                     raise
                 code = 130
             else:
-                print(f"error: {one_line(why.format_message())}", file=sys.stderr)
+                message = why.format_message()
+                help_alone = type(why).__name__ == "NoArgsIsHelpError"
+                print(message if help_alone else f"error: {one_line(message)}", file=sys.stderr)
                 code = BAD_INPUT
         raise SystemExit(code if isinstance(code, int) else 0)
 

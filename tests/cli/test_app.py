@@ -110,6 +110,12 @@ def test_a_defect_of_the_program_is_not_hidden(accel_cli: Invoke, monkeypatch: p
     assert accel_cli("doctor").code == 1
 
 
+def test_without_a_command_the_help_is_shown(accel_cli: Invoke) -> None:
+    shown = accel_cli()
+    assert shown.code == 2
+    assert "error:" not in shown.err and len((shown.out + shown.err).splitlines()) > len(COMMANDS)
+
+
 def test_errors_in_one_line() -> None:
     assert shell.describe(FileNotFoundError(2, "No such file", "a.npz")) == "a.npz: No such file"
     assert shell.describe(ValueError("two\n  lines")) == "two lines"

@@ -209,6 +209,12 @@ def test_demo_says_it_in_words(accel_cli: Invoke) -> None:
         assert word in text, text
 
 
+@pytest.mark.parametrize(("recipe", "share"), [("k-means", 0.0), ("magnitude", 0.5)])
+def test_demo_prunes_as_the_recipe_says(accel_cli: Invoke, recipe: str, share: float) -> None:
+    pytest.importorskip("sklearn")
+    assert accel_cli("demo", "--recipe", recipe, "--seconds", 0, "--json").json()["sparsity"] == share
+
+
 def test_demo_without_scikit_learn_says_what_to_install(accel_cli: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sklearn", None)
     assert "pip install 'accel[demo]'" in accel_cli("demo").refused()

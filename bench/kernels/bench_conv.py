@@ -1,0 +1,177 @@
+"""Convolutions of ResNet, VGG and MobileNet at batch 1 beside onnxruntime and torch, one thread.
+
+accel.Conv2d packs its weights at the first call, as the peers do when they load; each call then takes a plain array and
+returns one, so accel's times hold the change of layout that the engine spares inside a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import accel
+from accel.kernels import program
+from accel.kernels.conv_native import Route, pack, route
+from accel.reference import conv as reference
+
+
+class Layer(NamedTuple):
+    channels: int
+    out: int
+    size: int
+    kernel: int
+    stride: int = 1
+    group: int = 1
+
+    @property
+    def pad(self) -> int:
+        return self.kernel // 2
+
+    @property
+    def macs(self) -> int:
+        side = (self.size + 2 * self.pad - self.kernel) // self.stride + 1
+        return side * side * self.out * self.channels // self.group * self.kernel**2
+
+
+LAYERS = {
+    "resnet/conv1": Layer(3, 64, 224, 7, 2),
+    "resnet/3x3/56": Layer(64, 64, 56, 3),
+    "resnet/3x3/14": Layer(256, 256, 14, 3),
+    "resnet/3x3/7": Layer(512, 512, 7, 3),
+    "resnet/1x1/56": Layer(64, 256, 56, 1),
+    "resnet/1x1/14": Layer(1024, 256, 14, 1),
+    "resnet/1x1/s2": Layer(256, 512, 56, 1, 2),
+    "vgg/3x3/112": Layer(128, 128, 112, 3),
+    "mobilenet/expand": Layer(24, 144, 56, 1),
+    "mobilenet/depthwise": Layer(144, 144, 56, 3, group=144),
+    "mobilenet/depthwise/s2": Layer(96, 96, 112, 3, 2, 96),
+    "mobilenet/project": Layer(576, 96, 14, 1),
+}
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+TOLERANCE = 1e-4
+"""Relative to the largest output: peers add in other orders, or by Winograd's transform."""
+
+
+def arrays(layer: Layer) -> Arrays:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, layer.channels, layer.size, layer.size), np.float32)
+    w = rng.standard_normal((layer.out, layer.channels // layer.group, layer.kernel, layer.kernel), np.float32)
+    return x, w / np.float32(np.sqrt(w[0].size)), rng.standard_normal(layer.out, np.float32)
+
+
+def check(layer: Layer, given: Arrays, y: np.ndarray) -> None:
+    """The first, middle and last row of the image against float64."""
+    x, w, bias = given
+    top, reach = layer.pad, layer.kernel
+    padded = np.pad(x, ((0, 0), (0, 0), (top, top), (top, top)))
+    for row in (0, y.shape[2] // 2, y.shape[2] - 1):
+        band = padded[:, :, row * layer.stride : row * layer.stride + reach]
+        wanted = reference.conv2d(band, w, bias, strides=(1, layer.stride), group=layer.group)
+        assert np.abs(y[:, :, row] - wanted[:, :, 0]).max() <= TOLERANCE * np.abs(wanted).max()
+
+
+def describe(benchmark: BenchmarkFixture, kind: str, name: str) -> None:
+    layer = LAYERS[name]
+    floats = layer.channels * layer.size**2 + layer.macs // (layer.channels // layer.group * layer.kernel**2)
+    benchmark.group = f"{kind}/{name}"
+    benchmark.extra_info |= {
+        "operations": 2 * layer.macs,
+        "bytes": 4 * (floats + layer.out * layer.channels // layer.group * layer.kernel**2),
+    }
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def bench_conv2d(benchmark: BenchmarkFixture, implementation: str, name: str) -> None:
+    if implementation == "numpy" or (implementation == "numba" and LAYERS[name].macs > 3e8):
+        pytest.skip("seconds a call: a definition, not a competitor")
+    layer, given = LAYERS[name], arrays(LAYERS[name])
+    conv = accel.Conv2d(given[1], given[2], strides=layer.stride, pads=layer.pad, group=layer.group)
+    check(layer, given, conv(given[0]))
+    describe(benchmark, "conv2d", name)
+    benchmark(conv, given[0])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def bench_conv_kernel(benchmark: BenchmarkFixture, implementation: str, name: str) -> None:
+    """The prepared step alone, blocks in and blocks out, as the engine runs it."""
+    if not implementation.startswith("native"):
+        pytest.skip("no prepared steps without native kernels")
+    run, result = prepared(LAYERS[name], arrays(LAYERS[name]))
+    check(LAYERS[name], arrays(LAYERS[name]), result())
+    describe(benchmark, "conv kernel", name)
+    benchmark(run)
+
+
+def prepared(layer: Layer, given: Arrays) -> tuple[Callable[[], None], Callable[[], np.ndarray]]:
+    """What runs the convolution, and what runs everything and returns the plain result."""
+    x, w, bias = given
+    kind = route(w.shape, layer.group)
+    assert kind is not Route.GATHER_GROUPS
+    side = (layer.size + 2 * layer.pad - layer.kernel) // layer.stride + 1
+    shape = (1, layer.out, side, side)
+    source = (program.plain_map if kind is Route.GATHER else program.blocked_map)(x.shape, layer.pad)
+    target, steps = program.blocked_map(shape), program.new_program()
+    spec = program.conv_spec(
+        source, target, (layer.kernel,) * 2, strides=(layer.stride,) * 2, before=(layer.pad,) * 2, dilations=(1, 1),
+        groups=1 if kind is Route.DEPTHWISE else layer.group,
+    )  # fmt: skip
+    at = [program.place(i) for i in range(4)]
+    y = np.empty(shape, np.float32)
+    steps.import_plain(source, at[0], at[1])
+    step = steps.depthwise if kind is Route.DEPTHWISE else steps.conv
+    step(spec, at[1], at[2], program.place(program.NOWHERE), *pack(w, bias, layer.group, kind))
+    steps.export_plain(target, at[2], at[3])
+    bindings = list(enumerate([x, program.aligned(source.floats), program.aligned(target.floats), y]))
+    slots = np.zeros(4, np.uintp)
+
+    def everything() -> np.ndarray:
+        program.run(steps, slots, bindings)
+        return y
+
+    return lambda: program.run(steps, slots, bindings, first=1, last=2), everything
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("peer", ["onnxruntime", "torch"])
+def bench_conv_peers(benchmark: BenchmarkFixture, name: str, peer: str) -> None:
+    layer, given = LAYERS[name], arrays(LAYERS[name])
+    call = {"onnxruntime": onnxruntime_conv, "torch": torch_conv}[peer](layer, given)
+    check(layer, given, call())
+    describe(benchmark, "conv2d", name)
+    benchmark(call)
+
+
+def onnxruntime_conv(layer: Layer, given: Arrays) -> Callable[[], np.ndarray]:
+    onnx, peer = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    x, w, bias = given
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    node = helper.make_node(
+        "Conv", ["x", "w", "b"], ["y"], strides=[layer.stride] * 2, pads=[layer.pad] * 4, group=layer.group
+    )
+    graph = helper.make_graph(
+        [node], "conv", [helper.make_tensor_value_info("x", 1, x.shape)],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "b")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    options = peer.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = peer.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"x": x})[0]
+
+
+def torch_conv(layer: Layer, given: Arrays) -> Callable[[], np.ndarray]:
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+    x, w, bias = (torch.from_numpy(a) for a in given)
+
+    def call() -> np.ndarray:
+        with torch.inference_mode():
+            y: np.ndarray = torch.conv2d(x, w, bias, layer.stride, layer.pad, 1, layer.group).numpy()
+            return y
+
+    return call

@@ -62,6 +62,17 @@ def output_shape(
     return x.shape[0], channels, height, width
 
 
+def _result_shape(
+    x: np.ndarray, w: tuple[int, ...], strides: Pair, pads: tuple[int, ...], dilations: Pair, group: int
+) -> tuple[int, int, int, int]:
+    if w[0] % group or x.shape[1] != w[1] * group or 0 in w:
+        raise ValueError(
+            f"w: expected shape (O, {x.shape[1]}/group, kh, kw) with O a multiple of group, got {w} for "
+            f"x of shape {x.shape} and group {group}"
+        )
+    return output_shape(x, w[0], (w[2], w[3]), strides, pads, dilations)
+
+
 def conv2d(
     x: np.ndarray,
     w: np.ndarray,
@@ -104,23 +115,37 @@ def conv2d(
     group = checks.integer("group", group, 1)
     if algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
-    if w.shape[0] % group or x.shape[1] != w.shape[1] * group or 0 in w.shape:
-        raise ValueError(
-            f"w: expected shape (O, {x.shape[1]}/group, kh, kw) with O a multiple of group, got {w.shape} for "
-            f"x of shape {x.shape} and group {group}"
-        )
+    shape = _result_shape(x, w.shape, strides, pads, dilations, group)
     if bias is not None and checks.array("bias", bias, np.float32, 1).shape != w.shape[:1]:
         raise ValueError(f"bias: expected shape ({w.shape[0]},), got {bias.shape}")
-    shape = output_shape(x, w.shape[0], (w.shape[2], w.shape[3]), strides, pads, dilations)
     if shape[0] == 0:
         return np.zeros(shape, np.float32)
     if native.native():
-        from accel.kernels.conv_native import conv2d_native
+        from accel.kernels.conv_native import conv2d_native, pack_for
 
-        return conv2d_native(x, w, bias, shape, strides, pads, dilations, group)
+        return conv2d_native(x, w.shape, pack_for(w, bias, group), shape, strides, pads, dilations, group)
     if runtime.backend() == "numba":
         from accel.kernels.conv_numba import conv2d_numba
 
         return conv2d_numba(x, w, bias, shape, strides, pads, dilations, group)
     y = reference.conv2d(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group)
     return y.astype(np.float32, order="C")
+
+
+def conv2d_packed(
+    x: np.ndarray,
+    w_shape: tuple[int, ...],
+    packed: tuple[np.ndarray, np.ndarray],
+    *,
+    strides: Pair,
+    pads: tuple[int, int, int, int],
+    dilations: Pair,
+    group: int,
+) -> np.ndarray:
+    """`conv2d` by the native kernels; `packed` from accel.kernels.conv_native.pack_for for weights of `w_shape`."""
+    from accel.kernels.conv_native import conv2d_native
+
+    shape = _result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group)
+    if shape[0] == 0:
+        return np.zeros(shape, np.float32)
+    return conv2d_native(x, w_shape, packed, shape, strides, pads, dilations, group)

@@ -50,10 +50,15 @@ def grouped_channels(out: int, group: int) -> int:
     return group * -(-(out // group) // native.BLOCK) * native.BLOCK
 
 
+def pack_for(w: np.ndarray, bias: np.ndarray | None, group: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and bias as the kernel reads them that their shape leads to."""
+    return pack(w, bias, group, route(w.shape, group))
+
+
 def conv2d_native(
     x: np.ndarray,
-    w: np.ndarray,
-    bias: np.ndarray | None,
+    w_shape: tuple[int, ...],
+    packed: tuple[np.ndarray, np.ndarray],
     shape: tuple[int, int, int, int],
     strides: Pair,
     pads: tuple[int, int, int, int],
@@ -61,8 +66,7 @@ def conv2d_native(
     group: int,
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
-    kind = route(w.shape, group)
-    weights, packed_bias = pack(w, bias, group, kind)
+    kind = route(w_shape, group)
     y = np.empty(shape, np.float32)
     planes = kind in (Route.GATHER, Route.GATHER_GROUPS)
     source = (native.plain_map if planes else native.blocked_map)(x.shape, max(pads))
@@ -73,11 +77,11 @@ def conv2d_native(
     places = [native.place(i) for i in range(5)]
     program.import_plain(source, places[0], places[1])
     spec = native.conv_spec(
-        source, result, w.shape[2:], strides=strides, before=pads[:2], dilations=dilations,
+        source, result, (w_shape[2], w_shape[3]), strides=strides, before=pads[:2], dilations=dilations,
         groups=1 if kind is Route.DEPTHWISE else group,
     )  # fmt: skip
     step: Any = program.depthwise if kind is Route.DEPTHWISE else program.conv
-    step(spec, places[1], places[2], native.place(native.NOWHERE), weights, packed_bias)
+    step(spec, places[1], places[2], native.place(native.NOWHERE), *packed)
     if kind is Route.GATHER_GROUPS:
         program.close_groups(grouped, places[2], group, target, places[4])
     program.export_plain(target, places[4 if kind is Route.GATHER_GROUPS else 2], places[3])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from accel.kernels import checks
-from accel.kernels.conv import ALGORITHMS, Pair, conv2d, four_pads, pair
+from accel.kernels import program as native
+from accel.kernels.conv import ALGORITHMS, Pair, conv2d, conv2d_packed, four_pads, pair
+from accel.kernels.conv_native import pack_for
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 
@@ -23,6 +27,8 @@ class Conv2d:
     Raises
     ------
     TypeError, ValueError  a dtype, shape or parameter is not as above.
+
+    A Weight other than an array runs through its dense form, made and packed at the first call.
     """
 
     def __init__(
@@ -49,11 +55,18 @@ class Conv2d:
         self.strides, self.dilations = pair("strides", strides, 1), pair("dilations", dilations, 1)
         self.pads, self.group = four_pads(pads), checks.integer("group", group, 1)
         self.activation = checked_activation(activation)
+        self._packed: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
-        y = conv2d(
-            x, dense(self.weight), self.bias, strides=self.strides, pads=self.pads, dilations=self.dilations,
-            group=self.group, algorithm=self.algorithm,
-        )  # fmt: skip
+        geometry: dict[str, Any] = {
+            "strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group
+        }  # fmt: skip
+        shape = self.weight.shape
+        if not native.native() or 0 in shape or shape[0] % self.group:
+            y = conv2d(x, dense(self.weight), self.bias, **geometry, algorithm=self.algorithm)
+        else:
+            if self._packed is None:
+                self._packed = pack_for(dense(self.weight), self.bias, self.group)
+            y = conv2d_packed(x, shape, self._packed, **geometry)
         return apply_activation(self.activation, y)

@@ -26,6 +26,19 @@ def test_it_computes_what_the_kernel_does(backend: str) -> None:
         np.testing.assert_array_equal(layer(x), conv2d(x, W, B, **GEOMETRY), strict=True)
 
 
+def test_weights_are_packed_once() -> None:
+    if accel.isa_info()["backend"] != "native":
+        pytest.skip("only native kernels pack")
+    layer = accel.Conv2d(W, B, **GEOMETRY)
+    first = layer(X)
+    packed = layer._packed
+    for isa in accel.isa_info()["supported"]:
+        with accel.using(isa=isa):
+            np.testing.assert_array_equal(layer(X), conv2d(X, W, B, **GEOMETRY))
+    assert packed is not None and layer._packed is packed
+    np.testing.assert_array_equal(layer(X), first)
+
+
 def test_pads_in_every_form(backend: str) -> None:
     expected = conv2d(X, W, group=2, pads=1)
     for pads in (1, (1, 1), (1, 1, 1, 1)):

@@ -82,6 +82,8 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
         if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) and d >= 0 for d in fact.shape):
             return None
         spec = Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype))
+        if min(spec.shape, default=0) < 0:
+            return None
         refuse_bomb(spec.shape, spec.dtype)
         found.append(spec)
     return tuple(found)

@@ -86,6 +86,12 @@ def test_a_resize_to_a_size_that_cannot_be_is_refused(scales: tuple[float, ...])
     refused(s, s.add("Resize", x, "", s.constant(np.array(scales, np.float32))), (1, 3, 4, 4), "Resize")
 
 
+def test_a_transposed_convolution_that_leaves_nothing_is_refused() -> None:
+    s = Sketch()
+    x = s.add("Relu", s.input(1, 3, 2, 2))
+    refused(s, s.add("ConvTranspose", x, s.weights(3, 4, 1, 1), pads=(3, 3, 3, 3)), (1, 3, 2, 2), "ConvTranspose")
+
+
 @pytest.mark.parametrize("kernels", [(1, 3), (3, 1)])
 def test_parts_of_different_sizes_are_not_joined(kernels: tuple[int, int]) -> None:
     s = Sketch()

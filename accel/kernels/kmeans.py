@@ -136,7 +136,10 @@ def _distinct(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarra
     if weights is None:
         w = np.diff(np.append(first, x.size)).astype(np.float64)
     else:
-        w = np.add.reduceat(weights[order].astype(np.float64), first)
+        # By a power of two to at most 1: exact, and the sums of the largest weights stay finite.
+        scaled = np.ldexp(weights[order].astype(np.float64), -int(np.frexp(weights.max())[1]))
+        w = np.add.reduceat(scaled, first)
+        first, w = first[w > 0], w[w > 0]
     distinct: np.ndarray = x[first] + np.float32(0)  # + 0: a zero is never -0.0
     return distinct, w
 

@@ -209,3 +209,17 @@ def test_arguments_are_checked() -> None:
     for count in (0, 257):
         with pytest.raises(ValueError, match=f"centroids: expected 1..256 of them, got {count}"):
             assign_codes(values, np.arange(count, dtype=np.float32))
+
+
+@pytest.mark.parametrize("size", [1e308, 1.0, 5e-324])
+def test_only_the_ratio_of_weights_counts(size: float, recwarn: pytest.WarningsRecorder) -> None:
+    values = np.random.default_rng(0).standard_normal(100).astype(np.float32)
+    centroids, _ = kmeans_1d(values, 4, weights=np.full(100, size))
+    assert centroids.tobytes() == kmeans_1d(values, 4)[0].tobytes()
+    assert not recwarn.list
+
+
+def test_a_weight_too_small_beside_another_to_count_does_not() -> None:
+    values = np.arange(4, dtype=np.float32)
+    centroids, codes = kmeans_1d(values, 2, weights=np.array([1e-300, 1e308, 1e308, 1e-300]))
+    assert centroids.tolist() == [1, 2] and codes.tolist() == [0, 0, 1, 1]

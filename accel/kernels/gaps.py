@@ -116,8 +116,8 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
 
 
 def _check_bits(bits: int) -> None:
-    if bits not in (4, 8):
-        raise ValueError(f"bits: expected 4 or 8, got {bits!r}")
+    if not isinstance(bits, (int, np.integer)) or bits not in (4, 8):
+        raise ValueError(f"bits: expected 4 or 8, got {checks.describe(bits)}")
 
 
 def _position_dtype(dtype: Any) -> np.dtype[Any]:

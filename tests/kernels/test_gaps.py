@@ -130,3 +130,9 @@ def test_bitmaps_are_checked() -> None:
         bitmap_encode(np.zeros(3, np.uint8))
     with pytest.raises(TypeError, match="data: expected a bytes-like object, got int"):
         bitmap_decode(5, 7)
+
+
+@pytest.mark.parametrize("bits", [4.0, [4], np.array([4, 8]), True])
+def test_bits_are_an_integer(bits: object) -> None:
+    with pytest.raises(ValueError, match="bits: expected 4 or 8, got "):
+        gaps_encode(np.array([1], np.int64), bits)  # type: ignore[arg-type]

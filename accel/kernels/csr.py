@@ -120,8 +120,9 @@ def csr_matmul(
         raise ValueError(f"x: expected at least one axis, got {checks.describe(x)}")
     _check_arrays(data, indices, indptr, x.shape[-1])
     y = checks.output("out", out, data.dtype, (*x.shape[:-1], indptr.size - 1))
-    if np.may_share_memory(x, y):
-        raise ValueError("out: expected memory of its own, got memory of x")
+    for name, array in (("x", x), ("data", data), ("indices", indices), ("indptr", indptr)):
+        if np.may_share_memory(array, y):
+            raise ValueError(f"out: expected memory of its own, got memory of {name}")
     batch = int(np.prod(x.shape[:-1], dtype=np.int64))
     loops = _loops()
     multiply = _matmul_numpy if loops is None else loops.csr_matmul

@@ -162,3 +162,12 @@ def test_arguments_are_checked(backend: str) -> None:
         csr_from_dense(np.zeros((2, 2), np.float32), indptr_dtype=np.uint8)
     out = np.full((2, 4), np.nan, np.float32)
     assert csr_matmul(data, indices, indptr, x, out) is out and not np.isnan(out).any()
+
+
+def test_the_result_does_not_lie_over_the_matrix() -> None:
+    data, indices, indptr = np.ones(4, np.float32), np.arange(4, dtype=np.int32), np.array([0, 2, 4], np.int32)
+    with pytest.raises(ValueError, match="out: expected memory of its own, got memory of data"):
+        csr_matmul(data, indices, indptr, np.ones((2, 4), np.float32), data.reshape(2, 2))
+    numbers = [np.array(a, np.int32) for a in ([1, 1], [0, 1], [0, 1, 2])]
+    with pytest.raises(ValueError, match="out: expected memory of its own, got memory of indices"):
+        csr_matmul(*numbers, np.ones(2, np.int32), numbers[1])

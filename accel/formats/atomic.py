@@ -22,6 +22,8 @@ def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
         OSError with errno and filename, the original error is its cause, and what was at `path` is untouched.
     """
     target = Path(path)
+    if not target.name or "\0" in os.fspath(target):
+        raise SaveError(errno.EINVAL, "cannot save, nothing was changed: not the name of a file", os.fspath(target))
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
     try:
         mode = _mode_of_old(target)

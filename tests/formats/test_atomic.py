@@ -123,3 +123,10 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(SaveError, match="No such file") as caught:
         replace_file(tmp_path / "none" / "x", [b""])
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "a\0b"])
+def test_what_is_no_file_name_is_refused(name: str) -> None:
+    with pytest.raises(SaveError, match="not the name of a file") as caught:
+        replace_file(name, [b"x"])
+    assert caught.value.errno == errno.EINVAL

@@ -54,6 +54,8 @@ class Conv2d:
         self.weight, self.bias, self.algorithm = weight, bias, algorithm
         self.strides, self.dilations = pair("strides", strides, 1), pair("dilations", dilations, 1)
         self.pads, self.group = four_pads(pads), checks.integer("group", group, 1)
+        if weight.shape[0] % self.group:
+            raise ValueError(f"group: expected to divide the {weight.shape[0]} filters of weight, got {self.group}")
         self.activation = checked_activation(activation)
         self._packed: tuple[np.ndarray, np.ndarray] | None = None
 

@@ -99,3 +99,8 @@ def test_bad_arguments_are_named(
 def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> None:
     with pytest.raises(error, match=message):
         accel.Conv2d(W, group=2)(x)
+
+
+def test_groups_that_do_not_divide_the_filters_are_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="group: expected to divide the 4 filters of weight, got 3"):
+        accel.Conv2d(np.zeros((4, 3, 1, 1), np.float32), group=3)

@@ -39,6 +39,8 @@ class Csr(Weight):
         checks.array("data", data, np.float32, ndim=1)
         checks.array("indices", indices, np.int32, ndim=1)
         checks.array("indptr", indptr, np.int32, ndim=1)
+        if not isinstance(shape, (tuple, list)):
+            raise TypeError(f"shape: expected a tuple of sizes, got {checks.describe(shape)}")
         self.shape = tuple(checks.integer("shape", size, 0) for size in shape)
         if len(self.shape) < 2:
             raise ValueError(f"shape: expected (out, in) or (out, in/group, kh, kw), got {self.shape}")

@@ -91,3 +91,10 @@ def test_wrong_dense_arrays_are_named() -> None:
         Csr.from_dense(np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"w: expected \(out, in\)"):
         Csr.from_dense(np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize("shape", [5, None, "ab"])
+def test_a_shape_is_a_tuple(shape: object) -> None:
+    arrays = np.ones(1, np.float32), np.zeros(1, np.int32), np.array([0, 1], np.int32)
+    with pytest.raises(TypeError, match="shape: expected a tuple of sizes, got "):
+        Csr(*arrays, shape)  # type: ignore[arg-type]

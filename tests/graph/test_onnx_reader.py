@@ -226,7 +226,7 @@ def test_a_fault_is_named(build, error: type, message: str) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\x00", b"hello world, this is not a model", b"\x89PNG\r\n\x1a\n" * 40])
 def test_other_files_are_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="neither an .accel file nor an ONNX model"):
+    with pytest.raises(FormatError, match=r"neither an \.accel file nor an ONNX model"):
         read_onnx(data)
 
 

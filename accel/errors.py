@@ -36,7 +36,7 @@ class MissingExtraError(AccelError, ImportError):
 
 @contextlib.contextmanager
 def naming(where: object) -> Iterator[None]:
-    """Put `where`, a node or a file, before the message of an error raised inside; not ours, it becomes ModelError."""
+    """Put `where`, a node or a file, before the message of an error raised inside; one not of ours is a ModelError."""
     try:
         yield
     except AccelError as why:

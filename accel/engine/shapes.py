@@ -64,6 +64,8 @@ def _infer_node(node: Node, inputs: list[Known | None]) -> tuple[Known, ...]:
         raise DynamicShapeError("the shape of its output depends on data")
     # Where no rule can tell, or the node is not valid, it runs on zeros: it knows its own shapes best, and says what
     # does not fit.
+    with naming(operator.name):
+        operator.contract.attributes(node.attributes)  # rules and lowerings rely on their types
     ruled = _by_rule(node, inputs)
     return ruled or tuple(as_spec(a) for a in _evaluate(operator, node, [_stand_in(i) for i in inputs]))
 
@@ -82,8 +84,6 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
         if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) and d >= 0 for d in fact.shape):
             return None
         spec = Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype))
-        if min(spec.shape, default=0) < 0:
-            return None
         refuse_bomb(spec.shape, spec.dtype)
         found.append(spec)
     return tuple(found)

@@ -59,6 +59,12 @@ def agree(*dims: Dim) -> None:
         raise ValueError("sizes differ")
 
 
+def one_type(facts: list[Fact]) -> None:
+    """Raise ValueError where types that must be equal are known to differ; an absent input has none."""
+    if len({fact.dtype for fact in facts if fact.dtype is not None}) > 1:
+        raise ValueError("types differ")
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """Shape of the elementwise result, NumPy's rule with symbols."""
     if any(shape is None for shape in shapes):

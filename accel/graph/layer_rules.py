@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from accel.graph.facts import Fact, Rules, Unknown, agree, broadcast
+from accel.graph.facts import Fact, Rules, Unknown, agree, broadcast, one_type
 from accel.graph.network import Dim, Node
 
 RULES = Rules()
@@ -56,6 +56,7 @@ def _ceil_window(dim: Dim, kernel: int, stride: int, dilation: int, begin: int, 
 
 @RULES("Conv")
 def _conv(node: Node, x: list[Fact]) -> list[Fact]:
+    one_type(x)
     image, weight = x[0].dims(), x[1].dims()
     kernel = list(weight[2:])
     if not all(isinstance(k, int) for k in kernel):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.graph.facts import Fact, Rules, Shape, Unknown, agree, broadcast
+from accel.graph.facts import Fact, Rules, Shape, Unknown, agree, broadcast, one_type
 from accel.graph.network import Dim, Node
 from accel.layers.operators.dtypes import DTYPES
 
@@ -51,6 +51,7 @@ def _same(node: Node, x: list[Fact]) -> list[Fact]:
 def _clip(node: Node, x: list[Fact]) -> list[Fact]:
     if any(name and _product(fact.dims()) != 1 for name, fact in zip(node.inputs[1:], x[1:], strict=True)):
         raise ValueError("bounds are scalars")
+    one_type(x)
     return [Fact(x[0].dtype, x[0].shape)]
 
 
@@ -61,6 +62,8 @@ def _dropout(node: Node, x: list[Fact]) -> list[Fact]:
 
 @RULES("Add", "Sub", "Mul", "Div", "Pow", "Mod", "Sum", "Max", "Min", "Mean", "BitwiseAnd", "BitwiseOr", "BitwiseXor")
 def _elementwise(node: Node, x: list[Fact]) -> list[Fact]:
+    if node.op != "Pow":
+        one_type(x)
     return [Fact(x[0].dtype, broadcast(*(fact.shape for fact in x)))]
 
 
@@ -153,6 +156,7 @@ def _transpose(node: Node, x: list[Fact]) -> list[Fact]:
 
 @RULES("Concat")
 def _concat(node: Node, x: list[Fact]) -> list[Fact]:
+    one_type(x)
     shapes = [fact.dims() for fact in x]
     axis = _axis(node.attributes["axis"], len(shapes[0]))
     along = [shape[axis] for shape in shapes]

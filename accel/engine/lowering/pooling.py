@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from accel.engine.builder import PlanBuilder
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import window
@@ -41,7 +43,9 @@ def _global_average(builder: PlanBuilder, node: Node) -> bool:
 @lowers("ReduceMean")
 def _reduce_mean(builder: PlanBuilder, node: Node) -> bool:
     axes = builder.constant(node.input(1))
-    if axes is None or not builder.is_float_image(node.inputs[0]) or sorted(a % 4 for a in axes.tolist()) != [2, 3]:
+    if axes is None or axes.shape != (2,) or axes.dtype != np.int64 or not builder.is_float_image(node.inputs[0]):
+        return False
+    if sorted(a % 4 for a in axes.tolist()) != [2, 3] or min(axes) < -4 or max(axes) > 3:
         return False
     return _mean(builder, node)
 

@@ -105,6 +105,7 @@ def _global_pool(node: Node, x: list[Fact]) -> list[Fact]:
 
 @RULES("Gemm")
 def _gemm(node: Node, x: list[Fact]) -> list[Fact]:
+    one_type(x)
     a, b = x[0].dims(), x[1].dims()
     if len(a) != 2 or len(b) != 2:
         raise ValueError("Gemm takes matrices")
@@ -120,6 +121,7 @@ def _gemm(node: Node, x: list[Fact]) -> list[Fact]:
 
 @RULES("MatMul")
 def _matmul(node: Node, x: list[Fact]) -> list[Fact]:
+    one_type(x)
     a, b = x[0].dims(), x[1].dims()
     left, right = (a if len(a) > 1 else (1, *a)), (b if len(b) > 1 else (*b, 1))
     agree(left[-1], right[-2])

@@ -42,16 +42,10 @@ class Facts(dict[str, Fact]):
                 self[name] = fact
 
 
-_OF_ONE_TYPE = frozenset({"Conv", "Gemm", "MatMul", "Concat", "Add", "Sub", "Mul", "Div"})
-"""Operators whose inputs must have one type: a rule that looks at the first alone does not speak for a mixture."""
-
-
 def infer(node: Node, inputs: list[Fact]) -> list[Fact]:
     """Facts of the outputs of one node."""
     rule = _RULES.get(node.op)
     if rule is None or node.domain:
-        return []
-    if node.op in _OF_ONE_TYPE and len({fact.dtype for fact in inputs if fact.dtype is not None}) > 1:
         return []
     try:
         return rule(node, inputs)

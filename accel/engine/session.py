@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from accel.kernels import checks, runtime
 from accel.kernels import program as native
 
 _TYPES = {"float32": "float", "float64": "double", "bool": "bool"}
+_alive: weakref.WeakSet[InferenceSession] = weakref.WeakSet()
 _PLANS = 8  # input shapes kept ready per session
 
 
@@ -66,6 +68,7 @@ class InferenceSession:
         self._plans: OrderedDict[tuple[Any, ...], planning.Plan | Interpreter] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
+        _alive.add(self)
         self._inputs = {v.name: v for v in self._network.inputs}
         self._outputs = [v.name for v in self._network.outputs]
 
@@ -177,3 +180,13 @@ def _checked_input(value: Value, feed: Mapping[str, np.ndarray]) -> np.ndarray:
         if isinstance(dim, int) and dim != size:
             raise ValueError(f"{name}: expected {dim} along axis {axis}, got {checks.describe(array)}")
     return array
+
+
+def _renew_locks() -> None:
+    """In a forked child: a thread that held a lock in the parent is not there to release it."""
+    for session in _alive:
+        session._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

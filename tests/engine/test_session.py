@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -352,3 +354,26 @@ def test_an_interpreter_takes_over_where_shapes_depend_on_data() -> None:
         got = session.run(None, feeds)
         np.testing.assert_array_equal(got[0], np.array(np.nonzero(np.maximum(feeds["x0"], 0))))
     assert all(isinstance(p, Interpreter) for p in session._plans.values())
+
+
+# -- fork ----------------------------------------------------------------------------------------------------------
+
+
+def _run_in_child(session: accel.InferenceSession, feeds: dict[str, np.ndarray], answer: Any) -> None:
+    answer.send(session.run(None, feeds)[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_forked_while_another_thread_plans_runs_the_session() -> None:
+    session, feeds = accel.InferenceSession(small(), threads=2), feed(1, 3, 9, 9)
+    here, there = multiprocessing.Pipe()
+    with session._lock:  # as that thread holds it
+        child = multiprocessing.get_context("fork").Process(target=_run_in_child, args=(session, feeds, there))
+        child.start()
+    try:
+        assert here.poll(10), "the child hangs"
+        np.testing.assert_array_equal(here.recv(), session.run(None, feeds)[0])
+    finally:
+        child.kill()
+        child.join()

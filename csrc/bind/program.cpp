@@ -108,8 +108,13 @@ void run(const PyProgram& p, const std::vector<std::pair<int, py::array>>& bindi
     require(slot >= 0 && slot < slots.size(), "run: slot out of range");
     table[slot] = reinterpret_cast<std::uintptr_t>(a.data());
   }
-  py::gil_scoped_release release;
-  p.program.run(first, last, reinterpret_cast<float* const*>(table), threads, keep_denormals);
+  while (first < last) {
+    {
+      py::gil_scoped_release release;
+      first = p.program.run(first, last, reinterpret_cast<float* const*>(table), threads, keep_denormals);
+    }
+    if (first < last && PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C ends a long run
+  }
 }
 
 Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {

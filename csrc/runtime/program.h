@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A list of prepared kernel calls over numbered memory slots: what a session runs.
 #pragma once
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <utility>
@@ -22,16 +23,23 @@ struct Place {
 class Program {
  public:
   using Step = std::function<void(float* const* slots, int threads)>;
+  static constexpr std::chrono::milliseconds kPatience{100};  // until the caller may look for signals
 
   void add(Step step) { steps_.push_back(std::move(step)); }
   std::size_t size() const noexcept { return steps_.size(); }
 
-  // Steps first .. last-1. Denormals are flushed inside unless `keep_denormals`; the caller's mode is restored.
-  void run(std::size_t first, std::size_t last, float* const* slots, int threads, bool keep_denormals) const {
+  // Steps first .. last-1, or fewer when kPatience has passed; returns the first that did not run. Denormals are
+  // flushed inside unless `keep_denormals`; the caller's mode is restored.
+  std::size_t run(std::size_t first, std::size_t last, float* const* slots, int threads, bool keep_denormals) const {
     const FloatMode now = FloatMode::current();
     const FloatMode::Scope mode(keep_denormals ? now : now.flushing_denormals());
     const AwakeWorkers awake(threads);
-    for (std::size_t i = first; i < last; ++i) steps_[i](slots, threads);
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (first < last) {
+      steps_[first++](slots, threads);
+      if (first < last && std::chrono::steady_clock::now() > until) break;
+    }
+    return first;
   }
 
  private:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,33 @@ def test_inputs_may_be_read_only_and_unaligned_and_are_not_changed() -> None:
     odd.flags.writeable = False
     assert session.run(None, {"image": odd})[0].tobytes() == wanted.tobytes()
     np.testing.assert_array_equal(odd, x)
+
+
+@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
+def test_an_interrupt_ends_a_long_run_within_a_second_and_leaves_the_session_usable() -> None:
+    s = Sketch()
+    x = s.input("N", 64, "H", "W")
+    w, b = s.weights(64, 64, 3, 3), s.weights(64)
+    y = x
+    for _ in range(150):
+        y = s.add("Relu", s.add("Conv", y, w, b, pads=[1] * 4))
+    session = accel.InferenceSession(s.network(y), threads=1)
+    small_feed, long_feed = {"x0": normal(1, 64, 4, 4)}, {"x0": normal(4, 64, 112, 112)}
+    wanted = session.run(None, small_feed)[0]
+    sent: list[float] = []
+
+    def interrupt() -> None:
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    for _ in range(2):
+        timer = threading.Timer(0.4, interrupt)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            session.run(None, long_feed)
+        assert time.monotonic() - sent[-1] < 1.0
+        timer.join()
+        assert session.run(None, small_feed)[0].tobytes() == wanted.tobytes()
 
 
 # -- settings ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ try:
 
     core = _core
 except ImportError as _why:
-    _reason = str(_why)
+    _reason = str(_why) if importlib.util.find_spec("accel._core") else "no extension was built"
 
 BACKENDS = ("native", "numba", "numpy")
 MOST_THREADS = 1024

@@ -7,6 +7,7 @@
 #include "kernels/depthwise/depthwise.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/layout/layout.h"
+#include "kernels/linear/linear.h"
 #include "kernels/pool/pool.h"
 
 namespace accel::bind {

@@ -29,6 +29,10 @@ ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {a.v != a.v ? a.v : max(a, b).v}; }
+ACCEL_INLINE bool has_nan(f32 a) {
+  const v4i differs = a.v != a.v;
+  return (differs[0] | differs[1] | differs[2] | differs[3]) != 0;
+}
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {
   return {x.v < 0.f ? if_negative.v : otherwise.v};
 }

@@ -7,27 +7,11 @@
 
 #include "kernels/layout/layout.h"
 #include "runtime/pool.h"
-#define ACCEL_KERNEL_FILE "kernels/conv/conv.inl.h"
-#include "simd/foreach_isa.h"  // after every standard header
 
 namespace accel {
-
-#define ACCEL_TABLE_ENTRY kTiles
-const TileSet* const kTileSets[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
-
 namespace {
 
 constexpr long kTileBlockFloats = 64 * 1024;  // of the left operand, a quarter of a 1 MB L2 cache
-
-// n rows in ceil(n / most) parts of nearly equal size: 49 = 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
-template <class F>
-void split_rows(int n, int most, F&& f) {
-  const int parts = (n + most - 1) / most;
-  for (int i = 0; i < parts; ++i) {
-    const Range r = part_of(n, i, parts);
-    f(static_cast<int>(r.begin), static_cast<int>(r.end - r.begin));
-  }
-}
 
 void check(bool ok, const char* what) {
   if (!ok) throw std::invalid_argument(what);
@@ -146,8 +130,7 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long panel = static_cast<long>(depth_) * spec_.kernel_h * spec_.kernel_w * kBlock;
   const bool clamped = spec_.activation.kind == Activation::Kind::clamp;
-  const float infinity = std::numeric_limits<float>::infinity();
-  Tile t{};
+  Tile t = plain_tile();
   t.a_row = static_cast<long>(spec_.stride_w) * in.pixel();
   t.a_block = gather_ ? 0 : in.plane;
   t.inner = gather_ ? 1 : kBlock;
@@ -155,11 +138,9 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
   t.taps = taps_.data();
   t.tap_count = static_cast<int>(taps_.size());
   t.b_panel = panel;
-  t.low = clamped ? spec_.activation.low : -infinity;
-  t.high = clamped ? spec_.activation.high : infinity;
+  if (clamped) t.low = spec_.activation.low, t.high = spec_.activation.high;
   t.c_panel = out.plane;
   t.residual_panel = res.plane;
-  t.lanes = kBlock;
   for (long unit = begin; unit < end; ++unit) {
     const int step = static_cast<int>(unit % panel_steps_), block = static_cast<int>(unit / panel_steps_ % blocks_);
     const long rest = unit / panel_steps_ / blocks_;
@@ -173,7 +154,7 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
     const Range range = part_of(std::ssize(groups_), block, blocks_);
     for (long i = range.begin; i < range.end; ++i) {
       const Group& group = groups_[static_cast<std::size_t>(i)];
-      t.a = a + group.a;
+      t.a = t.far = a + group.a;
       t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
       t.c_at = output_at_.data() + group.pixel;
       if (residual) t.residual_at = residual_at_.data() + group.pixel;
@@ -186,77 +167,6 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
           }
     }
   }
-}
-
-Linear::Linear(int rows, int depth, int out, const Activation& activation, const TileSet& tiles)
-    : rows_(rows), depth_(depth), out_(out), activation_(activation), tiles_(tiles) {
-  check(rows >= 0 && depth >= 0 && out > 0, "linear: sizes must be positive");
-  panels_ = (out + kBlock - 1) / kBlock;
-  pack_ = rows > tiles.vector_rows;
-  step_ = pack_ ? tiles.most_panels : tiles.vector_panels;
-  const int most = pack_ ? tiles.most_rows : tiles.vector_rows;
-  check(static_cast<double>(most) * out < 2147483648.0, "linear: too wide");
-  for (int r = 0; r < most; ++r) y_at_.push_back(r * out);
-}
-
-void Linear::run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
-                 int threads) const noexcept {
-  const double macs = static_cast<double>(rows_) * depth_ * out_;
-  const long block = static_cast<long>(rows_) * kBlock, panel = static_cast<long>(depth_) * kBlock;
-  if (pack_)
-    parallel(parts_for(macs / out_ * 8, rows_, threads), [&](int part, int parts) {
-      const Range range = part_of(rows_, part, parts);
-      for (int d = 0; d < depth_; d += kBlock)
-        for (long r = range.begin; r < range.end; ++r)
-          std::memcpy(scratch + d / kBlock * block + r * kBlock, x + r * depth_ + d,
-                      static_cast<std::size_t>(std::min(kBlock, depth_ - d)) * sizeof(float));
-    });
-  const bool clamped = activation_.kind == Activation::Kind::clamp;
-  const float infinity = std::numeric_limits<float>::infinity();
-  const std::int32_t no_tap = 0;
-  const int block_rows = static_cast<int>(std::max<long>(tiles_.most_rows, kTileBlockFloats * 2 / std::max(depth_, 1)));
-  const long blocks = std::max(1, (rows_ + block_rows - 1) / block_rows), steps = (panels_ + step_ - 1) / step_;
-  parallel(parts_for(macs, blocks * steps, threads), [&](int part, int parts) {
-    Tile t{};
-    t.a_row = pack_ ? kBlock : depth_;
-    t.a_block = block;
-    t.inner = pack_ ? kBlock : std::max(depth_, 1);
-    t.depth = depth_;
-    t.taps = &no_tap;
-    t.tap_count = 1;
-    t.b_panel = panel;
-    t.low = clamped ? activation_.low : -infinity;
-    t.high = clamped ? activation_.high : infinity;
-    t.c_at = y_at_.data();
-    t.c_panel = kBlock;
-    const Range units = part_of(blocks * steps, part, parts);
-    for (long unit = units.begin; unit < units.end; ++unit) {
-      const Range rows = part_of(rows_, static_cast<int>(unit / steps), static_cast<int>(blocks));
-      const int p0 = static_cast<int>(unit % steps) * step_;
-      split_rows(static_cast<int>(rows.end - rows.begin), pack_ ? tiles_.most_rows : tiles_.vector_rows,
-                 [&](int first, int n) {
-                   const long r = rows.begin + first;
-                   t.a = t.next_a = pack_ ? scratch + r * kBlock : x + r * depth_;
-                   // Full steps in one tile; what remains of the panels one by one.
-                   for (int p = p0, wide; p < std::min(panels_, p0 + step_); p += wide) {
-                     wide = panels_ - p >= step_ ? step_ : 1;
-                     t.b = weights + p * panel;
-                     t.bias = bias + p * kBlock;
-                     t.c = y + r * out_ + p * kBlock;
-                     t.lanes = std::min(kBlock, out_ - (p + wide - 1) * kBlock);
-                     if (pack_ || wide == 1)
-                       tiles_.tiles[0][wide - 1][n](t);
-                     else
-                       tiles_.vectors[n](t);
-                     if (!clamped)
-                       for (int i = 0; i < n; ++i) {
-                         float* y_row = t.c + t.c_at[i];
-                         tiles_.activate(activation_, y_row, y_row, (wide - 1) * kBlock + t.lanes);
-                       }
-                   }
-                 });
-    }
-  });
 }
 
 }  // namespace accel

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Direct convolution and matrix product by one register tile, float32.
+// Direct convolution by the register tile, float32.
 //
 //   y[n, o, i, j] = f(bias[o] + residual[n, o, i, j]
 //                     + sum_{c, p, q} w[o, c, p, q] x[n, c, i*sh + p*dh - top, j*sw + q*dw - left])
 //
-// A tile is some output pixels times one or two panels of 16 output channels; all of the sum stays in registers. The
-// rows of the left operand need no packing: neighbouring pixels of a blocked map are one cache line apart.
+// Rows of a tile are neighbouring output pixels.
 // Weights: [panel][channels / inner][taps][inner][16], packed once by pack_weights.
 // Aliasing: residual may be y (same map); nothing else may overlap. Threads split the output, never a sum.
 #pragma once
@@ -13,45 +12,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/activation/activation.h"
-#include "kernels/layout/map.h"
-#include "simd/isa.h"
+#include "kernels/tile/tile.h"
 
 namespace accel {
-
-// What one call of the register tile computes.
-struct Tile {
-  const float* a;  // left operand: row r, depth d at a[r * a_row + (d / inner) * a_block + d % inner + taps[t]]
-  long a_row, a_block;
-  int inner, depth;
-  const std::int32_t* taps;
-  int tap_count;
-  const float* b;  // weights of the first panel; the next one lies b_panel floats on
-  long b_panel;
-  const float* bias;
-  float low, high;
-  float* c;  // row r, panel p, lane l at c[c_at[r] + p * c_panel + l]
-  const std::int32_t* c_at;
-  long c_panel;
-  const float* residual;  // null, or addressed alike
-  const std::int32_t* residual_at;
-  long residual_panel;
-  int lanes;            // of the last panel that exist
-  const float* next_a;  // fetched meanwhile
-};
-using TileFn = void (*)(const Tile&) noexcept;
-
-// The tiles of one ISA. `gather` tiles take one tap per depth step instead of `inner` neighbours.
-struct TileSet {
-  static constexpr int kMostRows = 14;
-  int most_rows;                      // per tile
-  int most_panels;                    // per tile, 1 or 2
-  int vector_rows, vector_panels;     // of the tiles for few rows
-  TileFn tiles[2][2][kMostRows + 1];  // [gather][panels - 1][rows]
-  TileFn vectors[5];                  // [rows], each vector_panels wide: the weights stream through once
-  void (*activate)(const Activation&, const float* x, float* y, long n) noexcept;  // y may be x
-};
-extern const TileSet* const kTileSets[kIsaCount];
 
 struct ConvSpec {
   Map input, output;
@@ -95,23 +58,6 @@ class Conv {
   double macs_;
   std::vector<std::int32_t> taps_, output_at_, residual_at_;
   std::vector<Group> groups_;
-};
-
-// y = f(x W^T + bias): x is rows x depth, y rows x out, both row-major.
-class Linear {
- public:
-  Linear(int rows, int depth, int out, const Activation& activation, const TileSet& tiles);
-  // `scratch` holds scratch_floats() floats.
-  void run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
-           int threads) const noexcept;
-  long scratch_floats() const noexcept { return pack_ ? static_cast<long>(rows_) * ((depth_ + 15) / 16 * 16) : 0; }
-
- private:
-  int rows_, depth_, out_, panels_, step_;
-  bool pack_;  // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
-  Activation activation_;
-  const TileSet& tiles_;
-  std::vector<std::int32_t> y_at_;
 };
 
 }  // namespace accel

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The register tile of conv.h, compiled once per instruction set.
+// The register tile of tile.h, compiled once per instruction set.
 #include "kernels/activation/activation.inl.h"
 
 namespace accel::ACCEL_ISA {
@@ -15,7 +15,6 @@ constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
 constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
 // Depth steps written out in a row. With 16 registers GCC spills accumulators to interleave them.
 constexpr int kUnroll = kRegisters == 32 ? 4 : 1;
-constexpr long kAhead = 512;  // floats of the weight stream fetched ahead, 2 KB
 
 // Row r of a matrix whose rows are `step` bytes apart, with few registers: x86 addresses scale an index by 1, 2, 4, 8.
 struct Rows {
@@ -52,17 +51,32 @@ ACCEL_INLINE void multiply(const Rows& rows, const char* a, const char* a8, int 
 }
 
 template <int PANELS>
-ACCEL_INLINE void load_weights(const float* b, long b_panel, f32* out) {
+ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, f32* out) {
   ACCEL_UNROLL(4)
   for (int p = 0; p < PANELS; ++p) {
-    prefetch(b + p * b_panel + kAhead);
+    prefetch(b + p * b_panel + ahead);
     ACCEL_UNROLL(4)
     for (int v = 0; v < kPanelVectors; ++v) out[p * kPanelVectors + v] = load(b + p * b_panel + v * f32::lanes);
   }
 }
 
+// The common ends of a tile: full panels, plain or clamped.
+template <int ROWS, int PANELS, bool CLAMP>
+ACCEL_INLINE void store_full(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+  const f32 low = set1(t.low), high = set1(t.high);
+  ACCEL_UNROLL(16)
+  for (int r = 0; r < ROWS; ++r) {
+    float* c = t.c + t.c_at[r];
+    ACCEL_UNROLL(8)
+    for (int v = 0; v < PANELS * kPanelVectors; ++v)
+      store(c + v / kPanelVectors * t.c_panel + v % kPanelVectors * f32::lanes,
+            CLAMP ? clamp(acc[r][v], low, high) : acc[r][v]);
+  }
+}
+
+// Any end: a residual, a panel with fewer outputs.
 template <int ROWS, int PANELS>
-ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+ACCEL_INLINE void store_any(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
   const f32 low = set1(t.low), high = set1(t.high);
   ACCEL_UNROLL(16)
   for (int r = 0; r < ROWS; ++r) {
@@ -82,6 +96,16 @@ ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
   }
 }
 
+template <int ROWS, int PANELS>
+ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+  if (t.residual || t.lanes < kBlock)
+    store_any<ROWS, PANELS>(t, acc);
+  else if (t.low == -__builtin_inff() && t.high == __builtin_inff())
+    store_full<ROWS, PANELS, false>(t, acc);
+  else
+    store_full<ROWS, PANELS, true>(t, acc);
+}
+
 template <int ROWS, int PANELS, bool GATHER>
 void tile(const Tile& t) noexcept {
   constexpr int kVectors = PANELS * kPanelVectors;
@@ -93,16 +117,16 @@ void tile(const Tile& t) noexcept {
     for (int r = 0; r < ROWS; ++r) acc[r][v] = bias;
   }
   const Rows rows(t.a_row);
-  const float *a = t.a, *b = t.b, *next = t.next_a;
+  const float *a = t.a, *b = t.b, *next = t.next_a, *far = t.far;
   const long b_panel = t.b_panel;
-  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block) {
+  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block) {
     const int count = depth < t.inner ? depth : t.inner;
     for (int i = 0; i < t.tap_count; ++i) {
       const char* x = reinterpret_cast<const char*>(a + t.taps[i]);
       const char* x8 = x + rows.step * 8;
       f32 w[kVectors];
       if constexpr (GATHER) {
-        load_weights<PANELS>(b, b_panel, w);
+        load_weights<PANELS>(b, b_panel, t.ahead, w);
         multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
         b += kBlock;
       } else {
@@ -113,13 +137,14 @@ void tile(const Tile& t) noexcept {
           for (int j = 0; j < kUnroll; ++j) {
             if (k + j < ROWS) prefetch(ahead);
             ahead += t.a_row;
-            load_weights<PANELS>(b + j * kBlock, b_panel, w);
+            prefetch(far + (k + j) * kBlock);
+            load_weights<PANELS>(b + j * kBlock, b_panel, t.ahead, w);
             multiply<ROWS, kVectors>(rows, x, x8, j, w, acc);
           }
           b += kUnroll * kBlock;
         }
         for (; k < count; ++k, x += 4, x8 += 4, b += kBlock) {
-          load_weights<PANELS>(b, b_panel, w);
+          load_weights<PANELS>(b, b_panel, t.ahead, w);
           multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
         }
       }

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Matrix product with a fixed matrix by the register tile, float32. Rows of a tile are rows of x.
+// Weights: as pack_weights of conv.h makes them with one tap and `inner` = depth.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/tile/tile.h"
+
+namespace accel {
+
+// y = f(x W^T + bias): x is rows x depth, y rows x out, both row-major.
+class Linear {
+ public:
+  Linear(int rows, int depth, int out, const Activation& activation, const TileSet& tiles);
+  // `scratch` holds scratch_floats() floats.
+  void run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
+           int threads) const noexcept;
+  long scratch_floats() const noexcept { return pack_ ? static_cast<long>(rows_) * ((depth_ + 15) / 16 * 16) : 0; }
+
+ private:
+  int rows_, depth_, out_, panels_, step_;
+  bool pack_;  // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
+  Activation activation_;
+  const TileSet& tiles_;
+  std::vector<std::int32_t> y_at_;
+};
+
+}  // namespace accel

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The register tile: the one inner loop of every dense product (convolution, matrix product, Winograd products).
+//
+//   c[row r, output o] = clamp(bias[o] + residual[r, o] + sum_{d, t} a[r, d, t] b[d, t, o], low, high)
+//
+// A tile is some rows (output pixels, matrix rows, Winograd tiles) times one or two panels of 16 outputs; all of the sum
+// stays in registers, so a result is written once and never read back. The rows of the left operand need no packing:
+// neighbouring pixels of a blocked map are one cache line apart.
+#pragma once
+#include <cstdint>
+
+#include "kernels/activation/activation.h"
+#include "kernels/layout/map.h"
+#include "runtime/pool.h"
+#include "simd/isa.h"
+
+namespace accel {
+
+struct Tile {
+  const float* a;  // left operand: row r, depth d at a[r * a_row + (d / inner) * a_block + d % inner + taps[t]]
+  long a_row, a_block;
+  int inner, depth;
+  const std::int32_t* taps;
+  int tap_count;
+  const float* b;  // weights of the first panel; the next one lies b_panel floats on
+  long b_panel;
+  const float* bias;
+  float low, high;
+  float* c;  // row r, panel p, lane l at c[c_at[r] + p * c_panel + l]
+  const std::int32_t* c_at;
+  long c_panel;
+  const float* residual;  // null, or addressed alike
+  const std::int32_t* residual_at;
+  long residual_panel;
+  int lanes;            // of the last panel that exist
+  const float* next_a;  // fetched meanwhile: the rows of the next tile,
+  long ahead;           // the weights so many floats ahead,
+  const float* far;     // and what the caller wants in the L2 cache soon, one line of 16 floats a step of depth,
+  long far_block;       // so many floats on after every 16 steps
+};
+using TileFn = void (*)(const Tile&) noexcept;
+
+// The tiles of one ISA. `gather` tiles take one tap per depth step instead of `inner` neighbours.
+struct TileSet {
+  static constexpr int kMostRows = 14;
+  int most_rows;                      // per tile
+  int most_panels;                    // per tile, 1 or 2
+  int vector_rows, vector_panels;     // of the tiles for few rows
+  TileFn tiles[2][2][kMostRows + 1];  // [gather][panels - 1][rows]
+  TileFn vectors[5];                  // [rows], each vector_panels wide: the weights stream through once
+  void (*activate)(const Activation&, const float* x, float* y, long n) noexcept;  // y may be x
+};
+extern const TileSet* const kTileSets[kIsaCount];
+
+inline constexpr long kNear = 512;  // floats of a weight stream fetched ahead where it comes from the L2 cache, 2 KB
+
+// A tile with one tap, bounds that clamp nothing, and full panels; the rest is the caller's to set.
+Tile plain_tile() noexcept;
+
+// n rows in ceil(n / most) parts of nearly equal size: 49 = 13 + 12 + 12 + 12, not 14 + 14 + 14 + 7.
+template <class F>
+void split_rows(int n, int most, F&& f) {
+  const int parts = (n + most - 1) / most;
+  for (int i = 0; i < parts; ++i) {
+    const Range r = part_of(n, i, parts);
+    f(static_cast<int>(r.begin), static_cast<int>(r.end - r.begin));
+  }
+}
+
+}  // namespace accel

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/winograd/matrices.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "kernels/winograd/points.h"
+#include "kernels/winograd/winograd.h"
+#include "runtime/pool.h"
+
+namespace accel {
+namespace {
+
+constexpr int kMostTaps = kMostWinogradTaps;
+
+// 0, then the pairs: all points but infinity.
+template <int N>
+std::vector<double> finite_points() {
+  std::vector<double> points{0.0};
+  for (double p : winograd::Points<N>::p) points.insert(points.end(), {p, -p});
+  return points;
+}
+
+std::vector<double> finite_points(int n) {
+  return n == 4 ? finite_points<4>() : n == 6 ? finite_points<6>() : finite_points<8>();
+}
+
+// Solves a x = b in place for a small symmetric positive definite a; b holds `columns` right sides, and then x.
+void solve(double (*a)[kMostTaps], int size, double (*b)[kMostWinogradPoints], int columns) {
+  for (int i = 0; i < size; ++i)
+    for (int j = 0; j < size; ++j) {
+      if (j == i) continue;
+      const double factor = a[j][i] / a[i][i];
+      for (int k = 0; k < size; ++k) a[j][k] -= factor * a[i][k];
+      for (int k = 0; k < columns; ++k) b[j][k] -= factor * b[i][k];
+    }
+  for (int i = 0; i < size; ++i)
+    for (int k = 0; k < columns; ++k) b[i][k] /= a[i][i];
+}
+
+}  // namespace
+
+WinogradMatrices::WinogradMatrices(int m, int r) : n_(m + r - 1), r_(r) {
+  const std::vector<double> points = finite_points(n_);
+  for (int i = 0; i + 1 < n_; ++i) {
+    double scale = 1.0;
+    for (int j = 0; j + 1 < n_; ++j)
+      if (j != i) scale *= points[static_cast<std::size_t>(i)] - points[static_cast<std::size_t>(j)];
+    for (int k = 0; k < r; ++k) forward_[i][k] = winograd::power(points[static_cast<std::size_t>(i)], k) / scale;
+  }
+  forward_[n_ - 1][r - 1] = 1.0;
+  // The least squares inverse: (G^T G)^-1 G^T.
+  double normal[kMostTaps][kMostTaps] = {};
+  for (int i = 0; i < r; ++i)
+    for (int j = 0; j < r; ++j)
+      for (int k = 0; k < n_; ++k) normal[i][j] += forward_[k][i] * forward_[k][j];
+  for (int i = 0; i < r; ++i)
+    for (int k = 0; k < n_; ++k) backward_[i][k] = forward_[k][i];
+  solve(normal, r, backward_, n_);
+}
+
+void WinogradMatrices::transform(const double* g, double* u) const noexcept {
+  double half[kMostWinogradPoints * kMostTaps * kBlock];  // G g
+  for (int i = 0; i < n_; ++i)
+    for (int q = 0; q < r_; ++q) {
+      double* to = half + (i * r_ + q) * kBlock;
+      std::fill_n(to, kBlock, 0.0);
+      for (int p = 0; p < r_; ++p)
+        for (int l = 0; l < kBlock; ++l) to[l] += forward_[i][p] * g[(p * r_ + q) * kBlock + l];
+    }
+  for (int i = 0; i < n_; ++i)
+    for (int j = 0; j < n_; ++j) {
+      double* to = u + (i * n_ + j) * kBlock;
+      std::fill_n(to, kBlock, 0.0);
+      for (int q = 0; q < r_; ++q)
+        for (int l = 0; l < kBlock; ++l) to[l] += forward_[j][q] * half[(i * r_ + q) * kBlock + l];
+    }
+}
+
+void WinogradMatrices::recover(const float* u, long step, float* g) const noexcept {
+  double half[kMostTaps * kMostWinogradPoints * kBlock];
+  for (int p = 0; p < r_; ++p)
+    for (int j = 0; j < n_; ++j) {
+      double* to = half + (p * n_ + j) * kBlock;
+      std::fill_n(to, kBlock, 0.0);
+      for (int i = 0; i < n_; ++i)
+        for (int l = 0; l < kBlock; ++l) to[l] += backward_[p][i] * static_cast<double>(u[(i * n_ + j) * step + l]);
+    }
+  for (int p = 0; p < r_; ++p)
+    for (int q = 0; q < r_; ++q)
+      for (int l = 0; l < kBlock; ++l) {
+        double sum = 0.0;
+        for (int j = 0; j < n_; ++j) sum += backward_[q][j] * half[(p * n_ + j) * kBlock + l];
+        g[(p * r_ + q) * kBlock + l] = static_cast<float>(sum);
+      }
+}
+
+void pack_winograd(const float* w, long out, long depth, int m, int r, float* packed, int threads) {
+  const WinogradMatrices matrices(m, r);
+  const long n = m + r - 1, panels = (out + kBlock - 1) / kBlock, taps = static_cast<long>(r) * r;
+  const auto pack_filters = [&](long p, long d) {  // 16 outputs, one input channel
+    double g[kMostTaps * kMostTaps * kBlock] = {}, u[kMostWinogradPoints * kMostWinogradPoints * kBlock];
+    for (long l = 0; l < std::min<long>(kBlock, out - p * kBlock); ++l)
+      for (long t = 0; t < taps; ++t) g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
+    matrices.transform(g, u);
+    for (long f = 0; f < n * n; ++f)
+      for (long l = 0; l < kBlock; ++l)
+        packed[((f * panels + p) * depth + d) * kBlock + l] = static_cast<float>(u[f * kBlock + l]);
+  };
+  const double work = static_cast<double>(out) * static_cast<double>(depth * n * n * r);
+  parallel(parts_for(work, panels * depth, threads), [&](int part, int parts) {
+    const Range range = part_of(panels * depth, part, parts);
+    for (long i = range.begin; i < range.end; ++i) pack_filters(i / depth, i % depth);
+  });
+}
+
+}  // namespace accel

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/winograd/winograd.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <stdexcept>
+
+#include "kernels/layout/layout.h"
+#include "kernels/winograd/points.h"
+#include "runtime/pool.h"
+#define ACCEL_KERNEL_FILE "kernels/winograd/winograd.inl.h"
+#include "simd/foreach_isa.h"  // after every standard header
+
+namespace accel {
+
+#define ACCEL_TABLE_ENTRY kForms
+const WinogradSet* const kWinograd[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
+
+namespace {
+
+constexpr long kSkew = 16;  // floats between frequencies, so that their stores do not fall into one cache set
+constexpr long kCacheFloats = 128 * 1024;     // of transformed input in a block: half of a 1 MB L2 cache
+constexpr long kStreamFloats = 2l << 20;      // weights from 8 MB on come from the L3 cache or memory
+constexpr int kFewTiles = 64;                 // then read all weights once for all tiles
+constexpr long kAheadInCache = 256, kAheadInMemory = 1024;  // floats of weights fetched ahead
+constexpr int kPanelGroup = 8;
+
+long blocks_of(long channels) { return (channels + kBlock - 1) / kBlock; }
+
+}  // namespace
+
+const WinogradKernels& winograd_kernels(std::size_t isa, int m, int r) {
+  for (const WinogradKernels& k : kWinograd[isa]->forms)
+    if (k.m == m && k.r == r) return k;
+  throw std::invalid_argument("winograd: no such form");
+}
+
+std::size_t winograd_size(long out, long depth, int m, int r) {
+  const long n = m + r - 1;
+  return static_cast<std::size_t>(n * n * blocks_of(out) * depth * kBlock);
+}
+
+// What a run is given, and what its threads share.
+struct Winograd::Call {
+  const float *x, *weights, *bias, *residual;
+  float* y;
+};
+
+// Tiles first .. first + count - 1 of one group of channels; their transformed input is v[frequency][block][tile][16].
+struct Winograd::Block {
+  long first;
+  int count, group;
+  float* v;
+  long v_step;
+  unsigned char* irregular;  // per tile: its window holds something that is not finite
+};
+
+// Of a tile: its image, and its first output pixel there.
+struct Winograd::Position {
+  long image;
+  int y, x;
+};
+
+Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const TileSet& tiles,
+                   WinogradBlocking blocking, int threads)
+    : spec_(spec), kernels_(kernels), tiles_(tiles), blocking_(blocking), matrices_(kernels.m, kernels.r),
+      threads_(threads) {
+  check_conv(spec);
+  if (spec.kernel_h != kernels.r || spec.kernel_w != kernels.r || spec.stride_h != 1 || spec.stride_w != 1 ||
+      spec.dilation_h != 1 || spec.dilation_w != 1 || !spec.input.blocked || threads < 1 || blocking.tiles < 0 ||
+      blocking.panels < 0)
+    throw std::invalid_argument("winograd: kernel, strides, dilations or blocking do not fit");
+  const Map& out = spec.output;
+  frequencies_ = kernels.n() * kernels.n();
+  rows_ = (out.height + kernels.m - 1) / kernels.m;
+  columns_ = (out.width + kernels.m - 1) / kernels.m;
+  depth_ = spec.input.channels / spec.groups;
+  depth_blocks_ = static_cast<int>(blocks_of(depth_));
+  panels_ = static_cast<int>(blocks_of(out.channels / spec.groups));
+  const long per_image = static_cast<long>(rows_) * columns_;
+  tile_count_ = per_image * out.images;
+  const bool streams = static_cast<long>(winograd_size(out.channels, depth_, kernels.m, kernels.r)) >= kStreamFloats;
+  const bool at_once = streams && per_image <= kFewTiles;
+  if (blocking_.tiles == 0) {
+    const long most = std::max<long>(kCacheFloats / (frequencies_ * depth_blocks_ * kBlock), 1);
+    const long rows = tiles.most_rows;
+    blocking_.tiles = static_cast<int>(at_once ? per_image : most < rows ? most : std::min(most / rows, 2l) * rows);
+  }
+  blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, tile_count_));
+  step_ = std::min(tiles.most_panels, panels_);
+  if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : kPanelGroup;
+  blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
+  blocks_ = (tile_count_ + blocking_.tiles - 1) / blocking_.tiles;
+  split_panels_ = threads > 1 && blocks_ * spec.groups < 4l * threads && panels_ >= 2 * threads;
+  macs_ = static_cast<double>(tile_count_) * frequencies_ * depth_ * out.channels;
+  for (int i = 0; i < TileSet::kMostRows; ++i) row_at_.push_back(i * kBlock);
+}
+
+// Per block of tiles: transformed input, then one byte a tile.
+long Winograd::input_floats() const noexcept {
+  const long v = frequencies_ * (static_cast<long>(blocking_.tiles) * depth_blocks_ * kBlock + kSkew);
+  return v + (blocking_.tiles + kBlock * 4 - 1) / (kBlock * 4) * kBlock;
+}
+long Winograd::product_floats() const noexcept {
+  return frequencies_ * (static_cast<long>(blocking_.tiles) * blocking_.panels * kBlock + kSkew);
+}
+long Winograd::scratch_floats() const noexcept { return threads_ * (input_floats() + product_floats()); }
+
+Winograd::Block Winograd::block_at(long index, float* buffer) const noexcept {
+  const long block = index % blocks_;
+  const Range tiles{tile_count_ * block / blocks_, tile_count_ * (block + 1) / blocks_};
+  Block b{};
+  b.first = tiles.begin;
+  b.count = static_cast<int>(tiles.end - tiles.begin);
+  b.group = static_cast<int>(index / blocks_);
+  b.v = buffer;
+  b.v_step = static_cast<long>(b.count) * depth_blocks_ * kBlock + kSkew;
+  b.irregular = reinterpret_cast<unsigned char*>(buffer + frequencies_ * b.v_step);
+  return b;
+}
+
+Winograd::Position Winograd::position(long tile) const noexcept {
+  const long per_image = static_cast<long>(rows_) * columns_;
+  const int in_image = static_cast<int>(tile % per_image);
+  return {tile / per_image, in_image / columns_ * kernels_.m, in_image % columns_ * kernels_.m};
+}
+
+void Winograd::run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
+                   float* scratch, int threads) const noexcept {
+  const Call call{x, weights, bias, residual, y};
+  const int most = std::min(threads, threads_);
+  const long units = blocks_ * spec_.groups;
+  float* const products = scratch + threads_ * input_floats();
+  if (split_panels_ && most > 1) {
+    for (long i = 0; i < units; ++i) {
+      const Block block = block_at(i, scratch);
+      std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
+      parallel(most, [&](int part, int parts) {
+        const Range r = part_of(depth_blocks_, part, parts);
+        transform_input(call, block, r.begin, r.end);
+      });
+      parallel(most, [&](int part, int parts) {
+        const Range r = part_of((panels_ + step_ - 1) / step_, part, parts);
+        run_panels(call, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
+                   products + part * product_floats());
+      });
+    }
+  } else {
+    parallel(parts_for(macs_, units, most), [&](int part, int parts) {
+      const Range r = part_of(units, part, parts);
+      for (long i = r.begin; i < r.end; ++i) {
+        const Block block = block_at(i, scratch + part * input_floats());
+        std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
+        transform_input(call, block, 0, depth_blocks_);
+        run_panels(call, block, 0, panels_, products + part * product_floats());
+      }
+    });
+  }
+  zero_halo(spec_.output, y);
+}
+
+// Blocks begin .. end-1 of 16 input channels.
+void Winograd::transform_input(const Call& call, const Block& b, long begin, long end) const noexcept {
+  const Map& in = spec_.input;
+  const int n = kernels_.n();
+  float window[8 * 8 * kBlock];
+  for (long c = begin; c < end; ++c) {
+    const float* plane = call.x + (b.group * depth_blocks_ + c) * in.plane;
+    for (int t = 0; t < b.count; ++t) {
+      const Position at = position(b.first + t);
+      const int top = at.y - spec_.top, left = at.x - spec_.left;
+      const float* x = plane + at.image * in.image + in.origin() + top * in.row + left * kBlock;
+      long row = in.row;
+      if (top + n > in.height + in.halo || left + n > in.width + in.halo) {  // reaches beyond the halo
+        std::memset(window, 0, sizeof window);
+        const int rows = std::min(n, in.height + in.halo - top), columns = std::min(n, in.width + in.halo - left);
+        for (int i = 0; i < rows; ++i)
+          std::memcpy(window + i * n * kBlock, x + i * in.row, static_cast<std::size_t>(columns) * kBlock * sizeof(float));
+        x = window, row = n * kBlock;
+      }
+      if (!kernels_.input(x, row, b.v + (c * b.count + t) * kBlock, b.v_step))
+        std::atomic_ref(b.irregular[t]).store(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+void Winograd::run_panels(const Call& call, const Block& block, long begin, long end, float* products) const noexcept {
+  for (long p = begin; p < end; p += blocking_.panels) {
+    const int panels = static_cast<int>(std::min<long>(blocking_.panels, end - p));
+    multiply(call, block, p, panels, products);
+    transform_output(call, block, p, panels, products);
+  }
+}
+
+// products[frequency][panel][tile][16] of panels panel .. panel + panels - 1.
+void Winograd::multiply(const Call& call, const Block& b, long panel, int panels, float* products) const noexcept {
+  alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
+  const long per_panel = static_cast<long>(depth_) * kBlock, m_step = static_cast<long>(b.count) * panels * kBlock + kSkew;
+  const float* weights = call.weights + (static_cast<long>(b.group) * frequencies_ * panels_ + panel) * per_panel;
+  Tile t = plain_tile();
+  t.a_row = kBlock;
+  t.a_block = static_cast<long>(b.count) * kBlock;
+  t.inner = kBlock;
+  t.depth = depth_;
+  t.b_panel = per_panel;
+  t.bias = kNoBias;
+  t.c_at = row_at_.data();
+  t.c_panel = t.a_block;
+  t.ahead = b.count <= 2 * tiles_.most_rows ? kAheadInMemory : kAheadInCache;
+  for (int f = 0; f < frequencies_; ++f)
+    for (int p = 0; p < panels; p += step_) {
+      const int wide = std::min(step_, panels - p);
+      t.b = weights + (static_cast<long>(f) * panels_ + p) * per_panel;
+      split_rows(b.count, tiles_.most_rows, [&](int first, int rows) {
+        t.a = t.far = b.v + f * b.v_step + first * kBlock;
+        t.next_a = first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
+        t.c = products + f * m_step + static_cast<long>(p) * b.count * kBlock + first * kBlock;
+        tiles_.tiles[0][wide - 1][rows](t);
+      });
+    }
+}
+
+void Winograd::transform_output(const Call& call, const Block& b, long panel, int panels,
+                                const float* products) const noexcept {
+  const Map &out = spec_.output, &res = spec_.residual;
+  WinogradOutput o{};
+  o.step = static_cast<long>(b.count) * panels * kBlock + kSkew;
+  o.y_row = out.row;
+  o.residual_row = res.row;
+  o.activation = &spec_.activation;
+  for (int p = 0; p < panels; ++p) {
+    const long block = static_cast<long>(b.group) * panels_ + panel + p;
+    o.bias = call.bias + block * kBlock;
+    for (int t = 0; t < b.count; ++t) {
+      const Position at = position(b.first + t);
+      o.m = products + (static_cast<long>(p) * b.count + t) * kBlock;
+      o.y = call.y + at.image * out.image + block * out.plane + out.origin() + at.y * out.row + at.x * kBlock;
+      if (call.residual)
+        o.residual = call.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
+      o.rows = std::min(kernels_.m, out.height - at.y);
+      o.columns = std::min(kernels_.m, out.width - at.x);
+      if (!b.irregular[t]) {
+        kernels_.output(o);
+        continue;
+      }
+      float tile[6 * 6 * kBlock];
+      direct_tile(call, at, block, tile);
+      kernels_.finish(o, kernels_.m, tile);
+    }
+  }
+}
+
+// The sums of one tile straight from their definition, [m][m][16]: weights are got back from the transformed ones, to
+// within their rounding.
+void Winograd::direct_tile(const Call& call, const Position& at, long block, float* tile) const noexcept {
+  const Map& in = spec_.input;
+  const int m = kernels_.m, r = kernels_.r;
+  const long group = block / panels_, per_panel = static_cast<long>(depth_) * kBlock;
+  const float* weights = call.weights + (group * frequencies_ * panels_ + block % panels_) * per_panel;
+  const float* plane = call.x + at.image * in.image + group * depth_blocks_ * in.plane + in.origin();
+  std::fill_n(tile, m * m * kBlock, 0.f);
+  for (int c = 0; c < depth_; ++c) {
+    float w[kMostWinogradTaps * kMostWinogradTaps * kBlock];
+    matrices_.recover(weights + c * kBlock, panels_ * per_panel, w);
+    for (int i = 0; i < m * m; ++i)
+      for (int tap = 0; tap < r * r; ++tap) {
+        const int y = at.y + i / m + tap / r - spec_.top, x = at.x + i % m + tap % r - spec_.left;
+        if (y < 0 || y >= in.height || x < 0 || x >= in.width) continue;
+        const float value = plane[c / kBlock * in.plane + y * in.row + x * kBlock + c % kBlock];
+        for (int l = 0; l < kBlock; ++l) tile[i * kBlock + l] += w[tap * kBlock + l] * value;
+      }
+  }
+}
+
+}  // namespace accel

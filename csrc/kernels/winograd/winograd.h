@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Winograd convolution F(m x m, r x r): stride 1, no dilation, float32, blocked maps.
+//
+//   Y = A^T [ sum_c (G g_c G^T) . (B^T d_c B) ] A        d: n x n window of the input, n = m + r - 1; Y: m x m outputs
+//
+// n^2 instead of m^2 r^2 multiplications a tile. Transforms run with channels in the lanes; the sums over channels are
+// n^2 matrix products of the register tile. Weights G g G^T are computed once, in double: [n^2][panel][channels][16].
+// A tile whose window holds a NaN or an infinity is computed directly, so that they reach the outputs that they should;
+// weights must be finite, and values below 1e34, where the transforms begin to overflow.
+// Aliasing: residual may be y (same map); nothing else may overlap. Threads split the output, never a sum.
+// Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
+#pragma once
+#include <cstddef>
+#include <vector>
+
+#include "kernels/conv/conv.h"
+#include "kernels/winograd/matrices.h"
+
+namespace accel {
+
+// Where one tile of one block of 16 channels goes.
+struct WinogradOutput {
+  const float* m;  // products, row-major frequencies, `step` floats apart
+  long step;
+  const float* bias;
+  float* y;
+  long y_row;
+  const float* residual;  // null, or addressed alike
+  long residual_row;
+  int rows, columns;  // of the tile that exist
+  const Activation* activation;
+};
+
+struct WinogradKernels {
+  int m, r;
+  // x: first pixel of an n x n window, rows `row` floats apart; v: frequencies `step` floats apart.
+  // Returns whether all of them are finite.
+  bool (*input)(const float* x, long row, float* v, long step) noexcept;
+  void (*output)(const WinogradOutput&) noexcept;
+  // The same from sums that were made otherwise: tile[m][m][16].
+  void (*finish)(const WinogradOutput&, int m, const float* tile) noexcept;
+  int n() const noexcept { return m + r - 1; }
+};
+
+struct WinogradSet {
+  WinogradKernels forms[4];  // F(2,3), F(4,3), F(6,3), F(4,5)
+};
+extern const WinogradSet* const kWinograd[kIsaCount];
+
+// The kernels of F(m x m, r x r); throws std::invalid_argument where there are none.
+const WinogradKernels& winograd_kernels(std::size_t isa, int m, int r);
+
+std::size_t winograd_size(long out, long depth, int m, int r);  // floats of the transformed weights
+// From w[out][depth][r][r].
+void pack_winograd(const float* w, long out, long depth, int m, int r, float* packed, int threads);
+
+// How the work is cut; it never changes a bit of the result. 0: by a rule.
+struct WinogradBlocking {
+  int tiles = 0;   // per block: their transformed inputs stay in the L2 cache
+  int panels = 0;  // of 16 outputs whose products are made before they are transformed
+};
+
+class Winograd {
+ public:
+  // spec: kernel r x r, strides and dilations 1. `threads`: the most that run() will be asked for.
+  Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const TileSet& tiles, WinogradBlocking blocking,
+           int threads);
+  // weights: packed per group, one after another; `scratch` holds scratch_floats() floats.
+  void run(const float* x, const float* weights, const float* bias, const float* residual, float* y, float* scratch,
+           int threads) const noexcept;
+  long scratch_floats() const noexcept;
+  double macs() const noexcept { return macs_; }  // multiplications of the products
+
+ private:
+  struct Call;
+  struct Block;
+  struct Position;
+  Block block_at(long index, float* buffer) const noexcept;
+  Position position(long tile) const noexcept;
+  void transform_input(const Call& call, const Block& block, long begin, long end) const noexcept;
+  void run_panels(const Call& call, const Block& block, long begin, long end, float* products) const noexcept;
+  void multiply(const Call& call, const Block& block, long panel, int panels, float* products) const noexcept;
+  void transform_output(const Call& call, const Block& block, long panel, int panels,
+                        const float* products) const noexcept;
+  void direct_tile(const Call& call, const Position& at, long block, float* tile) const noexcept;
+  long input_floats() const noexcept;
+  long product_floats() const noexcept;
+
+  ConvSpec spec_;
+  const WinogradKernels& kernels_;
+  const TileSet& tiles_;
+  WinogradBlocking blocking_;
+  WinogradMatrices matrices_;
+  int threads_, frequencies_;
+  int rows_, columns_;                        // of tiles in an image
+  int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
+  long tile_count_, blocks_;                  // over all images
+  bool split_panels_;  // threads share a block and split its panels, else they split the blocks
+  double macs_;
+  std::vector<std::int32_t> row_at_;
+};
+
+}  // namespace accel

@@ -74,6 +74,7 @@ void pack_weights(const float* w, long out, long depth, long taps, long inner, f
 }
 
 Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(tiles), gather_(!spec.input.blocked) {
+  row_step_ = gather_ ? RowStep::gather : spec.stride_w == 1 ? RowStep::neighbours : RowStep::strided;
   check_conv(spec);
   const Map& in = spec.input;
   depth_ = in.channels / spec.groups;
@@ -98,7 +99,7 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
           depth_ * spec.kernel_h * spec.kernel_w;
 }
 
-// Output pixels in groups of at most tiles_.most_rows whose inputs are evenly spaced: whole planes where the input has
+// Output pixels in groups, the rows of a tile, whose inputs are evenly spaced: whole planes where the input has
 // no gaps between its rows, else row by row.
 void Conv::add_groups() {
   const Map &in = spec_.input, &out = spec_.output;
@@ -107,7 +108,7 @@ void Conv::add_groups() {
   for (int y = 0; y < rows; ++y) {
     const long a = in.origin() + (static_cast<long>(y) * spec_.stride_h - spec_.top) * in.row -
                    static_cast<long>(spec_.left) * in.pixel();
-    split_rows(width, tiles_.most_rows, [&](int x, int n) {
+    split_rows(width, tiles_.rows(row_step_, step_), [&](int x, int n) {
       groups_.push_back(
           {static_cast<std::int32_t>(a + static_cast<long>(x) * spec_.stride_w * in.pixel()), y * width + x, n});
     });
@@ -158,7 +159,7 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
       t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
       t.c_at = output_at_.data() + group.pixel;
       if (residual) t.residual_at = residual_at_.data() + group.pixel;
-      tiles_.tiles[gather_][wide - 1][group.rows](t);
+      tiles_.tile(row_step_, wide, group.rows)(t);
       if (!clamped)
         for (int w = 0; w < wide; ++w)
           for (int r = 0; r < group.rows; ++r) {

@@ -54,6 +54,7 @@ class Conv {
   ConvSpec spec_;
   const TileSet& tiles_;
   bool gather_;
+  RowStep row_step_;
   int depth_, panels_, panel_steps_, step_, blocks_, block_groups_;
   double macs_;
   std::vector<std::int32_t> taps_, output_at_, residual_at_;

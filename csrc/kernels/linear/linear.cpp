@@ -66,7 +66,7 @@ void Linear::run(const float* x, const float* weights, const float* bias, float*
                      t.c = y + r * out_ + p * kBlock;
                      t.lanes = std::min(kBlock, out_ - (p + wide - 1) * kBlock);
                      if (pack_ || wide == 1)
-                       tiles_.tiles[0][wide - 1][n](t);
+                       tiles_.tile(pack_ ? RowStep::neighbours : RowStep::strided, wide, n)(t);
                      else
                        tiles_.vectors[n](t);
                      if (!clamped)

@@ -40,15 +40,28 @@ struct Tile {
 };
 using TileFn = void (*)(const Tile&) noexcept;
 
-// The tiles of one ISA. `gather` tiles take one tap per depth step instead of `inner` neighbours.
+// How far apart the rows of the left operand lie.
+enum class RowStep {
+  neighbours,  // a_row = 16: pixels of a blocked map one after another
+  strided,     // any a_row
+  gather,      // any a_row, and one tap a step of depth instead of `inner` neighbours
+};
+
+// The tiles of one ISA.
 struct TileSet {
-  static constexpr int kMostRows = 14;
-  int most_rows;                      // per tile
+  static constexpr int kMostRows = 28;
   int most_panels;                    // per tile, 1 or 2
+  int most_rows;                      // per tile
+  int single_rows;                    // of one panel and neighbouring rows
   int vector_rows, vector_panels;     // of the tiles for few rows
-  TileFn tiles[2][2][kMostRows + 1];  // [gather][panels - 1][rows]
-  TileFn vectors[5];                  // [rows], each vector_panels wide: the weights stream through once
+  TileFn tiles[3][3][kMostRows + 1];  // [RowStep][panels][rows]
+  TileFn vectors[5];                  // [rows], any a_row, vector_panels wide: the weights stream through once
   void (*activate)(const Activation&, const float* x, float* y, long n) noexcept;  // y may be x
+
+  TileFn tile(RowStep step, int panels, int rows) const noexcept { return tiles[static_cast<int>(step)][panels][rows]; }
+  int rows(RowStep step, int panels) const noexcept {
+    return panels == 1 && step == RowStep::neighbours ? single_rows : most_rows;
+  }
 };
 extern const TileSet* const kTileSets[kIsaCount];
 

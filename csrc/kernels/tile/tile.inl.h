@@ -10,19 +10,25 @@ constexpr int kPanelVectors = kBlock / f32::lanes;
 // 14x2, 12x2 and 6x4: docs/kernels/conv2d.md), 6 x 2 of 16 on AVX2, 3 x 4 of 16 on SSE2, 6 x 4 of 32 on NEON.
 constexpr int kMostPanels = f32::lanes == 16 ? 2 : 1;
 constexpr int kMostRows = f32::lanes == 16 ? 14 : kRegisters == 32 || f32::lanes == 8 ? 6 : 3;
+// A single panel on AVX-512 takes as many accumulators; strided rows need too many addresses for more than 14.
+constexpr int kSingleRows = f32::lanes == 16 ? 28 : kMostRows;
 // Few rows: more panels at once, so that each row is read less often and the weights stream through once.
 constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
 constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
 // Depth steps written out in a row. With 16 registers GCC spills accumulators to interleave them.
 constexpr int kUnroll = kRegisters == 32 ? 4 : 1;
 
-// Row r of a matrix whose rows are `step` bytes apart, with few registers: x86 addresses scale an index by 1, 2, 4, 8.
+// Addresses of the rows of the left operand. x86 scales an index by 1, 2, 4, 8 only, so 14 rows any step apart take two
+// bases and four steps; rows one line apart take none.
+template <RowStep STEP>
 struct Rows {
   long step, step3, step5, step7;
   explicit Rows(long floats) : step(floats * 4), step3(step * 3), step5(step * 5), step7(step * 7) {}
   template <int R>
   ACCEL_FORCE_INLINE const float* at(const char* a, const char* a8) const {
-    if constexpr (R >= 8)
+    if constexpr (STEP == RowStep::neighbours)
+      return reinterpret_cast<const float*>(a) + R * kBlock;
+    else if constexpr (R >= 8)
       return at<R - 8>(a8, a8);
     else if constexpr (R == 0)
       return reinterpret_cast<const float*>(a);
@@ -40,10 +46,10 @@ struct Rows {
 };
 
 // One step of depth: every row times one row of weights.
-template <int ROWS, int VECTORS, int R = 0>
-ACCEL_INLINE void multiply(const Rows& rows, const char* a, const char* a8, int k, const f32* b, f32 (*acc)[VECTORS]) {
+template <int ROWS, int VECTORS, int R = 0, class Addresses>
+ACCEL_INLINE void multiply(const Addresses& rows, const char* a, const char* a8, int k, const f32* b, f32 (*acc)[VECTORS]) {
   if constexpr (R < ROWS) {
-    const f32 x = set1(rows.at<R>(a, a8)[k]);
+    const f32 x = set1(rows.template at<R>(a, a8)[k]);
     ACCEL_UNROLL(8)
     for (int v = 0; v < VECTORS; ++v) acc[R][v] = fma(x, b[v], acc[R][v]);
     multiply<ROWS, VECTORS, R + 1>(rows, a, a8, k, b, acc);
@@ -64,7 +70,7 @@ ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, f32* ou
 template <int ROWS, int PANELS, bool CLAMP>
 ACCEL_INLINE void store_full(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
   const f32 low = set1(t.low), high = set1(t.high);
-  ACCEL_UNROLL(16)
+  ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     float* c = t.c + t.c_at[r];
     ACCEL_UNROLL(8)
@@ -78,7 +84,7 @@ ACCEL_INLINE void store_full(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
 template <int ROWS, int PANELS>
 ACCEL_INLINE void store_any(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
   const f32 low = set1(t.low), high = set1(t.high);
-  ACCEL_UNROLL(16)
+  ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     ACCEL_UNROLL(8)
     for (int v = 0; v < PANELS * kPanelVectors; ++v) {
@@ -106,17 +112,17 @@ ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
     store_full<ROWS, PANELS, true>(t, acc);
 }
 
-template <int ROWS, int PANELS, bool GATHER>
+template <int ROWS, int PANELS, RowStep STEP>
 void tile(const Tile& t) noexcept {
   constexpr int kVectors = PANELS * kPanelVectors;
   f32 acc[ROWS][kVectors];
   ACCEL_UNROLL(8)
   for (int v = 0; v < kVectors; ++v) {
     const f32 bias = load(t.bias + v * f32::lanes);
-    ACCEL_UNROLL(16)
+    ACCEL_UNROLL(28)
     for (int r = 0; r < ROWS; ++r) acc[r][v] = bias;
   }
-  const Rows rows(t.a_row);
+  const Rows<STEP> rows(t.a_row);
   const float *a = t.a, *b = t.b, *next = t.next_a, *far = t.far;
   const long b_panel = t.b_panel;
   for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block) {
@@ -125,7 +131,7 @@ void tile(const Tile& t) noexcept {
       const char* x = reinterpret_cast<const char*>(a + t.taps[i]);
       const char* x8 = x + rows.step * 8;
       f32 w[kVectors];
-      if constexpr (GATHER) {
+      if constexpr (STEP == RowStep::gather) {
         load_weights<PANELS>(b, b_panel, t.ahead, w);
         multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
         b += kBlock;
@@ -159,21 +165,26 @@ void activate_all(const Activation& f, const float* x, float* y, long n) noexcep
   if (i < n) store_n(y + i, activate(f, load_n(x + i, static_cast<int>(n - i))), static_cast<int>(n - i));
 }
 
-template <int PANELS, bool GATHER, int... ROWS>
+template <int PANELS, RowStep STEP, int... ROWS>
 constexpr void fill(TileFn* row, std::integer_sequence<int, ROWS...>) {
-  ((row[ROWS + 1] = &tile<ROWS + 1, PANELS, GATHER>), ...);
+  ((row[ROWS + 1] = &tile<ROWS + 1, PANELS, STEP>), ...);
+}
+template <int PANELS, RowStep STEP, int ROWS>
+constexpr void fill(TileSet& set) {
+  fill<PANELS, STEP>(set.tiles[static_cast<int>(STEP)][PANELS], std::make_integer_sequence<int, ROWS>{});
 }
 
 constexpr TileSet make_tiles() {
-  TileSet set{kMostRows, kMostPanels, kVectorRows, kVectorPanels, {}, {}, &activate_all};
-  constexpr std::make_integer_sequence<int, kMostRows> rows{};
-  fill<1, false>(set.tiles[0][0], rows);
-  fill<1, true>(set.tiles[1][0], rows);
+  TileSet set{kMostPanels, kMostRows, kSingleRows, kVectorRows, kVectorPanels, {}, {}, &activate_all};
+  fill<1, RowStep::neighbours, kSingleRows>(set);
+  fill<1, RowStep::strided, kMostRows>(set);
+  fill<1, RowStep::gather, kMostRows>(set);
   if constexpr (kMostPanels > 1) {
-    fill<2, false>(set.tiles[0][1], rows);
-    fill<2, true>(set.tiles[1][1], rows);
+    fill<2, RowStep::neighbours, kMostRows>(set);
+    fill<2, RowStep::strided, kMostRows>(set);
+    fill<2, RowStep::gather, kMostRows>(set);
   }
-  fill<kVectorPanels, false>(set.vectors, std::make_integer_sequence<int, kVectorRows>{});
+  fill<kVectorPanels, RowStep::strided>(set.vectors, std::make_integer_sequence<int, kVectorRows>{});
   return set;
 }
 constexpr TileSet kTiles = make_tiles();

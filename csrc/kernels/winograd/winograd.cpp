@@ -62,6 +62,45 @@ struct Winograd::Position {
   int y, x;
 };
 
+// Lines that the transforms will want, fetched by the products, which have load slots to spare: one segment a register
+// tile, first the rows of the output that this block writes, then the rows of the input that the next one reads.
+class Winograd::Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const Winograd& w, const Call& call, const Block& now, const Block* next)
+      : lines_(w.depth_blocks_ * kBlock), pixels_(static_cast<long>(now.count) * w.kernels_.m) {
+    parts_ = (pixels_ + lines_ - 1) / lines_;
+    const Map &in = w.spec_.input, &out = w.spec_.output;
+    const Position at = w.position(now.first);
+    areas_[0] = {call.y + at.image * out.image + static_cast<long>(now.group) * w.panels_ * out.plane + out.origin() +
+                     at.y * out.row + at.x * kBlock,
+                 out.row, out.plane, w.kernels_.m, w.panels_};
+    if (!next) return;
+    const Position then = w.position(next->first);
+    areas_[1] = {call.x + then.image * in.image + static_cast<long>(next->group) * w.depth_blocks_ * in.plane +
+                     in.origin() + (then.y - w.spec_.top) * in.row + (then.x - w.spec_.left) * kBlock,
+                 in.row, in.plane, w.kernels_.n(), w.depth_blocks_};
+  }
+  // The first line of the next segment; `otherwise` when there are no more.
+  const float* segment(const float* otherwise) noexcept {
+    while (area_ < 2 && index_ == areas_[area_].rows * areas_[area_].planes * parts_) ++area_, index_ = 0;
+    if (area_ == 2) return otherwise;
+    const Area& a = areas_[area_];
+    const long part = index_ % parts_, row = index_ / parts_ % a.rows, plane = index_ / parts_ / a.rows;
+    ++index_;
+    return a.first + plane * a.plane + row * a.row + part * lines_ * kBlock;
+  }
+
+ private:
+  struct Area {
+    const float* first = nullptr;
+    long row = 0, plane = 0, rows = 0, planes = 0;
+  };
+  long lines_ = 0, pixels_ = 0, parts_ = 1, index_ = 0;
+  int area_ = 0;
+  Area areas_[2];
+};
+
 Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const TileSet& tiles,
                    WinogradBlocking blocking, int threads)
     : spec_(spec), kernels_(kernels), tiles_(tiles), blocking_(blocking), matrices_(kernels.m, kernels.r),
@@ -88,7 +127,9 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
     blocking_.tiles = static_cast<int>(at_once ? per_image : most < rows ? most : std::min(most / rows, 2l) * rows);
   }
   blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, tile_count_));
-  step_ = std::min(tiles.most_panels, panels_);
+  // Few tiles and many weights: one pass over the weights counts for more than fewer loads a multiplication.
+  const bool single = streams && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
+  step_ = single ? 1 : std::min(tiles.most_panels, panels_);
   if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : kPanelGroup;
   blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
   blocks_ = (tile_count_ + blocking_.tiles - 1) / blocking_.tiles;
@@ -142,8 +183,9 @@ void Winograd::run(const float* x, const float* weights, const float* bias, cons
       });
       parallel(most, [&](int part, int parts) {
         const Range r = part_of((panels_ + step_ - 1) / step_, part, parts);
+        Ahead nothing;
         run_panels(call, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
-                   products + part * product_floats());
+                   products + part * product_floats(), nothing);
       });
     }
   } else {
@@ -151,9 +193,11 @@ void Winograd::run(const float* x, const float* weights, const float* bias, cons
       const Range r = part_of(units, part, parts);
       for (long i = r.begin; i < r.end; ++i) {
         const Block block = block_at(i, scratch + part * input_floats());
+        const Block next = block_at(i + 1, nullptr);
+        Ahead ahead(*this, call, block, i + 1 < r.end ? &next : nullptr);
         std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
         transform_input(call, block, 0, depth_blocks_);
-        run_panels(call, block, 0, panels_, products + part * product_floats());
+        run_panels(call, block, 0, panels_, products + part * product_floats(), ahead);
       }
     });
   }
@@ -185,16 +229,18 @@ void Winograd::transform_input(const Call& call, const Block& b, long begin, lon
   }
 }
 
-void Winograd::run_panels(const Call& call, const Block& block, long begin, long end, float* products) const noexcept {
+void Winograd::run_panels(const Call& call, const Block& block, long begin, long end, float* products,
+                          Ahead& ahead) const noexcept {
   for (long p = begin; p < end; p += blocking_.panels) {
     const int panels = static_cast<int>(std::min<long>(blocking_.panels, end - p));
-    multiply(call, block, p, panels, products);
+    multiply(call, block, p, panels, products, ahead);
     transform_output(call, block, p, panels, products);
   }
 }
 
 // products[frequency][panel][tile][16] of panels panel .. panel + panels - 1.
-void Winograd::multiply(const Call& call, const Block& b, long panel, int panels, float* products) const noexcept {
+void Winograd::multiply(const Call& call, const Block& b, long panel, int panels, float* products,
+                        Ahead& ahead) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
   const long per_panel = static_cast<long>(depth_) * kBlock, m_step = static_cast<long>(b.count) * panels * kBlock + kSkew;
   const float* weights = call.weights + (static_cast<long>(b.group) * frequencies_ * panels_ + panel) * per_panel;
@@ -212,11 +258,13 @@ void Winograd::multiply(const Call& call, const Block& b, long panel, int panels
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
       t.b = weights + (static_cast<long>(f) * panels_ + p) * per_panel;
-      split_rows(b.count, tiles_.most_rows, [&](int first, int rows) {
-        t.a = t.far = b.v + f * b.v_step + first * kBlock;
+      split_rows(b.count, tiles_.rows(RowStep::neighbours, step_), [&](int first, int rows) {
+        t.a = b.v + f * b.v_step + first * kBlock;
+        t.far = ahead.segment(t.a);
+        t.far_block = t.far == t.a ? 0 : kBlock * kBlock;
         t.next_a = first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
         t.c = products + f * m_step + static_cast<long>(p) * b.count * kBlock + first * kBlock;
-        tiles_.tiles[0][wide - 1][rows](t);
+        tiles_.tile(RowStep::neighbours, wide, rows)(t);
       });
     }
 }

@@ -75,11 +75,14 @@ class Winograd {
   struct Call;
   struct Block;
   struct Position;
+  class Ahead;
   Block block_at(long index, float* buffer) const noexcept;
   Position position(long tile) const noexcept;
   void transform_input(const Call& call, const Block& block, long begin, long end) const noexcept;
-  void run_panels(const Call& call, const Block& block, long begin, long end, float* products) const noexcept;
-  void multiply(const Call& call, const Block& block, long panel, int panels, float* products) const noexcept;
+  void run_panels(const Call& call, const Block& block, long begin, long end, float* products,
+                  Ahead& ahead) const noexcept;
+  void multiply(const Call& call, const Block& block, long panel, int panels, float* products,
+                Ahead& ahead) const noexcept;
   void transform_output(const Call& call, const Block& block, long panel, int panels,
                         const float* products) const noexcept;
   void direct_tile(const Call& call, const Position& at, long block, float* tile) const noexcept;

@@ -14,6 +14,7 @@ from accel.engine.memory import Storage
 from accel.engine.shapes import Known, Spec, as_spec
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
+from accel.kernels import runtime
 from accel.weights.base import dense
 
 PLAIN = "plain"
@@ -61,6 +62,9 @@ class PlanBuilder:
     uses: Counter[str] = field(default_factory=Counter)
     forms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     outputs: dict[str, Storage] = field(default_factory=dict)
+    convolutions: dict[str, Any] = field(default_factory=dict)  # how each is computed, by its output
+    threads: int = field(default_factory=runtime.threads)
+    tune: bool = field(default_factory=runtime.tune)
 
     # -- values ------------------------------------------------------------------------------------------------
 

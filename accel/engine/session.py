@@ -65,6 +65,7 @@ class InferenceSession:
         self._network = model if isinstance(model, Network) else load(model)
         self._keep_denormals = keep_denormals
         self._native, self._isa, self._backend = native.native(), runtime.isa(), runtime.backend()
+        self._tune = runtime.tune()
         self._plans: OrderedDict[tuple[Any, ...], planning.Plan | Interpreter] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
@@ -161,7 +162,7 @@ class InferenceSession:
                 {name: as_spec(k).shape for name, k in known.items()},
                 activations=native.NATIVE_ACTIVATIONS,
             )
-            with runtime.using(isa=self._isa, threads=self.threads):
+            with runtime.using(isa=self._isa, threads=self.threads, tune=self._tune):
                 return planning.build(fused, infer(fused, specs), self._packed)
         except DynamicShapeError:
             return Interpreter(self._network)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from accel.kernels import program as native
 from accel.reference import conv as reference
 
 Pair = tuple[int, int]
-ALGORITHMS = ("auto", "direct")
+ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "winograd6", "fft")
 MOST = 2**31 - 1
 """The largest stride, dilation, pad or window: the native kernels count in 32 bits."""
 
@@ -94,7 +95,9 @@ def conv2d(
     strides, dilations : integer or (h, w), at least 1.
     pads : p, (ph, pw) or (top, left, bottom, right), at least 0; filled with zeros.
     group : number of groups; divides C and O.
-    algorithm : "auto" or "direct".
+    algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5 too), strides
+        and dilations 1; "fft" kernels from 5 x 5 on, strides and dilations 1. "auto" takes what should be the fastest
+        of direct, winograd2, winograd4 and fft for one image of this size; winograd6 only by its name.
 
     Returns
     -------
@@ -103,12 +106,13 @@ def conv2d(
     Raises
     ------
     TypeError   an array is not float32, or a parameter not an integer (nothing is converted).
-    ValueError  ranks, channels, groups or sizes do not fit together, or the algorithm is unknown.
+    ValueError  ranks, channels, groups or sizes do not fit together, or the algorithm is unknown, cannot compute this
+                convolution, or is Winograd's and a weight is not finite.
 
     Notes
     -----
-    Weights are packed at every call; `accel.Conv2d` packs them once. Error against float64 below
-    4 eps sqrt(K) sum |w| |x| with K = C/group kh kw.
+    Weights are packed at every call; `accel.Conv2d` packs them once. Error against float64, direct and im2col: below
+    4 eps sqrt(K) sum |w| |x| with K = C/group kh kw; the others: docs/kernels/winograd.md.
     """
     x, w = checks.array("x", x, np.float32, 4), checks.array("w", w, np.float32, 4)
     strides, dilations, pads = pair("strides", strides, 1), pair("dilations", dilations, 1), four_pads(pads)
@@ -121,9 +125,11 @@ def conv2d(
     if shape[0] == 0:
         return np.zeros(shape, np.float32)
     if native.native():
-        from accel.kernels.conv_native import conv2d_native, pack_for
+        from accel.kernels.conv_native import conv2d_native
 
-        return conv2d_native(x, w.shape, pack_for(w, bias, group), shape, strides, pads, dilations, group)
+        method = choose_method(algorithm, w, shape[2:], strides, dilations, group)
+        packed = method.pack(w, bias, group)
+        return conv2d_native(x, w.shape, method, packed, shape, strides, pads, dilations, group)
     if runtime.backend() == "numba":
         from accel.kernels.conv_numba import conv2d_numba
 
@@ -132,20 +138,34 @@ def conv2d(
     return y.astype(np.float32, order="C")
 
 
+def choose_method(algorithm: str, w: np.ndarray, size: Pair, strides: Pair, dilations: Pair, group: int) -> Any:
+    """The native method for weights `w` and an output of `size`: by its name, or for "auto" by its predicted cost."""
+    from accel.kernels._conv_cost import promising
+    from accel.kernels.conv_native import method_named
+
+    if algorithm != "auto":
+        method = method_named(algorithm, w.shape, strides, dilations, group)
+        if method.tile and not np.isfinite(w).all():
+            raise ValueError(f"w: expected finite weights for {algorithm}, got some that are not; direct takes them")
+        return method
+    method = promising(w.shape, size, strides, dilations, group, within=1.0)[0][0]
+    return method if not method.tile or np.isfinite(w).all() else method_named("direct", w.shape, strides, dilations, group)
+
+
 def conv2d_packed(
     x: np.ndarray,
     w_shape: tuple[int, ...],
-    packed: tuple[np.ndarray, np.ndarray],
+    prepared: Callable[[Pair], tuple[Any, tuple[np.ndarray, np.ndarray]]],
     *,
     strides: Pair,
     pads: tuple[int, int, int, int],
     dilations: Pair,
     group: int,
 ) -> np.ndarray:
-    """`conv2d` by the native kernels; `packed` from accel.kernels.conv_native.pack_for for weights of `w_shape`."""
+    """`conv2d` by the native kernels; `prepared` gives method and packed weights for an output size."""
     from accel.kernels.conv_native import conv2d_native
 
     shape = _result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group)
     if shape[0] == 0:
         return np.zeros(shape, np.float32)
-    return conv2d_native(x, w_shape, packed, shape, strides, pads, dilations, group)
+    return conv2d_native(x, w_shape, *prepared(shape[2:]), shape, strides, pads, dilations, group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from accel.kernels import program as native
 from accel.kernels import runtime
 
 Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
+Packed = tuple[np.ndarray, np.ndarray]
 
 
 class Route(Enum):
-    """Which kernel a convolution takes, by its channels and groups."""
+    """Which layout a convolution reads and writes, by its channels and groups."""
 
     BLOCKED = "blocked"  # channel blocks in, channel blocks out
     GATHER = "gather"  # few or unaligned input channels: planes in, channel blocks out
@@ -23,7 +25,7 @@ class Route(Enum):
 
 
 def route(w_shape: tuple[int, ...], group: int) -> Route:
-    """The kernel for weights of shape (O, C/group, kh, kw)."""
+    """The layout of direct convolution for weights of shape (O, C/group, kh, kw)."""
     out, per_group = w_shape[:2]
     if group == 1:
         # Below half a block, reading planes costs less than filling blocks with zeros.
@@ -35,14 +37,69 @@ def route(w_shape: tuple[int, ...], group: int) -> Route:
     return Route.GATHER if per_group % native.BLOCK else Route.BLOCKED
 
 
-def pack(w: np.ndarray, bias: np.ndarray | None, group: int, kind: Route) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias as the kernel of `kind` reads them."""
-    if kind is Route.DEPTHWISE:
-        return native.pack_depthwise(w), native.pack_bias(bias, w.shape[0])
-    if kind is Route.GATHER_GROUPS:
-        column = np.zeros((w.shape[0], 1), np.float32) if bias is None else bias[:, np.newaxis]
-        bias, w = native.pad_groups(column, group)[:, 0], native.pad_groups(w, group)
-    return native.pack_conv(w, gather=kind is not Route.BLOCKED), native.pack_bias(bias, w.shape[0])
+class Method(NamedTuple):
+    """An algorithm and the layout that it reads and writes."""
+
+    route: Route
+    algorithm: str  # direct, winograd2, winograd4, winograd6
+
+    def __str__(self) -> str:
+        return self.algorithm if self.route is Route.BLOCKED else f"{self.algorithm} {self.route.value}"
+
+    @property
+    def reads_planes(self) -> bool:
+        return self.route in (Route.GATHER, Route.GATHER_GROUPS)
+
+    @property
+    def tile(self) -> int:
+        """Outputs per side of a Winograd tile, 0 for other algorithms."""
+        return int(self.algorithm[8:]) if self.algorithm.startswith("winograd") else 0
+
+    def source_map(self, shape: tuple[int, ...], pads: Pads) -> Any:
+        """The map of an input of `shape` that the method reads."""
+        return (native.plain_map if self.reads_planes else native.blocked_map)(shape, max(pads))
+
+    def pack(self, w: np.ndarray, bias: np.ndarray | None, group: int) -> Packed:
+        """Weights and bias as the kernel reads them."""
+        if self.route is Route.DEPTHWISE:
+            return native.pack_depthwise(w), native.pack_bias(bias, w.shape[0])
+        if self.tile:
+            return native.pack_winograd(w, self.tile, group), native.pack_bias(bias, w.shape[0])
+        if self.route is Route.GATHER_GROUPS:
+            column = np.zeros((w.shape[0], 1), np.float32) if bias is None else bias[:, np.newaxis]
+            bias, w = native.pad_groups(column, group)[:, 0], native.pad_groups(w, group)
+        return native.pack_conv(w, gather=self.reads_planes), native.pack_bias(bias, w.shape[0])
+
+    def prepare(self, spec: Any, threads: int) -> Any:
+        """The kernel for one shape, for `Program.conv`. `threads`: the most that a run will ask for."""
+        core, isa = runtime.core, runtime.isa_index()
+        if self.route is Route.DEPTHWISE:
+            return core.prepare_depthwise(isa, spec)
+        if self.tile:
+            return core.prepare_winograd(isa, spec, self.tile, threads)
+        return core.prepare_direct(isa, spec)
+
+
+def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int) -> list[Method]:
+    """Every method that can compute this convolution, direct first."""
+    found = [Method(route(w_shape, group), "direct")]
+    out, per_group, height, width = w_shape
+    aligned = group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)
+    if strides == dilations == (1, 1) and height == width and aligned:
+        tiles = {3: (2, 4, 6), 5: (4,)}.get(height, ())
+        found += [Method(Route.BLOCKED, f"winograd{m}") for m in tiles]
+    return found
+
+
+def method_named(algorithm: str, w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int) -> Method:
+    """The method of an algorithm's name; ValueError where it cannot compute this convolution."""
+    for method in methods(w_shape, strides, dilations, group):
+        if method.algorithm == algorithm:
+            return method
+    raise ValueError(
+        f"algorithm: {algorithm} cannot compute a convolution with weights of shape {w_shape}, strides {strides}, "
+        f"dilations {dilations} and group {group}"
+    )
 
 
 def grouped_channels(out: int, group: int) -> int:
@@ -50,42 +107,38 @@ def grouped_channels(out: int, group: int) -> int:
     return group * -(-(out // group) // native.BLOCK) * native.BLOCK
 
 
-def pack_for(w: np.ndarray, bias: np.ndarray | None, group: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights and bias as the kernel reads them that their shape leads to."""
-    return pack(w, bias, group, route(w.shape, group))
-
-
 def conv2d_native(
     x: np.ndarray,
     w_shape: tuple[int, ...],
-    packed: tuple[np.ndarray, np.ndarray],
+    method: Method,
+    packed: Packed,
     shape: tuple[int, int, int, int],
     strides: Pair,
-    pads: tuple[int, int, int, int],
+    pads: Pads,
     dilations: Pair,
     group: int,
 ) -> np.ndarray:
-    """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
-    kind = route(w_shape, group)
+    """Arguments as checked by accel.kernels.conv.conv2d; `packed` by `method`; `shape` is that of the result."""
     y = np.empty(shape, np.float32)
-    planes = kind in (Route.GATHER, Route.GATHER_GROUPS)
-    source = (native.plain_map if planes else native.blocked_map)(x.shape, max(pads))
-    target = native.blocked_map(shape)
+    source, target = method.source_map(x.shape, pads), native.blocked_map(shape)
     grouped = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))
-    result = grouped if kind is Route.GATHER_GROUPS else target
+    closes = method.route is Route.GATHER_GROUPS
+    result = grouped if closes else target
     program = native.new_program()
-    places = [native.place(i) for i in range(5)]
-    program.import_plain(source, places[0], places[1])
+    plain, padded, blocks, scratch, closed, out = (native.place(i) for i in range(6))
+    program.import_plain(source, plain, padded)
     spec = native.conv_spec(
         source, result, (w_shape[2], w_shape[3]), strides=strides, before=pads[:2], dilations=dilations,
-        groups=1 if kind is Route.DEPTHWISE else group,
+        groups=1 if method.route is Route.DEPTHWISE else group,
     )  # fmt: skip
-    step: Any = program.depthwise if kind is Route.DEPTHWISE else program.conv
-    step(spec, places[1], places[2], native.place(native.NOWHERE), *packed)
-    if kind is Route.GATHER_GROUPS:
-        program.close_groups(grouped, places[2], group, target, places[4])
-    program.export_plain(target, places[4 if kind is Route.GATHER_GROUPS else 2], places[3])
-    scratch = [np.empty(m.floats, np.float32) for m in (source, result, target)]
-    bindings = [(0, x), (1, scratch[0]), (2, scratch[1]), (3, y), (4, scratch[2])]
-    native.run(program, np.zeros(5, np.uintp), bindings, threads=runtime.threads(), keep_denormals=True)
+    prepared = method.prepare(spec, runtime.threads())
+    program.conv(prepared, padded, blocks, native.place(native.NOWHERE), scratch, *packed)
+    if closes:
+        program.close_groups(grouped, blocks, group, target, closed)
+    program.export_plain(target, closed if closes else blocks, out)
+    sizes = (source.floats, result.floats, prepared.scratch_floats, target.floats if closes else 0)
+    arrays = [x, *(np.empty(size, np.float32) for size in sizes), y]
+    native.run(
+        program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True
+    )
     return y

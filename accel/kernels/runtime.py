@@ -8,7 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 core: Any = None
@@ -31,6 +31,7 @@ class Settings:
     backend: str | None = None
     isa: str | None = None
     threads: int | None = None
+    tune: bool | None = None
 
 
 _DEFAULTS = Settings()
@@ -71,7 +72,9 @@ if core is None:
 
 
 @contextlib.contextmanager
-def using(*, backend: str | None = None, isa: str | None = None, threads: int | None = None) -> Iterator[None]:
+def using(
+    *, backend: str | None = None, isa: str | None = None, threads: int | None = None, tune: bool | None = None
+) -> Iterator[None]:
     """Choose the implementation inside a `with` block, for the current thread or task.
 
     Parameters
@@ -79,10 +82,13 @@ def using(*, backend: str | None = None, isa: str | None = None, threads: int | 
     backend : "native" (C++ and Cython), "numba" or "numpy"; the default is the first of these that is installed.
     isa : instruction set of the native kernels, one of `isa_info()["supported"]`.
     threads : number of threads, 1..MOST_THREADS.
+    tune : whether sessions measure which algorithm is fastest for a convolution (the default) or take the one that
+        should be.
 
     Raises
     ------
     ValueError  a name is unknown or not available on this machine, or threads is out of bounds.
+    TypeError  tune is not a bool.
     """
     if backend is not None and backend not in _backends:
         raise ValueError(f"backend: expected one of {', '.join(_backends)} (installed here), got {backend!r}")
@@ -90,9 +96,13 @@ def using(*, backend: str | None = None, isa: str | None = None, threads: int | 
         raise ValueError(f"isa: expected one of {', '.join(_supported) or 'none'} (supported here), got {isa!r}")
     if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
         raise ValueError(f"threads: expected an integer in 1..{MOST_THREADS}, got {threads!r}")
+    if tune is not None and type(tune) is not bool:
+        raise TypeError(f"tune: expected a bool, got {tune!r}")
     now = _settings.get()
     token = _settings.set(
-        replace(now, backend=backend or now.backend, isa=isa or now.isa, threads=threads or now.threads)
+        Settings(
+            backend or now.backend, isa or now.isa, threads or now.threads, now.tune if tune is None else tune
+        )
     )
     try:
         yield
@@ -127,6 +137,11 @@ def threads() -> int:
         if text.isdigit() and int(text) > 0:
             return min(int(text), MOST_THREADS)
     return int(core.usable_threads()) if core is not None else 1
+
+
+def tune() -> bool:
+    """Whether sessions measure before they choose."""
+    return _settings.get().tune is not False
 
 
 def isa_info() -> dict[str, Any]:

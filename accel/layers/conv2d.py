@@ -8,8 +8,7 @@ import numpy as np
 
 from accel.kernels import checks
 from accel.kernels import program as native
-from accel.kernels.conv import ALGORITHMS, Pair, conv2d, conv2d_packed, four_pads, pair
-from accel.kernels.conv_native import pack_for
+from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 
@@ -57,7 +56,8 @@ class Conv2d:
         if weight.shape[0] % self.group:
             raise ValueError(f"group: expected to divide the {weight.shape[0]} filters of weight, got {self.group}")
         self.activation = checked_activation(activation)
-        self._packed: tuple[np.ndarray, np.ndarray] | None = None
+        self._methods: dict[Pair, Any] = {}  # by output size
+        self._packed: dict[Any, tuple[np.ndarray, np.ndarray]] = {}  # by method
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
@@ -68,7 +68,15 @@ class Conv2d:
         if not native.native() or 0 in shape or shape[0] % self.group:
             y = conv2d(x, dense(self.weight), self.bias, **geometry, algorithm=self.algorithm)
         else:
-            if self._packed is None:
-                self._packed = pack_for(dense(self.weight), self.bias, self.group)
-            y = conv2d_packed(x, shape, self._packed, **geometry)
+            y = conv2d_packed(x, shape, self._prepared, **geometry)
         return apply_activation(self.activation, y)
+
+    def _prepared(self, size: Pair) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
+        """The method for an output of `size`, and weights as it reads them; each is made once."""
+        if size not in self._methods:
+            w = dense(self.weight)
+            method = choose_method(self.algorithm, w, size, self.strides, self.dilations, self.group)
+            if method not in self._packed:
+                self._packed[method] = method.pack(w, self.bias, self.group)
+            self._methods[size] = method
+        return self._methods[size], self._packed[self._methods[size]]

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 namespace accel::bind {
+void bind_conv(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
@@ -12,6 +13,7 @@ void bind_runtime(pybind11::module_& m);
 PYBIND11_MODULE(_core, m) {
   using namespace accel::bind;
   m.doc() = "Native kernels of accel; accel.kernels is the public face.";
+  bind_conv(m);
   bind_huffman(m);
   bind_kmeans(m);
   bind_program(m);

@@ -4,7 +4,6 @@
 #include <pybind11/stl.h>
 
 #include "kernels/conv/conv.h"
-#include "kernels/depthwise/depthwise.h"
 #include "kernels/elementwise/elementwise.h"
 #include "kernels/layout/layout.h"
 #include "kernels/linear/linear.h"
@@ -15,25 +14,12 @@ namespace {
 
 std::size_t padded(int channels) { return static_cast<std::size_t>((channels + kBlock - 1) / kBlock * kBlock); }
 
-void add_conv(PyProgram& p, const ConvSpec& spec, Place x, Place y, Place residual, const Array<float>& weights,
-              const Array<float>& bias) {
-  const auto conv = std::make_shared<Conv>(spec, *kTileSets[p.isa]);
-  const long depth = spec.input.channels / spec.groups;
-  const float* w = p.keep(weights, packed_size(spec.output.channels, depth, long{spec.kernel_h} * spec.kernel_w));
-  const float* b = p.keep(bias, padded(spec.output.channels));
+void add_conv(PyProgram& p, const std::shared_ptr<PreparedConv>& conv, Place x, Place y,
+              Place residual, Place scratch, const Array<float>& weights, const Array<float>& bias) {
+  const float* w = p.keep(weights, conv->weight_floats());
+  const float* b = p.keep(bias, conv->bias_floats());
   p.program.add([=](float* const* s, int threads) {
-    conv->run(x.in(s), w, b, spec.has_residual ? residual.in(s) : nullptr, y.in(s), threads);
-  });
-}
-
-void add_depthwise(PyProgram& p, const ConvSpec& spec, Place x, Place y, Place residual, const Array<float>& weights,
-                   const Array<float>& bias) {
-  const auto conv = std::make_shared<Depthwise>(spec, kDepthwise[p.isa]);
-  const std::size_t taps = static_cast<std::size_t>(spec.kernel_h) * static_cast<std::size_t>(spec.kernel_w);
-  const float* w = p.keep(weights, padded(spec.output.channels) * taps);
-  const float* b = p.keep(bias, padded(spec.output.channels));
-  p.program.add([=](float* const* s, int threads) {
-    conv->run(x.in(s), w, b, spec.has_residual ? residual.in(s) : nullptr, y.in(s), threads);
+    conv->run({x.in(s), w, b, residual.in(s), y.in(s), scratch.in(s)}, threads);
   });
 }
 
@@ -118,25 +104,6 @@ void run(const PyProgram& p, const std::vector<std::pair<int, py::array>>& bindi
   }
 }
 
-Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {
-  require(w.ndim() == 3 && inner >= 1, "pack: expected (out, depth, taps) and inner >= 1");
-  const long o = w.shape(0), d = w.shape(1), t = w.shape(2);
-  require(static_cast<std::size_t>(out.size()) >= packed_size(o, d, t), "pack: out is too small");
-  float* to = const_cast<float*>(out.data());
-  py::gil_scoped_release release;
-  pack_weights(w.data(), o, d, t, inner, to, threads);
-  return out;
-}
-
-Array<float> packed_depthwise(const Array<float>& w, const Array<float>& out) {
-  require(w.ndim() == 2, "pack_depthwise: expected (channels, taps)");
-  const long c = w.shape(0), t = w.shape(1);
-  require(static_cast<std::size_t>(out.size()) >= padded(static_cast<int>(c)) * static_cast<std::size_t>(t),
-          "pack_depthwise: out is too small");
-  pack_depthwise(w.data(), c, t, const_cast<float*>(out.data()));
-  return out;
-}
-
 void bind_specs(py::module_& m) {
   py::class_<Map>(m, "Map")
       .def(py::init(&make_map), py::arg("blocked"), py::arg("images"), py::arg("channels"), py::arg("height"),
@@ -171,27 +138,6 @@ void bind_specs(py::module_& m) {
       .def_readwrite("high", &Activation::high)
       .def_readwrite("a", &Activation::a)
       .def_readwrite("b", &Activation::b);
-  py::class_<ConvSpec>(m, "ConvSpec")
-      .def(py::init<>())
-      .def_readwrite("input", &ConvSpec::input)
-      .def_readwrite("output", &ConvSpec::output)
-      .def_property(
-          "kernel", [](const ConvSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
-          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
-      .def_property(
-          "strides", [](const ConvSpec& s) { return std::pair(s.stride_h, s.stride_w); },
-          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
-      .def_property(
-          "before", [](const ConvSpec& s) { return std::pair(s.top, s.left); },
-          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
-      .def_property(
-          "dilations", [](const ConvSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
-          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
-      .def_readwrite("groups", &ConvSpec::groups)
-      .def_property(
-          "residual", [](const ConvSpec& s) { return s.residual; },
-          [](ConvSpec& s, const Map& map) { s.residual = map, s.has_residual = true; })
-      .def_readwrite("activation", &ConvSpec::activation);
   py::class_<PoolSpec>(m, "PoolSpec")
       .def(py::init<>())
       .def_readwrite("input", &PoolSpec::input)
@@ -234,16 +180,11 @@ void bind_specs(py::module_& m) {
 
 void bind_program(py::module_& m) {
   bind_specs(m);
-  m.def("pack_weights", &packed, py::arg("w").noconvert(), py::arg("inner"), py::arg("threads"),
-        py::arg("out").noconvert());
-  m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());
-  m.def("packed_size", &packed_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
   py::class_<PyProgram>(m, "Program")
       .def(py::init<int>(), py::arg("isa"))
       .def_readonly("isa", &PyProgram::isa)
       .def("__len__", [](const PyProgram& p) { return p.program.size(); })
       .def("conv", &add_conv)
-      .def("depthwise", &add_depthwise)
       .def("linear", &add_linear)
       .def("pool", &add_pool)
       .def("global_average", &add_global_average)

@@ -4,6 +4,9 @@
 
 #include <new>
 #include <vector>
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
 
 #include "bind/bind.h"
 #include "runtime/pool.h"
@@ -53,6 +56,17 @@ py::array_t<std::uint8_t> aligned_buffer(std::size_t bytes) {
                                    owner);
 }
 
+// Out of every cache, as weights are when a network comes around to them again. Where no instruction says so: nothing.
+void evict(const Array<float>& a) {
+#if defined(__x86_64__)
+  const char* p = reinterpret_cast<const char*>(a.data());
+  for (py::ssize_t i = 0; i < a.nbytes(); i += 64) _mm_clflush(p + i);
+  _mm_mfence();
+#else
+  (void)a;
+#endif
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -60,6 +74,7 @@ void bind_runtime(py::module_& m) {
   m.def("supported_isas", &supported_isas);
   m.def("usable_threads", &usable_threads);
   m.def("thread_limit", &thread_limit);
+  m.def("evict", &evict, py::arg("array").noconvert());
   m.def("aligned_buffer", &aligned_buffer, py::arg("bytes"));
 }
 

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel.engine.builder import PlanBuilder, Tensor
+from accel.engine.builder import Packed, PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import Known, Spec, Window, window
+from accel.engine.tuning import Choice, Layer, choose
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import Route, grouped_channels, pack, route
+from accel.kernels.conv_native import Method, Route, grouped_channels
 from accel.weights.base import dense
 
 
-def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Window, Route] | None:
+class Planned(NamedTuple):
+    """A convolution that a native kernel runs: its geometry, and what computes it."""
+
+    geometry: Window
+    group: int
+    choice: Choice
+
+    @property
+    def method(self) -> Method:
+        return self.choice.method
+
+
+def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Layer] | None:
+    """Weights and layer of a convolution that native kernels take."""
     x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
         return None
@@ -28,47 +42,64 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Wind
     group = node.attributes.get("group", 1)
     if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
         raise ModelError(f"weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    return w, window(node.attributes, w.shape[2:], x.shape[2:]), route(w.shape, group)
+    geometry = window(node.attributes, w.shape[2:], x.shape[2:])
+    strides, pads, dilations = geometry.strides, geometry.pads, geometry.dilations
+    return w, Layer(x.shape[1], (x.shape[2], x.shape[3]), w.shape, strides, pads, dilations, group)
+
+
+def planned(builder: PlanBuilder, node: Node) -> Planned | None:
+    """How `node` is computed, decided once; None where no native kernel takes it."""
+    name = node.outputs[0]
+    if name not in builder.convolutions:
+        found = _native_conv(builder.known, node)
+        builder.convolutions[name] = None if found is None else _decide(builder, node, *found)
+    result: Planned | None = builder.convolutions[name]
+    return result
+
+
+def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Planned:
+    bias, array = builder.constant(node.input(2)), dense(w)
+
+    def pack(method: Method) -> Packed:
+        return builder.pack_once(node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.group))
+
+    choice = choose(layer, array, pack, tune=builder.tune)
+    return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
     """The zero halo that the convolution wants around its blocked input."""
-    found = _native_conv(builder.known, node)
-    if found is None or found[2] in (Route.GATHER, Route.GATHER_GROUPS):
-        return 0
-    return max(found[1].pads)
+    plan = planned(builder, node)
+    return 0 if plan is None or plan.method.reads_planes else max(plan.geometry.pads)
 
 
 @lowers("Conv")
 def _conv(builder: PlanBuilder, node: Node) -> bool:
-    found = _native_conv(builder.known, node)
-    if found is None:
+    plan = planned(builder, node)
+    if plan is None:
         return False
-    w, geometry, kind = found
-    group = node.attributes.get("group", 1)
-    gather = kind in (Route.GATHER, Route.GATHER_GROUPS)
-    if gather:
-        x = builder.padded(node.inputs[0], max(geometry.pads))
-    else:
-        x = builder.blocked(node.inputs[0], max(geometry.pads))
-    bias = builder.constant(node.input(2))
-    weights = builder.pack_once(node.inputs[1:3], (kind, group), lambda: pack(dense(w), bias, group, kind))
+    geometry, method = plan.geometry, plan.method
+    x = (builder.padded if method.reads_planes else builder.blocked)(node.inputs[0], max(geometry.pads))
     residual, target = _residual_and_target(builder, node)
     result, added, activation = target, residual, activation_of(node)
-    if kind is Route.GATHER_GROUPS:  # leaves gaps between the groups, where no residual is
+    gaps = method.route is Route.GATHER_GROUPS  # between the groups, where no residual is
+    if gaps:
         result, added, activation = _with_gaps(builder, node), None, native.activation(None)
     spec = native.conv_spec(
         x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=1 if kind is Route.DEPTHWISE else group,
+        dilations=geometry.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
         residual=None if added is None else added.map, activation=activation,
     )  # fmt: skip
+    prepared = method.prepare(spec, builder.threads)
+    scratch = builder.scratch(prepared.scratch_floats)
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
-        step = program.depthwise if kind is Route.DEPTHWISE else program.conv
-        step(spec, at(x), at(result), native.place(native.NOWHERE) if added is None else at(added), *weights)
+        residual_place = native.place(native.NOWHERE) if added is None else at(added)
+        program.conv(prepared, at(x), at(result), residual_place, at(scratch), *plan.choice.packed)
 
-    builder.native_step(f"conv {kind.value}", str(node), [x] if added is None else [x, added], [result], emit)
-    if kind is Route.GATHER_GROUPS:
+    reads = [x] if added is None else [x, added]
+    builder.native_step(f"conv {method}", str(node), reads, [result, scratch], emit)
+    if gaps:
         _close_gaps(builder, node, result, residual, target)
     return True
 
@@ -116,4 +147,4 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution that a native kernel runs."""
-    return node.op == "Conv" and _native_conv(builder.known, node) is not None
+    return node.op == "Conv" and planned(builder, node) is not None

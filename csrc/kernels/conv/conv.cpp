@@ -115,19 +115,21 @@ void Conv::add_groups() {
   }
 }
 
-void Conv::run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
-               int threads) const noexcept {
+std::size_t Conv::weight_floats() const noexcept {
+  return packed_size(spec_.output.channels, depth_, static_cast<long>(spec_.kernel_h) * spec_.kernel_w);
+}
+
+void Conv::run(const ConvArrays& arrays, int threads) const noexcept {
   const long units = static_cast<long>(spec_.output.images) * spec_.groups * blocks_ * panel_steps_;
   parallel(parts_for(macs_, units, threads), [&](int part, int parts) {
     const Range r = part_of(units, part, parts);
-    run_units(r.begin, r.end, x, weights, bias, residual, y);
+    run_units(arrays, r.begin, r.end);
   });
-  zero_halo(spec_.output, y);
+  zero_halo(spec_.output, arrays.y);
 }
 
 // A unit is one block of pixel groups (its input stays in the L2 cache) times one step of panels (streamed).
-void Conv::run_units(long begin, long end, const float* x, const float* weights, const float* bias,
-                     const float* residual, float* y) const noexcept {
+void Conv::run_units(const ConvArrays& arrays, long begin, long end) const noexcept {
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long panel = static_cast<long>(depth_) * spec_.kernel_h * spec_.kernel_w * kBlock;
   const bool clamped = spec_.activation.kind == Activation::Kind::clamp;
@@ -147,18 +149,18 @@ void Conv::run_units(long begin, long end, const float* x, const float* weights,
     const long rest = unit / panel_steps_ / blocks_;
     const long g = rest % spec_.groups, image = rest / spec_.groups, p = g * panels_ + static_cast<long>(step) * step_;
     const int wide = std::min(step_, panels_ - step * step_);
-    const float* a = x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
-    t.b = weights + p * panel;
-    t.bias = bias + p * kBlock;
-    t.c = y + image * out.image + p * out.plane;
-    if (residual) t.residual = residual + image * res.image + p * res.plane;
+    const float* a = arrays.x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
+    t.b = arrays.weights + p * panel;
+    t.bias = arrays.bias + p * kBlock;
+    t.c = arrays.y + image * out.image + p * out.plane;
+    if (arrays.residual) t.residual = arrays.residual + image * res.image + p * res.plane;
     const Range range = part_of(std::ssize(groups_), block, blocks_);
     for (long i = range.begin; i < range.end; ++i) {
       const Group& group = groups_[static_cast<std::size_t>(i)];
       t.a = t.far = a + group.a;
       t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
       t.c_at = output_at_.data() + group.pixel;
-      if (residual) t.residual_at = residual_at_.data() + group.pixel;
+      if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;
       tiles_.tile(row_step_, wide, group.rows)(t);
       if (!clamped)
         for (int w = 0; w < wide; ++w)

@@ -25,6 +25,25 @@ struct ConvSpec {
   Activation activation;
 };
 
+inline std::size_t padded_channels(const Map& map) noexcept { return static_cast<std::size_t>(map.planes()) * kBlock; }
+
+// What one run works on; `scratch` holds PreparedConv::scratch_floats() floats.
+struct ConvArrays {
+  const float *x, *weights, *bias, *residual;
+  float *y, *scratch;
+};
+
+// A convolution prepared for one shape by some algorithm: address tables and the split of the work, made once.
+// Immutable: any number of threads may run it, each with arrays of its own.
+class PreparedConv {
+ public:
+  virtual ~PreparedConv() = default;
+  virtual void run(const ConvArrays& arrays, int threads) const noexcept = 0;
+  virtual std::size_t weight_floats() const noexcept = 0;  // of all groups
+  virtual std::size_t bias_floats() const noexcept = 0;    // the output's channels filled up to whole blocks
+  virtual long scratch_floats() const noexcept { return 0; }
+};
+
 // Throws std::invalid_argument where the maps, halos, groups and kernel do not fit together.
 void check_conv(const ConvSpec& spec);
 
@@ -33,14 +52,13 @@ std::size_t packed_size(long out, long depth, long taps);
 // From w[out][depth][taps]; `inner` as the input map has it: 16 blocked, 1 plain, depth for the rows of a matrix.
 void pack_weights(const float* w, long out, long depth, long taps, long inner, float* packed, int threads);
 
-// One prepared layer: address tables and the split of the work, made once per shape.
-class Conv {
+class Conv final : public PreparedConv {
  public:
   Conv(const ConvSpec& spec, const TileSet& tiles);
-  // weights: packed per group; bias: one float per panel lane.
-  void run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
-           int threads) const noexcept;
-  double macs() const noexcept { return macs_; }
+  // weights: packed per group.
+  void run(const ConvArrays& arrays, int threads) const noexcept override;
+  std::size_t weight_floats() const noexcept override;
+  std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
 
  private:
   struct Group {
@@ -48,8 +66,7 @@ class Conv {
     int rows;
   };
   void add_groups();
-  void run_units(long begin, long end, const float* x, const float* weights, const float* bias, const float* residual,
-                 float* y) const noexcept;
+  void run_units(const ConvArrays& arrays, long begin, long end) const noexcept;
 
   ConvSpec spec_;
   const TileSet& tiles_;

@@ -31,8 +31,12 @@ Depthwise::Depthwise(const ConvSpec& spec, DepthwiseFn kernel) : spec_(spec), ke
                                                 (q * spec.dilation_w - spec.left) * kBlock));
 }
 
-void Depthwise::run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
-                    int threads) const noexcept {
+std::size_t Depthwise::weight_floats() const noexcept {
+  return static_cast<std::size_t>(spec_.output.planes()) * kBlock * taps_.size();
+}
+
+void Depthwise::run(const ConvArrays& arrays, int threads) const noexcept {
+  const auto [x, weights, bias, residual, y, scratch] = arrays;
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long rows = static_cast<long>(out.images) * out.planes() * out.height;
   const double macs = static_cast<double>(rows) * out.width * kBlock * static_cast<double>(taps_.size());

@@ -24,11 +24,12 @@ using DepthwiseFn = void (*)(const DepthwiseRow&) noexcept;
 extern const DepthwiseFn kDepthwise[kIsaCount];
 
 // spec.groups is ignored: one filter a channel. Throws as Conv does.
-class Depthwise {
+class Depthwise final : public PreparedConv {
  public:
   Depthwise(const ConvSpec& spec, DepthwiseFn kernel);
-  void run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
-           int threads) const noexcept;
+  void run(const ConvArrays& arrays, int threads) const noexcept override;
+  std::size_t weight_floats() const noexcept override;
+  std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
 
  private:
   ConvSpec spec_;

@@ -41,12 +41,6 @@ std::size_t winograd_size(long out, long depth, int m, int r) {
   return static_cast<std::size_t>(n * n * blocks_of(out) * depth * kBlock);
 }
 
-// What a run is given, and what its threads share.
-struct Winograd::Call {
-  const float *x, *weights, *bias, *residual;
-  float* y;
-};
-
 // Tiles first .. first + count - 1 of one group of channels; their transformed input is v[frequency][block][tile][16].
 struct Winograd::Block {
   long first;
@@ -67,17 +61,17 @@ struct Winograd::Position {
 class Winograd::Ahead {
  public:
   Ahead() = default;
-  Ahead(const Winograd& w, const Call& call, const Block& now, const Block* next)
+  Ahead(const Winograd& w, const ConvArrays& arrays, const Block& now, const Block* next)
       : lines_(w.depth_blocks_ * kBlock), pixels_(static_cast<long>(now.count) * w.kernels_.m) {
     parts_ = (pixels_ + lines_ - 1) / lines_;
     const Map &in = w.spec_.input, &out = w.spec_.output;
     const Position at = w.position(now.first);
-    areas_[0] = {call.y + at.image * out.image + static_cast<long>(now.group) * w.panels_ * out.plane + out.origin() +
+    areas_[0] = {arrays.y + at.image * out.image + static_cast<long>(now.group) * w.panels_ * out.plane + out.origin() +
                      at.y * out.row + at.x * kBlock,
                  out.row, out.plane, w.kernels_.m, w.panels_};
     if (!next) return;
     const Position then = w.position(next->first);
-    areas_[1] = {call.x + then.image * in.image + static_cast<long>(next->group) * w.depth_blocks_ * in.plane +
+    areas_[1] = {arrays.x + then.image * in.image + static_cast<long>(next->group) * w.depth_blocks_ * in.plane +
                      in.origin() + (then.y - w.spec_.top) * in.row + (then.x - w.spec_.left) * kBlock,
                  in.row, in.plane, w.kernels_.n(), w.depth_blocks_};
   }
@@ -167,24 +161,27 @@ Winograd::Position Winograd::position(long tile) const noexcept {
   return {tile / per_image, in_image / columns_ * kernels_.m, in_image % columns_ * kernels_.m};
 }
 
-void Winograd::run(const float* x, const float* weights, const float* bias, const float* residual, float* y,
-                   float* scratch, int threads) const noexcept {
-  const Call call{x, weights, bias, residual, y};
+std::size_t Winograd::weight_floats() const noexcept {
+  const long per_group = spec_.output.channels / spec_.groups;
+  return static_cast<std::size_t>(spec_.groups) * winograd_size(per_group, depth_, kernels_.m, kernels_.r);
+}
+
+void Winograd::run(const ConvArrays& arrays, int threads) const noexcept {
   const int most = std::min(threads, threads_);
   const long units = blocks_ * spec_.groups;
-  float* const products = scratch + threads_ * input_floats();
+  float* const products = arrays.scratch + threads_ * input_floats();
   if (split_panels_ && most > 1) {
     for (long i = 0; i < units; ++i) {
-      const Block block = block_at(i, scratch);
+      const Block block = block_at(i, arrays.scratch);
       std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
       parallel(most, [&](int part, int parts) {
         const Range r = part_of(depth_blocks_, part, parts);
-        transform_input(call, block, r.begin, r.end);
+        transform_input(arrays, block, r.begin, r.end);
       });
       parallel(most, [&](int part, int parts) {
         const Range r = part_of((panels_ + step_ - 1) / step_, part, parts);
         Ahead nothing;
-        run_panels(call, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
+        run_panels(arrays, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
                    products + part * product_floats(), nothing);
       });
     }
@@ -192,25 +189,25 @@ void Winograd::run(const float* x, const float* weights, const float* bias, cons
     parallel(parts_for(macs_, units, most), [&](int part, int parts) {
       const Range r = part_of(units, part, parts);
       for (long i = r.begin; i < r.end; ++i) {
-        const Block block = block_at(i, scratch + part * input_floats());
+        const Block block = block_at(i, arrays.scratch + part * input_floats());
         const Block next = block_at(i + 1, nullptr);
-        Ahead ahead(*this, call, block, i + 1 < r.end ? &next : nullptr);
+        Ahead ahead(*this, arrays, block, i + 1 < r.end ? &next : nullptr);
         std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
-        transform_input(call, block, 0, depth_blocks_);
-        run_panels(call, block, 0, panels_, products + part * product_floats(), ahead);
+        transform_input(arrays, block, 0, depth_blocks_);
+        run_panels(arrays, block, 0, panels_, products + part * product_floats(), ahead);
       }
     });
   }
-  zero_halo(spec_.output, y);
+  zero_halo(spec_.output, arrays.y);
 }
 
 // Blocks begin .. end-1 of 16 input channels.
-void Winograd::transform_input(const Call& call, const Block& b, long begin, long end) const noexcept {
+void Winograd::transform_input(const ConvArrays& arrays, const Block& b, long begin, long end) const noexcept {
   const Map& in = spec_.input;
   const int n = kernels_.n();
   float window[8 * 8 * kBlock];
   for (long c = begin; c < end; ++c) {
-    const float* plane = call.x + (b.group * depth_blocks_ + c) * in.plane;
+    const float* plane = arrays.x + (b.group * depth_blocks_ + c) * in.plane;
     for (int t = 0; t < b.count; ++t) {
       const Position at = position(b.first + t);
       const int top = at.y - spec_.top, left = at.x - spec_.left;
@@ -229,21 +226,21 @@ void Winograd::transform_input(const Call& call, const Block& b, long begin, lon
   }
 }
 
-void Winograd::run_panels(const Call& call, const Block& block, long begin, long end, float* products,
+void Winograd::run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products,
                           Ahead& ahead) const noexcept {
   for (long p = begin; p < end; p += blocking_.panels) {
     const int panels = static_cast<int>(std::min<long>(blocking_.panels, end - p));
-    multiply(call, block, p, panels, products, ahead);
-    transform_output(call, block, p, panels, products);
+    multiply(arrays, block, p, panels, products, ahead);
+    transform_output(arrays, block, p, panels, products);
   }
 }
 
 // products[frequency][panel][tile][16] of panels panel .. panel + panels - 1.
-void Winograd::multiply(const Call& call, const Block& b, long panel, int panels, float* products,
+void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels, float* products,
                         Ahead& ahead) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
   const long per_panel = static_cast<long>(depth_) * kBlock, m_step = static_cast<long>(b.count) * panels * kBlock + kSkew;
-  const float* weights = call.weights + (static_cast<long>(b.group) * frequencies_ * panels_ + panel) * per_panel;
+  const float* weights = arrays.weights + (static_cast<long>(b.group) * frequencies_ * panels_ + panel) * per_panel;
   Tile t = plain_tile();
   t.a_row = kBlock;
   t.a_block = static_cast<long>(b.count) * kBlock;
@@ -269,7 +266,7 @@ void Winograd::multiply(const Call& call, const Block& b, long panel, int panels
     }
 }
 
-void Winograd::transform_output(const Call& call, const Block& b, long panel, int panels,
+void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long panel, int panels,
                                 const float* products) const noexcept {
   const Map &out = spec_.output, &res = spec_.residual;
   WinogradOutput o{};
@@ -279,13 +276,13 @@ void Winograd::transform_output(const Call& call, const Block& b, long panel, in
   o.activation = &spec_.activation;
   for (int p = 0; p < panels; ++p) {
     const long block = static_cast<long>(b.group) * panels_ + panel + p;
-    o.bias = call.bias + block * kBlock;
+    o.bias = arrays.bias + block * kBlock;
     for (int t = 0; t < b.count; ++t) {
       const Position at = position(b.first + t);
       o.m = products + (static_cast<long>(p) * b.count + t) * kBlock;
-      o.y = call.y + at.image * out.image + block * out.plane + out.origin() + at.y * out.row + at.x * kBlock;
-      if (call.residual)
-        o.residual = call.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
+      o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y * out.row + at.x * kBlock;
+      if (arrays.residual)
+        o.residual = arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
       o.rows = std::min(kernels_.m, out.height - at.y);
       o.columns = std::min(kernels_.m, out.width - at.x);
       if (!b.irregular[t]) {
@@ -293,7 +290,7 @@ void Winograd::transform_output(const Call& call, const Block& b, long panel, in
         continue;
       }
       float tile[6 * 6 * kBlock];
-      direct_tile(call, at, block, tile);
+      direct_tile(arrays, at, block, tile);
       kernels_.finish(o, kernels_.m, tile);
     }
   }
@@ -301,12 +298,12 @@ void Winograd::transform_output(const Call& call, const Block& b, long panel, in
 
 // The sums of one tile straight from their definition, [m][m][16]: weights are got back from the transformed ones, to
 // within their rounding.
-void Winograd::direct_tile(const Call& call, const Position& at, long block, float* tile) const noexcept {
+void Winograd::direct_tile(const ConvArrays& arrays, const Position& at, long block, float* tile) const noexcept {
   const Map& in = spec_.input;
   const int m = kernels_.m, r = kernels_.r;
   const long group = block / panels_, per_panel = static_cast<long>(depth_) * kBlock;
-  const float* weights = call.weights + (group * frequencies_ * panels_ + block % panels_) * per_panel;
-  const float* plane = call.x + at.image * in.image + group * depth_blocks_ * in.plane + in.origin();
+  const float* weights = arrays.weights + (group * frequencies_ * panels_ + block % panels_) * per_panel;
+  const float* plane = arrays.x + at.image * in.image + group * depth_blocks_ * in.plane + in.origin();
   std::fill_n(tile, m * m * kBlock, 0.f);
   for (int c = 0; c < depth_; ++c) {
     float w[kMostWinogradTaps * kMostWinogradTaps * kBlock];

@@ -60,32 +60,32 @@ struct WinogradBlocking {
   int panels = 0;  // of 16 outputs whose products are made before they are transformed
 };
 
-class Winograd {
+class Winograd final : public PreparedConv {
  public:
   // spec: kernel r x r, strides and dilations 1. `threads`: the most that run() will be asked for.
   Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const TileSet& tiles, WinogradBlocking blocking,
            int threads);
-  // weights: packed per group, one after another; `scratch` holds scratch_floats() floats.
-  void run(const float* x, const float* weights, const float* bias, const float* residual, float* y, float* scratch,
-           int threads) const noexcept;
-  long scratch_floats() const noexcept;
+  // weights: packed per group, one after another.
+  void run(const ConvArrays& arrays, int threads) const noexcept override;
+  std::size_t weight_floats() const noexcept override;
+  std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
+  long scratch_floats() const noexcept override;
   double macs() const noexcept { return macs_; }  // multiplications of the products
 
  private:
-  struct Call;
   struct Block;
   struct Position;
   class Ahead;
   Block block_at(long index, float* buffer) const noexcept;
   Position position(long tile) const noexcept;
-  void transform_input(const Call& call, const Block& block, long begin, long end) const noexcept;
-  void run_panels(const Call& call, const Block& block, long begin, long end, float* products,
+  void transform_input(const ConvArrays& arrays, const Block& block, long begin, long end) const noexcept;
+  void run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products,
                   Ahead& ahead) const noexcept;
-  void multiply(const Call& call, const Block& block, long panel, int panels, float* products,
+  void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;
-  void transform_output(const Call& call, const Block& block, long panel, int panels,
+  void transform_output(const ConvArrays& arrays, const Block& block, long panel, int panels,
                         const float* products) const noexcept;
-  void direct_tile(const Call& call, const Position& at, long block, float* tile) const noexcept;
+  void direct_tile(const ConvArrays& arrays, const Position& at, long block, float* tile) const noexcept;
   long input_floats() const noexcept;
   long product_floats() const noexcept;
 

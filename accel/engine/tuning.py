@@ -1,0 +1,174 @@
+"""Which method computes each convolution: predicted, then measured on this machine, then checked on the layer's weights.
+
+What is chosen decides the last bits of a result, so it may depend on neither batch nor threads: methods are timed on one
+image and one thread, and a choice is kept, in the process and on disk.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from accel.engine import tuning_cache
+from accel.kernels import program as native
+from accel.kernels import runtime
+from accel.kernels._conv_cost import promising
+from accel.kernels.conv import output_size
+from accel.kernels.conv_native import Method, Packed, Pair, Pads, conv2d_native
+
+WITHIN = 1.7
+"""Methods predicted to take longer than the best by this factor are not measured."""
+MARGIN = 0.97
+"""Another method than the predicted one must take less than this share of its time: choices should not flutter."""
+TOLERANCE = 5e-5
+"""Largest error of a method on random input, relative to the largest output. Winograd on well-scaled weights: 1e-5."""
+_ROUNDS, _SECONDS = 5, 0.15
+_CHECKED_SIZE = 13  # outputs a side: whole and cut tiles of every form
+
+
+class Layer(NamedTuple):
+    """A convolution but for its weights and batch."""
+
+    channels: int
+    size: Pair
+    w_shape: tuple[int, ...]
+    strides: Pair
+    pads: Pads
+    dilations: Pair
+    group: int
+
+    @property
+    def output(self) -> Pair:
+        height, width = (
+            output_size(
+                self.size[i], self.w_shape[2 + i], self.strides[i], self.dilations[i], self.pads[i], self.pads[2 + i]
+            )
+            for i in (0, 1)
+        )
+        return height, width
+
+    @property
+    def key(self) -> str:
+        """The layer in one line, for the cache."""
+        numbers = (self.channels, *self.size, *self.w_shape, *self.strides, *self.pads, *self.dilations, self.group)
+        return "x".join(map(str, numbers))
+
+
+class Candidate(NamedTuple):
+    """A method with what it should cost and, where it was measured, what it does."""
+
+    method: Method
+    cycles: float
+    seconds: float | None
+
+
+class Choice(NamedTuple):
+    """What computes a layer, and why."""
+
+    method: Method
+    packed: Packed
+    candidates: tuple[Candidate, ...]
+    reason: str
+    error: float | None  # relative to the largest output; None where it was not measured
+
+
+def choose(layer: Layer, w: np.ndarray, pack: Callable[[Method], Packed], *, tune: bool) -> Choice:
+    """The method for a layer with weights `w`; `pack` packs them as a method reads them."""
+    found = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
+    direct = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
+    fallback = next(pair for pair in direct if pair[0].algorithm == "direct")
+    if not np.isfinite(w).all():
+        return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
+    seconds = measured(layer, [m for m, _ in found]) if tune and len(found) > 1 else {}
+    candidates = tuple(Candidate(method, cycles, seconds.get(str(method))) for method, cycles in found)
+    ordered = sorted(candidates, key=_rank)
+    reason = "measured" if seconds else "predicted" if len(found) > 1 else "nothing else comes near"
+    for candidate in ordered:
+        method, packed = candidate.method, pack(candidate.method)
+        error = None if method.algorithm == "direct" else relative_error(layer, method, w, packed)
+        if error is None or error <= TOLERANCE:
+            return Choice(method, packed, candidates, reason, error)
+        reason = f"the error of {method}, {error:.1e}, is more than {TOLERANCE:.0e}"
+    return Choice(fallback[0], pack(fallback[0]), candidates, reason, None)
+
+
+def _rank(candidate: Candidate) -> float:
+    return candidate.cycles if candidate.seconds is None else candidate.seconds
+
+
+def measured(layer: Layer, methods: Sequence[Method]) -> dict[str, float]:
+    """Seconds of each method by its name, from the cache where it knows them all. The first is the predicted one, whose
+    time is taken a little shorter than it was."""
+    names = [str(method) for method in methods]
+    found = tuning_cache.get(layer.key)
+    if found is None or any(name not in found for name in names):
+        found = dict(zip(names, _measure(layer, methods), strict=True))
+        tuning_cache.put(layer.key, found)
+    return {name: found[name] * (MARGIN if name == names[0] else 1.0) for name in names}
+
+
+def _measure(layer: Layer, methods: Sequence[Method]) -> list[float]:
+    """Least of a few alternating times, weights out of the cache as in a network."""
+    trials = [_Trial(layer, method) for method in methods]
+    best = [np.inf] * len(trials)
+    end = time.perf_counter() + _SECONDS
+    for done in range(_ROUNDS):
+        for i, trial in enumerate(trials):
+            best[i] = min(best[i], trial())
+        if done and time.perf_counter() > end:
+            break
+    return best
+
+
+class _Trial:
+    """One method on the layer's shape, with arrays of its own. Values do not matter, only that they are no denormals."""
+
+    def __init__(self, layer: Layer, method: Method) -> None:
+        source = method.source_map((1, layer.channels, *layer.size), layer.pads)
+        target = native.blocked_map((1, layer.w_shape[0], *layer.output))
+        spec = native.conv_spec(
+            source, target, (layer.w_shape[2], layer.w_shape[3]), strides=layer.strides, before=layer.pads[:2],
+            dilations=layer.dilations, groups=layer.group,
+        )  # fmt: skip
+        prepared = method.prepare(spec, 1)
+        sizes = (source.floats, target.floats, prepared.scratch_floats, prepared.weight_floats, prepared.bias_floats)
+        self.arrays = [native.aligned(size) for size in sizes]
+        for array in self.arrays:
+            array.fill(0.0)  # pages of their own
+        self.program = native.new_program()
+        x, y, scratch = (native.place(i) for i in range(3))
+        self.program.conv(prepared, x, y, native.place(native.NOWHERE), scratch, *self.arrays[3:])
+        self.slots = np.zeros(3, np.uintp)
+
+    def __call__(self) -> float:
+        runtime.core.evict(self.arrays[3])
+        start = time.perf_counter()
+        native.run(self.program, self.slots, list(enumerate(self.arrays[:3])))
+        return time.perf_counter() - start
+
+
+def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) -> float:
+    """Largest error on a small random image at four of its outputs, in every channel, relative to the largest."""
+    reach = [layer.w_shape[2 + i] - 1 for i in (0, 1)]  # methods with an error have strides and dilations 1
+    size = [min(layer.output[i], _CHECKED_SIZE) for i in (0, 1)]
+    shape = (1, layer.channels, size[0] + reach[0], size[1] + reach[1])
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    y = conv2d_native(
+        x, layer.w_shape, method, packed, (1, layer.w_shape[0], size[0], size[1]), (1, 1), (0, 0, 0, 0), (1, 1), layer.group
+    )
+    corners = {(0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 3), (0, size[1] - 1)}
+    bias = packed[1][: layer.w_shape[0]].astype(np.float64)
+    per_group = w.astype(np.float64).reshape(layer.group, -1, w[0].size)
+    worst = largest = 0.0
+    for i, j in corners:
+        window = x[0, :, i : i + reach[0] + 1, j : j + reach[1] + 1].astype(np.float64).reshape(layer.group, -1, 1)
+        expected = (per_group @ window).reshape(-1)
+        worst = max(worst, float(np.abs(y[0, :, i, j] - bias - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
+    return worst / largest if largest else worst
+
+
+__all__ = ["Candidate", "Choice", "Layer", "choose"]

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Convolutions prepared for one shape, and their weights.
+#include "kernels/conv/conv.h"
+
+#include <pybind11/stl.h>
+
+#include <memory>
+
+#include "bind/bind.h"
+#include "kernels/depthwise/depthwise.h"
+#include "kernels/winograd/winograd.h"
+
+namespace accel::bind {
+namespace {
+
+using Prepared = std::shared_ptr<PreparedConv>;
+
+Prepared prepare_direct(int isa, const ConvSpec& spec) {
+  return std::make_shared<Conv>(spec, *kTileSets[checked_isa(isa)]);
+}
+
+Prepared prepare_depthwise(int isa, const ConvSpec& spec) {
+  return std::make_shared<Depthwise>(spec, kDepthwise[checked_isa(isa)]);
+}
+
+Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads) {
+  const std::size_t i = checked_isa(isa);
+  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i], WinogradBlocking{},
+                                    threads);
+}
+
+Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {
+  require(w.ndim() == 3 && inner >= 1, "pack: expected (out, depth, taps) and inner >= 1");
+  const long o = w.shape(0), d = w.shape(1), t = w.shape(2);
+  require(static_cast<std::size_t>(out.size()) >= packed_size(o, d, t), "pack: out is too small");
+  float* to = const_cast<float*>(out.data());
+  py::gil_scoped_release release;
+  pack_weights(w.data(), o, d, t, inner, to, threads);
+  return out;
+}
+
+Array<float> packed_depthwise(const Array<float>& w, const Array<float>& out) {
+  require(w.ndim() == 2, "pack_depthwise: expected (channels, taps)");
+  const long c = w.shape(0), t = w.shape(1);
+  require(static_cast<std::size_t>(out.size()) >= static_cast<std::size_t>((c + kBlock - 1) / kBlock * kBlock * t),
+          "pack_depthwise: out is too small");
+  pack_depthwise(w.data(), c, t, const_cast<float*>(out.data()));
+  return out;
+}
+
+Array<float> packed_winograd(const Array<float>& w, int m, int threads, const Array<float>& out) {
+  require(w.ndim() == 4 && w.shape(2) == w.shape(3), "pack_winograd: expected (out, depth, r, r)");
+  const long o = w.shape(0), d = w.shape(1);
+  const int r = static_cast<int>(w.shape(2));
+  winograd_kernels(0, m, r);
+  require(static_cast<std::size_t>(out.size()) >= winograd_size(o, d, m, r), "pack_winograd: out is too small");
+  float* to = const_cast<float*>(out.data());
+  py::gil_scoped_release release;
+  pack_winograd(w.data(), o, d, m, r, to, threads);
+  return out;
+}
+
+}  // namespace
+
+void bind_conv(py::module_& m) {
+  py::class_<ConvSpec>(m, "ConvSpec")
+      .def(py::init<>())
+      .def_readwrite("input", &ConvSpec::input)
+      .def_readwrite("output", &ConvSpec::output)
+      .def_property(
+          "kernel", [](const ConvSpec& s) { return std::pair(s.kernel_h, s.kernel_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.kernel_h, s.kernel_w) = v; })
+      .def_property(
+          "strides", [](const ConvSpec& s) { return std::pair(s.stride_h, s.stride_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.stride_h, s.stride_w) = v; })
+      .def_property(
+          "before", [](const ConvSpec& s) { return std::pair(s.top, s.left); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.top, s.left) = v; })
+      .def_property(
+          "dilations", [](const ConvSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
+          [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
+      .def_readwrite("groups", &ConvSpec::groups)
+      .def_property(
+          "residual", [](const ConvSpec& s) { return s.residual; },
+          [](ConvSpec& s, const Map& map) { s.residual = map, s.has_residual = true; })
+      .def_readwrite("activation", &ConvSpec::activation);
+  py::class_<PreparedConv, Prepared>(m, "PreparedConv")
+      .def_property_readonly("weight_floats", &PreparedConv::weight_floats)
+      .def_property_readonly("bias_floats", &PreparedConv::bias_floats)
+      .def_property_readonly("scratch_floats", &PreparedConv::scratch_floats);
+  m.def("prepare_direct", &prepare_direct, py::arg("isa"), py::arg("spec"));
+  m.def("prepare_depthwise", &prepare_depthwise, py::arg("isa"), py::arg("spec"));
+  m.def("prepare_winograd", &prepare_winograd, py::arg("isa"), py::arg("spec"), py::arg("m"), py::arg("threads"));
+  m.def("pack_weights", &packed, py::arg("w").noconvert(), py::arg("inner"), py::arg("threads"),
+        py::arg("out").noconvert());
+  m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());
+  m.def("packed_size", &packed_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
+  m.def("winograd_size", &winograd_size, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("r"));
+  m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("threads"),
+        py::arg("out").noconvert());
+}
+
+}  // namespace accel::bind

@@ -15,6 +15,7 @@ from accel.engine.shapes import Known, Spec, as_spec
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.kernels.conv_native import Folded
 from accel.weights.base import dense
 
 PLAIN = "plain"
@@ -144,6 +145,17 @@ class PlanBuilder:
                     "import", name, [source], [target], lambda p, at: p.import_plain(target.map, at(source), at(target))
                 )
         return forms[key]
+
+    def folded(
+        self, name: str, kernel: int, stride: int, pads: tuple[int, int, int, int], size: tuple[int, int]
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """A float image with a stride folded into its channels, for an output of `size`; and the kernel that remains."""
+        source = self.plain(name)
+        fold, layout, taps = Folded.of(source.spec.shape, kernel, stride, pads, size)
+        target = self.scratch(layout.floats)
+        target.map = layout
+        self.native_step("fold", name, [source], [target], lambda p, at: p.fold(fold, at(source), at(target)))
+        return target, taps
 
     def new_plain(self, name: str) -> Tensor:
         """Room for the value as a C-contiguous array: the caller's output array, or the arena."""

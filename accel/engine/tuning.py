@@ -17,7 +17,7 @@ from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels._conv_cost import promising
 from accel.kernels.conv import output_size
-from accel.kernels.conv_native import Method, Packed, Pair, Pads, conv2d_native
+from accel.kernels.conv_native import Method, Packed, Pair, Pads, Route, conv2d_native, conv_steps
 
 WITHIN = 1.7
 """Methods predicted to take longer than the best by this factor are not measured."""
@@ -127,44 +127,55 @@ class _Trial:
     """One method on the layer's shape, with arrays of its own. Values do not matter, only that they are no denormals."""
 
     def __init__(self, layer: Layer, method: Method) -> None:
-        source = method.source_map((1, layer.channels, *layer.size), layer.pads)
-        target = native.blocked_map((1, layer.w_shape[0], *layer.output))
-        spec = native.conv_spec(
-            source, target, (layer.w_shape[2], layer.w_shape[3]), strides=layer.strides, before=layer.pads[:2],
-            dilations=layer.dilations, groups=layer.group,
-        )  # fmt: skip
+        self.program = native.new_program()
+        plain, laid, y, scratch = (native.place(i) for i in range(4))
+        shape, target = (1, layer.channels, *layer.size), native.blocked_map((1, layer.w_shape[0], *layer.output))
+        kernel = (layer.w_shape[2], layer.w_shape[3])
+        source, spec = conv_steps(
+            method,
+            shape,
+            target,
+            kernel,
+            layer.strides,
+            layer.pads,
+            layer.dilations,
+            layer.group,
+            self.program,
+            plain,
+            laid,
+        )
         prepared = method.prepare(spec, 1)
         sizes = (source.floats, target.floats, prepared.scratch_floats, prepared.weight_floats, prepared.bias_floats)
-        self.arrays = [native.aligned(size) for size in sizes]
+        self.arrays = [native.aligned(size) for size in (int(np.prod(shape)), *sizes)]
         for array in self.arrays:
             array.fill(0.0)  # pages of their own
-        self.program = native.new_program()
-        x, y, scratch = (native.place(i) for i in range(3))
-        self.program.conv(prepared, x, y, native.place(native.NOWHERE), scratch, *self.arrays[3:])
-        self.slots = np.zeros(3, np.uintp)
+        self.program.conv(prepared, laid, y, native.place(native.NOWHERE), scratch, *self.arrays[4:])
+        self.slots = np.zeros(4, np.uintp)
+        # Blocks are what a layer finds; planes it must make, as its input is a network's.
+        self.first = 0 if method.route is not Route.BLOCKED else 1
 
     def __call__(self) -> float:
-        runtime.core.evict(self.arrays[3])
+        runtime.core.evict(self.arrays[4])
         start = time.perf_counter()
-        native.run(self.program, self.slots, list(enumerate(self.arrays[:3])))
+        native.run(self.program, self.slots, list(enumerate(self.arrays[:4])), first=self.first)
         return time.perf_counter() - start
 
 
 def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) -> float:
     """Largest error on a small random image at four of its outputs, in every channel, relative to the largest."""
-    reach = [layer.w_shape[2 + i] - 1 for i in (0, 1)]  # methods with an error have strides and dilations 1
     size = [min(layer.output[i], _CHECKED_SIZE) for i in (0, 1)]
-    shape = (1, layer.channels, size[0] + reach[0], size[1] + reach[1])
-    x = np.random.default_rng(0).standard_normal(shape, np.float32)
-    y = conv2d_native(
-        x, layer.w_shape, method, packed, (1, layer.w_shape[0], size[0], size[1]), (1, 1), (0, 0, 0, 0), (1, 1), layer.group
-    )
+    kernel, strides = layer.w_shape[2:], layer.strides  # methods with an error have dilations 1
+    inputs = ((size[i] - 1) * strides[i] + kernel[i] for i in (0, 1))
+    x = np.random.default_rng(0).standard_normal((1, layer.channels, *inputs), np.float32)
+    result = (1, layer.w_shape[0], size[0], size[1])
+    y = conv2d_native(x, layer.w_shape, method, packed, result, strides, (0, 0, 0, 0), (1, 1), layer.group)
     corners = {(0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 3), (0, size[1] - 1)}
     bias = packed[1][: layer.w_shape[0]].astype(np.float64)
     per_group = w.astype(np.float64).reshape(layer.group, -1, w[0].size)
     worst = largest = 0.0
     for i, j in corners:
-        window = x[0, :, i : i + reach[0] + 1, j : j + reach[1] + 1].astype(np.float64).reshape(layer.group, -1, 1)
+        top, left = i * strides[0], j * strides[1]
+        window = x[0, :, top : top + kernel[0], left : left + kernel[1]].astype(np.float64).reshape(layer.group, -1, 1)
         expected = (per_group @ window).reshape(-1)
         worst = max(worst, float(np.abs(y[0, :, i, j] - bias - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))

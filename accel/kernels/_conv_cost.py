@@ -6,10 +6,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from accel.kernels import runtime
-from accel.kernels.conv_native import Method, Pair, methods
+from accel.kernels.conv_native import Method, Pair, Route, methods
 
 # Cycles of the transforms per tile and 16 channels, input and output, on one vector of 16 lanes (docs/kernels/winograd.md).
-_TRANSFORMS = {(2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230)}
+_TRANSFORMS = {
+    (2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230), (3, 4): (195, 100), (5, 4): (430, 260)
+}  # fmt: skip
 _EFFICIENCY = 0.93
 """Of the peak that products reach."""
 _CALL = 80
@@ -29,6 +31,7 @@ class Shape(NamedTuple):
     out: int
     depth: int  # input channels per group
     kernel: Pair
+    stride: int
     size: Pair  # of the output
 
 
@@ -46,13 +49,15 @@ def cycles(method: Method, shape: Shape, lanes: int) -> float:
     if not method.tile:
         taps = shape.kernel[0] * shape.kernel[1]
         return _products(shape.size[0] * shape.size[1] * out, shape.depth * taps, lanes)
-    m, r = method.tile, shape.kernel[0]
+    m, r, depth = method.tile, shape.kernel[0], shape.depth
+    if method.route is Route.FOLDED:
+        r, depth = -(-r // shape.stride), depth * shape.stride**2
     tiles = -(-shape.size[0] // m) * -(-shape.size[1] // m)
     frequencies = (m + r - 1) ** 2
-    products = _products(tiles * frequencies * out, shape.depth, lanes)
+    products = _products(tiles * frequencies * out, depth, lanes)
     into, out_of = (c * 16 / lanes for c in _TRANSFORMS[m, r])
-    transforms = tiles * (-(-shape.depth // 16) * into + -(-shape.out // 16) * out_of)
-    weights = 4 * frequencies * shape.out * shape.depth
+    transforms = tiles * (-(-depth // 16) * into + -(-shape.out // 16) * out_of)
+    weights = 4 * frequencies * shape.out * depth
     return max(products, weights / _STREAM if weights > _CACHE else 0.0) + transforms
 
 
@@ -60,7 +65,7 @@ def promising(
     w_shape: tuple[int, ...], size: Pair, strides: Pair, dilations: Pair, group: int, within: float
 ) -> list[tuple[Method, float]]:
     """Methods whose predicted cost is at most `within` times the least, cheapest first, with their cycles."""
-    shape = Shape(w_shape[0], w_shape[1], (w_shape[2], w_shape[3]), size)
+    shape = Shape(w_shape[0], w_shape[1], (w_shape[2], w_shape[3]), strides[0], size)
     lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
     usual = [m for m in methods(w_shape, strides, dilations, group) if m.algorithm not in OPT_IN]
     found = sorted(((m, cycles(m, shape, lanes)) for m in usual), key=lambda pair: pair[1])

@@ -128,7 +128,7 @@ def conv2d(
         from accel.kernels.conv_native import conv2d_native
 
         method = choose_method(algorithm, w, shape[2:], strides, dilations, group)
-        packed = method.pack(w, bias, group)
+        packed = method.pack(w, bias, strides, group)
         return conv2d_native(x, w.shape, method, packed, shape, strides, pads, dilations, group)
     if runtime.backend() == "numba":
         from accel.kernels.conv_numba import conv2d_numba
@@ -149,7 +149,11 @@ def choose_method(algorithm: str, w: np.ndarray, size: Pair, strides: Pair, dila
             raise ValueError(f"w: expected finite weights for {algorithm}, got some that are not; direct takes them")
         return method
     method = promising(w.shape, size, strides, dilations, group, within=1.0)[0][0]
-    return method if not method.tile or np.isfinite(w).all() else method_named("direct", w.shape, strides, dilations, group)
+    return (
+        method
+        if not method.tile or np.isfinite(w).all()
+        else method_named("direct", w.shape, strides, dilations, group)
+    )
 
 
 def conv2d_packed(

@@ -22,6 +22,7 @@ class Route(Enum):
     GATHER = "gather"  # few or unaligned input channels: planes in, channel blocks out
     GATHER_GROUPS = "gather groups"  # the same, each group's output in blocks of its own; then closed up
     DEPTHWISE = "depthwise"
+    FOLDED = "folded"  # planes in, their strides folded into channels (csrc/kernels/layout/fold.h); channel blocks out
 
 
 def route(w_shape: tuple[int, ...], group: int) -> Route:
@@ -41,7 +42,7 @@ class Method(NamedTuple):
     """An algorithm and the layout that it reads and writes."""
 
     route: Route
-    algorithm: str  # direct, winograd2, winograd4, winograd6
+    algorithm: str  # direct, or winogradM with tiles of M x M outputs
 
     def __str__(self) -> str:
         return self.algorithm if self.route is Route.BLOCKED else f"{self.algorithm} {self.route.value}"
@@ -56,13 +57,15 @@ class Method(NamedTuple):
         return int(self.algorithm[8:]) if self.algorithm.startswith("winograd") else 0
 
     def source_map(self, shape: tuple[int, ...], pads: Pads) -> Any:
-        """The map of an input of `shape` that the method reads."""
+        """The map of an input of `shape` that the method reads; not of a folded one."""
         return (native.plain_map if self.reads_planes else native.blocked_map)(shape, max(pads))
 
-    def pack(self, w: np.ndarray, bias: np.ndarray | None, group: int) -> Packed:
+    def pack(self, w: np.ndarray, bias: np.ndarray | None, strides: Pair, group: int) -> Packed:
         """Weights and bias as the kernel reads them."""
         if self.route is Route.DEPTHWISE:
             return native.pack_depthwise(w), native.pack_bias(bias, w.shape[0])
+        if self.route is Route.FOLDED:
+            w = folded_weights(w, strides[0])
         if self.tile:
             return native.pack_winograd(w, self.tile, group), native.pack_bias(bias, w.shape[0])
         if self.route is Route.GATHER_GROUPS:
@@ -80,15 +83,52 @@ class Method(NamedTuple):
         return core.prepare_direct(isa, spec)
 
 
+_FORMS = {3: (2, 4, 6), 5: (4,)}
+"""Winograd tiles by kernel size."""
+_FOLDED_FORMS = {3: (4,), 4: (3, 5)}
+"""The same for kernels with a folded stride."""
+_MOST_FOLDED = 64
+"""Channels after folding: only the first layers of networks have so few before it."""
+
+
 def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int) -> list[Method]:
     """Every method that can compute this convolution, direct first."""
     found = [Method(route(w_shape, group), "direct")]
     out, per_group, height, width = w_shape
-    aligned = group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)
-    if strides == dilations == (1, 1) and height == width and aligned:
-        tiles = {3: (2, 4, 6), 5: (4,)}.get(height, ())
-        found += [Method(Route.BLOCKED, f"winograd{m}") for m in tiles]
+    if height != width or strides[0] != strides[1] or dilations != (1, 1):
+        return found
+    stride = strides[0]
+    if stride == 1 and (group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)):
+        found += [Method(Route.BLOCKED, f"winograd{m}") for m in _FORMS.get(height, ())]
+    if stride > 1 and group == 1 and per_group * stride**2 <= _MOST_FOLDED:
+        found += [Method(Route.FOLDED, f"winograd{m}") for m in _FOLDED_FORMS.get(-(-height // stride), ())]
     return found
+
+
+def folded_weights(w: np.ndarray, stride: int) -> np.ndarray:
+    """Weights (O, C, k, k) of a strided convolution as (O, C stride^2, r, r) of one with stride 1, r = ceil(k / s)."""
+    out, channels, kernel = w.shape[:3]
+    taps = -(-kernel // stride)
+    padded = np.zeros((out, channels, taps * stride, taps * stride), np.float32)
+    padded[:, :, :kernel, :kernel] = w
+    phases = padded.reshape(out, channels, taps, stride, taps, stride).transpose(0, 1, 3, 5, 2, 4)
+    return np.ascontiguousarray(phases).reshape(out, channels * stride**2, taps, taps)
+
+
+class Folded(NamedTuple):
+    """A strided convolution over planes as one of stride 1 over blocks."""
+
+    fold: Any  # FoldSpec
+    map: Any  # what it makes
+    kernel: Pair
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], kernel: int, stride: int, pads: Pads, size: Pair) -> Folded:
+        """For an input of `shape` and an output of `size`."""
+        taps = -(-kernel // stride)
+        folded = (shape[0], shape[1] * stride**2, size[0] + taps - 1, size[1] + taps - 1)
+        layout = native.blocked_map(folded)
+        return cls(runtime.core.FoldSpec(shape, stride, pads[0], pads[1], layout), layout, (taps, taps))
 
 
 def method_named(algorithm: str, w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int) -> Method:
@@ -120,25 +160,50 @@ def conv2d_native(
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `packed` by `method`; `shape` is that of the result."""
     y = np.empty(shape, np.float32)
-    source, target = method.source_map(x.shape, pads), native.blocked_map(shape)
+    target = native.blocked_map(shape)
     grouped = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))
     closes = method.route is Route.GATHER_GROUPS
     result = grouped if closes else target
     program = native.new_program()
-    plain, padded, blocks, scratch, closed, out = (native.place(i) for i in range(6))
-    program.import_plain(source, plain, padded)
-    spec = native.conv_spec(
-        source, result, (w_shape[2], w_shape[3]), strides=strides, before=pads[:2], dilations=dilations,
-        groups=1 if method.route is Route.DEPTHWISE else group,
-    )  # fmt: skip
+    plain, laid, blocks, scratch, closed, out = (native.place(i) for i in range(6))
+    source, spec = conv_steps(
+        method, x.shape, result, (w_shape[2], w_shape[3]), strides, pads, dilations, group, program, plain, laid
+    )
     prepared = method.prepare(spec, runtime.threads())
-    program.conv(prepared, padded, blocks, native.place(native.NOWHERE), scratch, *packed)
+    program.conv(prepared, laid, blocks, native.place(native.NOWHERE), scratch, *packed)
     if closes:
         program.close_groups(grouped, blocks, group, target, closed)
     program.export_plain(target, closed if closes else blocks, out)
     sizes = (source.floats, result.floats, prepared.scratch_floats, target.floats if closes else 0)
     arrays = [x, *(np.empty(size, np.float32) for size in sizes), y]
-    native.run(
-        program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True
-    )
+    native.run(program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)
     return y
+
+
+def conv_steps(
+    method: Method,
+    shape: tuple[int, ...],
+    result: Any,
+    kernel: Pair,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    group: int,
+    program: Any,
+    plain: Any,
+    laid: Any,
+) -> tuple[Any, Any]:
+    """Adds the step that lays a plain input out as `method` reads it; returns its map, and the convolution's spec."""
+    if method.route is Route.FOLDED:
+        folded = Folded.of(shape, kernel[0], strides[0], pads, (result.height, result.width))
+        program.fold(folded.fold, plain, laid)
+        one = (1, 1)
+        return folded.map, native.conv_spec(
+            folded.map, result, folded.kernel, strides=one, before=(0, 0), dilations=one, fold=(strides[0], kernel[0])
+        )
+    source = method.source_map(shape, pads)
+    program.import_plain(source, plain, laid)
+    return source, native.conv_spec(
+        source, result, kernel, strides=strides, before=pads[:2], dilations=dilations,
+        groups=1 if method.route is Route.DEPTHWISE else group,
+    )  # fmt: skip

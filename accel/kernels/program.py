@@ -56,13 +56,16 @@ def conv_spec(
     before: tuple[int, int],
     dilations: tuple[int, int],
     groups: int = 1,
+    fold: tuple[int, int] = (1, 0),
     residual: Any = None,
     activation: Any = None,
 ) -> Any:
-    """A convolution between two maps; `before` is the padding at the top and on the left."""
+    """A convolution between two maps; `before` is the padding at the top and on the left, `fold` the stride that is
+    folded into the source's channels and the kernel's size before that."""
     spec = runtime.core.ConvSpec()
     spec.input, spec.output, spec.kernel = source, target, kernel
     spec.strides, spec.before, spec.dilations, spec.groups = strides, before, dilations, groups
+    spec.fold = fold
     if residual is not None:
         spec.residual = residual
     if activation is not None:

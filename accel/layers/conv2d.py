@@ -77,6 +77,6 @@ class Conv2d:
             w = dense(self.weight)
             method = choose_method(self.algorithm, w, size, self.strides, self.dilations, self.group)
             if method not in self._packed:
-                self._packed[method] = method.pack(w, self.bias, self.group)
+                self._packed[method] = method.pack(w, self.bias, self.strides, self.group)
             self._methods[size] = method
         return self._methods[size], self._packed[self._methods[size]]

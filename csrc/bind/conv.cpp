@@ -4,10 +4,12 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 
 #include "bind/bind.h"
 #include "kernels/depthwise/depthwise.h"
+#include "kernels/layout/fold.h"
 #include "kernels/winograd/winograd.h"
 
 namespace accel::bind {
@@ -60,6 +62,12 @@ Array<float> packed_winograd(const Array<float>& w, int m, int threads, const Ar
   return out;
 }
 
+FoldSpec fold_spec(const std::array<int, 4>& shape, int stride, int top, int left, const Map& output) {
+  const FoldSpec spec{shape[0], shape[1], shape[2], shape[3], stride, top, left, output};
+  check_fold(spec);
+  return spec;
+}
+
 }  // namespace
 
 void bind_conv(py::module_& m) {
@@ -81,6 +89,12 @@ void bind_conv(py::module_& m) {
           [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
       .def_readwrite("groups", &ConvSpec::groups)
       .def_property(
+          "fold", [](const ConvSpec& s) { return std::pair(s.fold, s.folded_kernel); },
+          [](ConvSpec& s, std::pair<int, int> v) {
+            require(v.first >= 1 && v.second >= 0, "fold: expected a stride >= 1 and a kernel >= 0");
+            std::tie(s.fold, s.folded_kernel) = v;
+          })
+      .def_property(
           "residual", [](const ConvSpec& s) { return s.residual; },
           [](ConvSpec& s, const Map& map) { s.residual = map, s.has_residual = true; })
       .def_readwrite("activation", &ConvSpec::activation);
@@ -95,6 +109,8 @@ void bind_conv(py::module_& m) {
         py::arg("out").noconvert());
   m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());
   m.def("packed_size", &packed_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
+  py::class_<FoldSpec>(m, "FoldSpec")
+      .def(py::init(&fold_spec), py::arg("shape"), py::arg("stride"), py::arg("top"), py::arg("left"), py::arg("output"));
   m.def("winograd_size", &winograd_size, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("r"));
   m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("threads"),
         py::arg("out").noconvert());

@@ -5,6 +5,7 @@
 
 #include "kernels/conv/conv.h"
 #include "kernels/elementwise/elementwise.h"
+#include "kernels/layout/fold.h"
 #include "kernels/layout/layout.h"
 #include "kernels/linear/linear.h"
 #include "kernels/pool/pool.h"
@@ -63,6 +64,10 @@ void add_activation(PyProgram& p, const Activation& f, long n, Place x, Place y)
 
 void add_import(PyProgram& p, const Map& map, Place plain, Place x) {
   p.program.add([=](float* const* s, int n) { import_plain(plain.in(s), map, x.in(s), n); });
+}
+
+void add_fold(PyProgram& p, const FoldSpec& spec, Place plain, Place x) {
+  p.program.add([=](float* const* s, int n) { fold(spec, plain.in(s), x.in(s), n); });
 }
 
 void add_export(PyProgram& p, const Map& map, Place x, Place plain) {
@@ -191,6 +196,7 @@ void bind_program(py::module_& m) {
       .def("elementwise", &add_elementwise)
       .def("activation", &add_activation)
       .def("import_plain", &add_import)
+      .def("fold", &add_fold)
       .def("export_plain", &add_export)
       .def("copy", &add_copy)
       .def("close_groups", &add_close_groups)

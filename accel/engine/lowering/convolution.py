@@ -61,7 +61,9 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     bias, array = builder.constant(node.input(2)), dense(w)
 
     def pack(method: Method) -> Packed:
-        return builder.pack_once(node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.group))
+        return builder.pack_once(
+            node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group)
+        )
 
     choice = choose(layer, array, pack, tune=builder.tune)
     return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
@@ -70,7 +72,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
     """The zero halo that the convolution wants around its blocked input."""
     plan = planned(builder, node)
-    return 0 if plan is None or plan.method.reads_planes else max(plan.geometry.pads)
+    blocks = plan is not None and not plan.method.reads_planes and plan.method.route is not Route.FOLDED
+    return max(plan.geometry.pads) if plan is not None and blocks else 0
 
 
 @lowers("Conv")
@@ -78,8 +81,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     plan = planned(builder, node)
     if plan is None:
         return False
-    geometry, method = plan.geometry, plan.method
-    x = (builder.padded if method.reads_planes else builder.blocked)(node.inputs[0], max(geometry.pads))
+    method = plan.method
+    x, geometry = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     result, added, activation = target, residual, activation_of(node)
     gaps = method.route is Route.GATHER_GROUPS  # between the groups, where no residual is
@@ -88,6 +91,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     spec = native.conv_spec(
         x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
         dilations=geometry.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
+        fold=(plan.geometry.strides[0], plan.geometry.kernel[0]) if method.route is Route.FOLDED else (1, 0),
         residual=None if added is None else added.map, activation=activation,
     )  # fmt: skip
     prepared = method.prepare(spec, builder.threads)
@@ -102,6 +106,16 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if gaps:
         _close_gaps(builder, node, result, residual, target)
     return True
+
+
+def _source(builder: PlanBuilder, node: Node, plan: Planned) -> tuple[Tensor, Window]:
+    """The input as the method reads it, and the geometry of the convolution over that."""
+    name, geometry = node.inputs[0], plan.geometry
+    if plan.method.route is Route.FOLDED:
+        size = builder.spec(node.outputs[0]).shape[2:]
+        x, kernel = builder.folded(name, geometry.kernel[0], geometry.strides[0], geometry.pads, (size[0], size[1]))
+        return x, Window(kernel, (1, 1), (0, 0, 0, 0), (1, 1))
+    return (builder.padded if plan.method.reads_planes else builder.blocked)(name, max(geometry.pads)), geometry
 
 
 def _with_gaps(builder: PlanBuilder, node: Node) -> Tensor:

@@ -20,6 +20,7 @@ struct ConvSpec {
   Map input, output;
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, top = 0, left = 0, dilation_h = 1, dilation_w = 1;
   int groups = 1;
+  int fold = 1, folded_kernel = 0;  // of an input that fold() made: its stride, and the taps per side before it
   bool has_residual = false;
   Map residual;
   Activation activation;

@@ -25,6 +25,7 @@ constexpr long kStreamFloats = 2l << 20;      // weights from 8 MB on come from 
 constexpr int kFewTiles = 64;                 // then read all weights once for all tiles
 constexpr long kAheadInCache = 256, kAheadInMemory = 1024;  // floats of weights fetched ahead
 constexpr int kPanelGroup = 8;
+constexpr int kFarPanels = 8;  // weights that stream from memory are called into the L2 cache so many panels ahead
 
 long blocks_of(long channels) { return (channels + kBlock - 1) / kBlock; }
 
@@ -122,8 +123,8 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   }
   blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, tile_count_));
   // Few tiles and many weights: one pass over the weights counts for more than fewer loads a multiplication.
-  const bool single = streams && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
-  step_ = single ? 1 : std::min(tiles.most_panels, panels_);
+  single_ = streams && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
+  step_ = single_ ? 1 : std::min(tiles.most_panels, panels_);
   if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : kPanelGroup;
   blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
   blocks_ = (tile_count_ + blocking_.tiles - 1) / blocking_.tiles;
@@ -250,14 +251,14 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   t.bias = kNoBias;
   t.c_at = row_at_.data();
   t.c_panel = t.a_block;
-  t.ahead = b.count <= 2 * tiles_.most_rows ? kAheadInMemory : kAheadInCache;
+  t.ahead = b.count <= 2 * tiles_.most_rows && !single_ ? kAheadInMemory : kAheadInCache;
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
       t.b = weights + (static_cast<long>(f) * panels_ + p) * per_panel;
       split_rows(b.count, tiles_.rows(RowStep::neighbours, step_), [&](int first, int rows) {
         t.a = b.v + f * b.v_step + first * kBlock;
-        t.far = ahead.segment(t.a);
+        t.far = single_ ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
         t.far_block = t.far == t.a ? 0 : kBlock * kBlock;
         t.next_a = first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
         t.c = products + f * m_step + static_cast<long>(p) * b.count * kBlock + first * kBlock;
@@ -304,6 +305,10 @@ void Winograd::direct_tile(const ConvArrays& arrays, const Position& at, long bl
   const long group = block / panels_, per_panel = static_cast<long>(depth_) * kBlock;
   const float* weights = arrays.weights + (group * frequencies_ * panels_ + block % panels_) * per_panel;
   const float* plane = arrays.x + at.image * in.image + group * depth_blocks_ * in.plane + in.origin();
+  // Folding fills kernels up with taps of zero, which no NaN may meet.
+  const auto exists = [this](int tap, int phase) {
+    return spec_.fold == 1 || tap * spec_.fold + phase < spec_.folded_kernel;
+  };
   std::fill_n(tile, m * m * kBlock, 0.f);
   for (int c = 0; c < depth_; ++c) {
     float w[kMostWinogradTaps * kMostWinogradTaps * kBlock];
@@ -311,7 +316,9 @@ void Winograd::direct_tile(const ConvArrays& arrays, const Position& at, long bl
     for (int i = 0; i < m * m; ++i)
       for (int tap = 0; tap < r * r; ++tap) {
         const int y = at.y + i / m + tap / r - spec_.top, x = at.x + i % m + tap % r - spec_.left;
-        if (y < 0 || y >= in.height || x < 0 || x >= in.width) continue;
+        if (y < 0 || y >= in.height || x < 0 || x >= in.width || !exists(tap / r, c / spec_.fold % spec_.fold) ||
+            !exists(tap % r, c % spec_.fold))
+          continue;
         const float value = plane[c / kBlock * in.plane + y * in.row + x * kBlock + c % kBlock];
         for (int l = 0; l < kBlock; ++l) tile[i * kBlock + l] += w[tap * kBlock + l] * value;
       }

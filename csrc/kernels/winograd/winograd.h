@@ -43,7 +43,7 @@ struct WinogradKernels {
 };
 
 struct WinogradSet {
-  WinogradKernels forms[4];  // F(2,3), F(4,3), F(6,3), F(4,5)
+  WinogradKernels forms[6];  // F(2,3), F(4,3), F(6,3), F(4,5), and for folded strides F(3,4), F(5,4)
 };
 extern const WinogradSet* const kWinograd[kIsaCount];
 
@@ -98,6 +98,7 @@ class Winograd final : public PreparedConv {
   int rows_, columns_;                        // of tiles in an image
   int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
   long tile_count_, blocks_;                  // over all images
+  bool single_;                               // one panel per register tile: weights are passed over once
   bool split_panels_;  // threads share a block and split its panels, else they split the blocks
   double macs_;
   std::vector<std::int32_t> row_at_;

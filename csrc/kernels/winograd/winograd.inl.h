@@ -136,20 +136,20 @@ ACCEL_INLINE void output_half(const Load& m, f32* y) {
 
 template <int M, int N, int PARITY, class Store>
 ACCEL_INLINE void output_parity(const float* m, long step, const Store& store_at) {
-  f32 half[N][M / 2];
+  constexpr int kEven = (M + 1) / 2, kOdd = M / 2, kRows = PARITY ? kOdd : kEven;
+  f32 half[N][kRows];
   ACCEL_UNROLL(8)
   for (int i = 0; i < N; ++i)
     output_half<M, N, PARITY>([&](int k) { return load(m + (k * N + i) * step); }, half[i]);
   ACCEL_UNROLL(4)
-  for (int i = 0; i < M / 2; ++i) {
-    f32 even[M / 2], odd[M / 2];
+  for (int i = 0; i < kRows; ++i) {
+    f32 even[kEven], odd[kOdd];
     output_half<M, N, 0>([&](int k) { return half[k][i]; }, even);
     output_half<M, N, 1>([&](int k) { return half[k][i]; }, odd);
     ACCEL_UNROLL(4)
-    for (int j = 0; j < M / 2; ++j) {
-      store_at(2 * i + PARITY, 2 * j, even[j]);
-      store_at(2 * i + PARITY, 2 * j + 1, odd[j]);
-    }
+    for (int j = 0; j < kEven; ++j) store_at(2 * i + PARITY, 2 * j, even[j]);
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < kOdd; ++j) store_at(2 * i + PARITY, 2 * j + 1, odd[j]);
   }
 }
 
@@ -200,7 +200,7 @@ template <int M, int R>
 constexpr WinogradKernels kernels() {
   return {M, R, &winograd_input<M, R>, &winograd_output<M, R>, &winograd_finish};
 }
-constexpr WinogradSet kForms{{kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>()}};
+constexpr WinogradSet kForms{{kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>(), kernels<3, 4>(), kernels<5, 4>()}};
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

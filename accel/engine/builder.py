@@ -64,6 +64,7 @@ class PlanBuilder:
     forms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     outputs: dict[str, Storage] = field(default_factory=dict)
     convolutions: dict[str, Any] = field(default_factory=dict)  # how each is computed, by its output
+    pooled: dict[str, str] = field(default_factory=dict)  # convolutions that make their pooled output at once
     threads: int = field(default_factory=runtime.threads)
     tune: bool = field(default_factory=runtime.tune)
 

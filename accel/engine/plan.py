@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine import lowering
+from accel.engine.lowering import pooling
 from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
@@ -33,6 +34,7 @@ def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...
     for slot, name in enumerate(names, len(inputs)):
         if name not in inputs:
             builder.outputs[name] = Storage(builder.spec(name).nbytes, external=True, slot=slot)
+    _join_pools(builder)
     _want_halos(builder)
     _join_concatenations(builder)
     for node in network.nodes:
@@ -40,6 +42,19 @@ def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...
             with naming(node):
                 lowering.lower(builder, node)
     return Plan(builder, inputs, names)
+
+
+def _join_pools(builder: PlanBuilder) -> None:
+    """Convolutions whose results are only wanted as the largest of each 2 x 2 make just those."""
+    producers = {o: node for node in builder.network.nodes for o in node.outputs}
+    for node in builder.network.nodes:
+        name = node.inputs[0] if node.inputs else ""
+        if not pooling.halves(node) or name not in producers or not builder.sole_use(name):
+            continue
+        if min(builder.spec(name).shape[2:], default=0) >= 2:
+            with naming(producers[name]):
+                if lowering.pools_at_once(builder, producers[name]):
+                    builder.pooled[name] = node.outputs[0]
 
 
 def _want_halos(builder: PlanBuilder) -> None:

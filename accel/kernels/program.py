@@ -57,15 +57,17 @@ def conv_spec(
     dilations: tuple[int, int],
     groups: int = 1,
     fold: tuple[int, int] = (1, 0),
+    pool: int = 1,
     residual: Any = None,
     activation: Any = None,
 ) -> Any:
     """A convolution between two maps; `before` is the padding at the top and on the left, `fold` the stride that is
-    folded into the source's channels and the kernel's size before that."""
+    folded into the source's channels and the kernel's size before that; with `pool` 2 the target holds the largest of
+    each 2 x 2 results."""
     spec = runtime.core.ConvSpec()
     spec.input, spec.output, spec.kernel = source, target, kernel
     spec.strides, spec.before, spec.dilations, spec.groups = strides, before, dilations, groups
-    spec.fold = fold
+    spec.fold, spec.pool = fold, pool
     if residual is not None:
         spec.residual = residual
     if activation is not None:

@@ -88,6 +88,7 @@ void bind_conv(py::module_& m) {
           "dilations", [](const ConvSpec& s) { return std::pair(s.dilation_h, s.dilation_w); },
           [](ConvSpec& s, std::pair<int, int> v) { std::tie(s.dilation_h, s.dilation_w) = v; })
       .def_readwrite("groups", &ConvSpec::groups)
+      .def_readwrite("pool", &ConvSpec::pool)
       .def_property(
           "fold", [](const ConvSpec& s) { return std::pair(s.fold, s.folded_kernel); },
           [](ConvSpec& s, std::pair<int, int> v) {

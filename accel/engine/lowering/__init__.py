@@ -2,11 +2,21 @@
 
 from accel.engine.builder import PlanBuilder
 from accel.engine.lowering import convolution, elementwise, layout, matrix, pooling
-from accel.engine.lowering.convolution import conv_halo
+from accel.engine.lowering.convolution import conv_halo, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
-__all__ = ["conv_halo", "convolution", "elementwise", "layout", "lower", "makes_blocks", "matrix", "pooling"]
+__all__ = [
+    "conv_halo",
+    "convolution",
+    "elementwise",
+    "layout",
+    "lower",
+    "makes_blocks",
+    "matrix",
+    "pooling",
+    "pools_at_once",
+]
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:

@@ -84,6 +84,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     method = plan.method
     x, geometry = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
+    pool = 2 if node.outputs[0] in builder.pooled else 1
     result, added, activation = target, residual, activation_of(node)
     gaps = method.route is Route.GATHER_GROUPS  # between the groups, where no residual is
     if gaps:
@@ -92,6 +93,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
         dilations=geometry.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
         fold=(plan.geometry.strides[0], plan.geometry.kernel[0]) if method.route is Route.FOLDED else (1, 0),
+        pool=pool,
         residual=None if added is None else added.map, activation=activation,
     )  # fmt: skip
     prepared = method.prepare(spec, builder.threads)
@@ -102,7 +104,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         program.conv(prepared, at(x), at(result), residual_place, at(scratch), *plan.choice.packed)
 
     reads = [x] if added is None else [x, added]
-    builder.native_step(f"conv {method}", str(node), reads, [result, scratch], emit)
+    builder.native_step(f"conv {method}{' pool' if pool > 1 else ''}", str(node), reads, [result, scratch], emit)
     if gaps:
         _close_gaps(builder, node, result, residual, target)
     return True
@@ -149,7 +151,7 @@ def _close_gaps(builder: PlanBuilder, node: Node, gaps: Tensor, residual: Tensor
 
 
 def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | None, Tensor]:
-    name = node.outputs[0]
+    name = builder.pooled.get(node.outputs[0], node.outputs[0])
     if not node.input(RESIDUAL):
         return None, builder.new_blocked(name)
     residual = builder.blocked(node.input(RESIDUAL))
@@ -157,6 +159,18 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
     if in_place and builder.overwritable(node.input(RESIDUAL), residual):
         return residual, builder.take_over(name, residual)
     return residual, builder.new_blocked(name)
+
+
+def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
+    """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all."""
+    plan = planned(builder, node) if node.op == "Conv" else None
+    return (
+        plan is not None
+        and plan.method.tile > 0
+        and plan.method.tile % 2 == 0
+        and not node.input(RESIDUAL)
+        and (node.attributes.get("activation") in (None, "Relu", "Clip"))
+    )
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:

@@ -17,10 +17,26 @@ def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     return pools and builder.is_float_image(node.inputs[0])
 
 
+def halves(node: Node) -> bool:
+    """Whether `node` takes the largest of each 2 x 2 pixels and nothing else."""
+    get = node.attributes.get
+    return (
+        node.op == "MaxPool"
+        and len(node.outputs) == 1
+        and tuple(get("kernel_shape", ())) == tuple(get("strides") or ()) == (2, 2)
+        and not any(get("pads") or ())
+        and not get("ceil_mode", 0)
+        and get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        and set(get("dilations") or (1,)) == {1}
+    )
+
+
 @lowers("MaxPool", "AveragePool")
 def _pool(builder: PlanBuilder, node: Node) -> bool:
     if not makes_blocks(builder, node):
         return False
+    if node.inputs[0] in builder.pooled:
+        return True  # made by the convolution
     x = builder.blocked(node.inputs[0])
     geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
     target = builder.new_blocked(node.outputs[0])

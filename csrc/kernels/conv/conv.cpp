@@ -41,9 +41,10 @@ void check_conv(const ConvSpec& s) {
   check(s.groups == 1 || out.channels / s.groups % kBlock == 0, "conv: output channels per group");
   check(s.groups == 1 || !in.blocked || in.channels / s.groups % kBlock == 0, "conv: input channels per group");
   const long reach = std::max({static_cast<long>(s.top), static_cast<long>(s.left),
-                               overhang(out.height, s.stride_h, s.kernel_h, s.dilation_h, s.top, in.height),
-                               overhang(out.width, s.stride_w, s.kernel_w, s.dilation_w, s.left, in.width)});
+                               overhang(out.height * s.pool, s.stride_h, s.kernel_h, s.dilation_h, s.top, in.height),
+                               overhang(out.width * s.pool, s.stride_w, s.kernel_w, s.dilation_w, s.left, in.width)});
   check(s.top >= 0 && s.left >= 0 && reach <= in.halo, "conv: halo too small");
+  check(s.pool == 1 || (s.pool == 2 && !s.has_residual), "conv: pool");
   check(!s.has_residual ||
             (s.residual.blocked && s.residual.images == out.images && s.residual.channels == out.channels &&
              s.residual.height == out.height && s.residual.width == out.width),
@@ -77,6 +78,7 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   row_step_ = gather_ ? RowStep::gather : spec.stride_w == 1 ? RowStep::neighbours : RowStep::strided;
   check_conv(spec);
   const Map& in = spec.input;
+  check(spec.pool == 1, "conv: pools nothing");
   depth_ = in.channels / spec.groups;
   check(!gather_ || static_cast<double>(depth_) * static_cast<double>(in.plane) < 2147483648.0,
         "conv: input planes too large");

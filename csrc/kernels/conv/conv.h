@@ -21,6 +21,7 @@ struct ConvSpec {
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, top = 0, left = 0, dilation_h = 1, dilation_w = 1;
   int groups = 1;
   int fold = 1, folded_kernel = 0;  // of an input that fold() made: its stride, and the taps per side before it
+  int pool = 1;  // 2: the output map holds the largest of each 2 x 2 results (Winograd with even tiles only)
   bool has_residual = false;
   Map residual;
   Activation activation;

@@ -23,7 +23,7 @@ void pack_depthwise(const float* w, long channels, long taps, float* packed) noe
 
 Depthwise::Depthwise(const ConvSpec& spec, DepthwiseFn kernel) : spec_(spec), kernel_(kernel) {
   check_conv(spec);
-  if (!spec.input.blocked || spec.input.channels != spec.output.channels)
+  if (!spec.input.blocked || spec.pool != 1 || spec.input.channels != spec.output.channels)
     throw std::invalid_argument("depthwise: maps do not fit");
   for (int p = 0; p < spec.kernel_h; ++p)
     for (int q = 0; q < spec.kernel_w; ++q)

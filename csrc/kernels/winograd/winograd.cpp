@@ -68,8 +68,8 @@ class Winograd::Ahead {
     const Map &in = w.spec_.input, &out = w.spec_.output;
     const Position at = w.position(now.first);
     areas_[0] = {arrays.y + at.image * out.image + static_cast<long>(now.group) * w.panels_ * out.plane + out.origin() +
-                     at.y * out.row + at.x * kBlock,
-                 out.row, out.plane, w.kernels_.m, w.panels_};
+                     at.y / w.spec_.pool * out.row + at.x / w.spec_.pool * kBlock,
+                 out.row, out.plane, w.kernels_.m / w.spec_.pool, w.panels_};
     if (!next) return;
     const Position then = w.position(next->first);
     areas_[1] = {arrays.x + then.image * in.image + static_cast<long>(next->group) * w.depth_blocks_ * in.plane +
@@ -105,10 +105,11 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
       spec.dilation_h != 1 || spec.dilation_w != 1 || !spec.input.blocked || threads < 1 || blocking.tiles < 0 ||
       blocking.panels < 0)
     throw std::invalid_argument("winograd: kernel, strides, dilations or blocking do not fit");
+  if (kernels.m % spec.pool != 0) throw std::invalid_argument("winograd: pools even tiles only");
   const Map& out = spec.output;
   frequencies_ = kernels.n() * kernels.n();
-  rows_ = (out.height + kernels.m - 1) / kernels.m;
-  columns_ = (out.width + kernels.m - 1) / kernels.m;
+  rows_ = (out.height * spec.pool + kernels.m - 1) / kernels.m;
+  columns_ = (out.width * spec.pool + kernels.m - 1) / kernels.m;
   depth_ = spec.input.channels / spec.groups;
   depth_blocks_ = static_cast<int>(blocks_of(depth_));
   panels_ = static_cast<int>(blocks_of(out.channels / spec.groups));
@@ -274,6 +275,7 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
   o.step = static_cast<long>(b.count) * panels * kBlock + kSkew;
   o.y_row = out.row;
   o.residual_row = res.row;
+  o.pool = spec_.pool;
   o.activation = &spec_.activation;
   for (int p = 0; p < panels; ++p) {
     const long block = static_cast<long>(b.group) * panels_ + panel + p;
@@ -281,11 +283,11 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
     for (int t = 0; t < b.count; ++t) {
       const Position at = position(b.first + t);
       o.m = products + (static_cast<long>(p) * b.count + t) * kBlock;
-      o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y * out.row + at.x * kBlock;
+      o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y / o.pool * out.row + at.x / o.pool * kBlock;
       if (arrays.residual)
         o.residual = arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
-      o.rows = std::min(kernels_.m, out.height - at.y);
-      o.columns = std::min(kernels_.m, out.width - at.x);
+      o.rows = std::min(kernels_.m, out.height * o.pool - at.y);
+      o.columns = std::min(kernels_.m, out.width * o.pool - at.x);
       if (!b.irregular[t]) {
         kernels_.output(o);
         continue;

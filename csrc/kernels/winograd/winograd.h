@@ -28,6 +28,7 @@ struct WinogradOutput {
   const float* residual;  // null, or addressed alike
   long residual_row;
   int rows, columns;  // of the tile that exist
+  int pool;           // as in ConvSpec: then y points to the pooled tile
   const Activation* activation;
 };
 

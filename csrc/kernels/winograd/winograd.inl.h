@@ -173,23 +173,47 @@ ACCEL_INLINE void whole_tile(const WinogradOutput& o) {
   }
 }
 
+// Of each 2 x 2 outputs the largest. A bias and a clamp after it give the same bits as before it.
+template <int M, int R>
+ACCEL_INLINE void pooled_tile(const WinogradOutput& o) {
+  const f32 low = set1(o.activation->low), high = set1(o.activation->high);
+  for (int lane = 0; lane < kBlock; lane += f32::lanes) {
+    f32 x[M][M];
+    output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 v) { x[i][j] = v; });
+    const f32 bias = load(o.bias + lane);
+    ACCEL_UNROLL(3)
+    for (int i = 0; i + 1 < M; i += 2)
+      ACCEL_UNROLL(3)
+      for (int j = 0; j + 1 < M; j += 2) {
+        const f32 most = max_nan(max_nan(x[i][j], x[i][j + 1]), max_nan(x[i + 1][j], x[i + 1][j + 1]));
+        store(o.y + i / 2 * o.y_row + j / 2 * kBlock + lane, clamp(most + bias, low, high));
+      }
+  }
+}
+
 // What exists of a tile whose sums without bias stand in `tile`, [m][m][16].
 void winograd_finish(const WinogradOutput& o, int m, const float* tile) noexcept {
+  const int p = o.pool;
   for (int lane = 0; lane < kBlock; lane += f32::lanes) {
     const f32 bias = load(o.bias + lane);
-    for (int i = 0; i < o.rows; ++i)
-      for (int j = 0; j < o.columns; ++j) {
-        f32 x = load(tile + (i * m + j) * kBlock + lane) + bias;
+    for (int i = 0; i + p <= o.rows; i += p)
+      for (int j = 0; j + p <= o.columns; j += p) {
+        f32 x = load(tile + (i * m + j) * kBlock + lane);
+        for (int k = 1; k < p * p; ++k) x = max_nan(x, load(tile + ((i + k / p) * m + j + k % p) * kBlock + lane));
+        x = x + bias;
         if (o.residual) x = x + load(o.residual + i * o.residual_row + j * kBlock + lane);
-        store(o.y + i * o.y_row + j * kBlock + lane, activate(*o.activation, x));
+        store(o.y + i / p * o.y_row + j / p * kBlock + lane, activate(*o.activation, x));
       }
   }
 }
 
 template <int M, int R>
 void winograd_output(const WinogradOutput& o) noexcept {
-  if (o.rows == M && o.columns == M && o.activation->kind == Activation::Kind::clamp)
+  if (o.rows == M && o.columns == M && o.activation->kind == Activation::Kind::clamp) {
+    if constexpr (M % 2 == 0)
+      if (o.pool == 2) return pooled_tile<M, R>(o);
     return o.residual ? whole_tile<M, R, true>(o) : whole_tile<M, R, false>(o);
+  }
   float tile[M * M * kBlock];  // at the edge, and for activations other than a clamp
   for (int lane = 0; lane < kBlock; lane += f32::lanes)
     output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 x) { store(tile + (i * M + j) * kBlock + lane, x); });

@@ -111,7 +111,8 @@ void bind_conv(py::module_& m) {
   m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());
   m.def("packed_size", &packed_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
   py::class_<FoldSpec>(m, "FoldSpec")
-      .def(py::init(&fold_spec), py::arg("shape"), py::arg("stride"), py::arg("top"), py::arg("left"), py::arg("output"));
+      .def(py::init(&fold_spec), py::arg("shape"), py::arg("stride"), py::arg("top"), py::arg("left"),
+           py::arg("output"));
   m.def("winograd_size", &winograd_size, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("r"));
   m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("threads"),
         py::arg("out").noconvert());

@@ -15,8 +15,8 @@ namespace {
 
 std::size_t padded(int channels) { return static_cast<std::size_t>((channels + kBlock - 1) / kBlock * kBlock); }
 
-void add_conv(PyProgram& p, const std::shared_ptr<PreparedConv>& conv, Place x, Place y,
-              Place residual, Place scratch, const Array<float>& weights, const Array<float>& bias) {
+void add_conv(PyProgram& p, const std::shared_ptr<PreparedConv>& conv, Place x, Place y, Place residual, Place scratch,
+              const Array<float>& weights, const Array<float>& bias) {
   const float* w = p.keep(weights, conv->weight_floats());
   const float* b = p.keep(bias, conv->bias_floats());
   p.program.add([=](float* const* s, int threads) {

@@ -30,6 +30,9 @@
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
+// Makes a pointer's value unknown to the compiler: GCC otherwise computes every address of an unrolled loop before it,
+// and spills them.
+#define ACCEL_OPAQUE(p) asm("" : "+r"(p))
 #define ACCEL_INLINE static inline __attribute__((always_inline))
 #define ACCEL_FORCE_INLINE inline __attribute__((always_inline))  // for members
 

@@ -20,8 +20,7 @@ void fold_row(const float* from, long width, long left, float* to, long count) n
   };
   const long first = std::min((left + s - 1) / s, count), last = std::clamp((width + left) / s, first, count);
   for (long j = 0; j < first; ++j) by_pixel(j);
-  for (long j = first; j < last; ++j)
-    std::memcpy(to + j * kBlock, from + j * s - left, s * sizeof(float));
+  for (long j = first; j < last; ++j) std::memcpy(to + j * kBlock, from + j * s - left, s * sizeof(float));
   for (long j = last; j < count; ++j) by_pixel(j);
 }
 
@@ -44,7 +43,8 @@ void check_fold(const FoldSpec& s) {
 void fold(const FoldSpec& s, const float* x, float* y, int threads) noexcept {
   const Map& out = s.output;
   const long rows = static_cast<long>(out.images) * out.planes() * out.height;
-  parallel(parts_for(static_cast<double>(rows) * static_cast<double>(out.row) * 4, rows, threads), [&](int part, int parts) {
+  parallel(parts_for(static_cast<double>(rows) * static_cast<double>(out.row) * 4, rows, threads), [&](int part,
+                                                                                                       int parts) {
     const Range range = part_of(rows, part, parts);
     for (long r = range.begin; r < range.end; ++r) {
       const long i = r % out.height, plane = r / out.height, image = plane / out.planes(), p = plane % out.planes();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Folding of a stride into channels (space to depth): a convolution of stride s with k x k taps over C channels is one of
-// stride 1 with ceil(k / s)^2 taps over s^2 C channels, which Winograd's transform can then shorten.
+// Folding of a stride into channels (space to depth): a convolution of stride s with k x k taps over C channels is one
+// of stride 1 with ceil(k / s)^2 taps over s^2 C channels, which Winograd's transform can then shorten.
 #pragma once
 #include "kernels/layout/map.h"
 
@@ -9,7 +9,7 @@ namespace accel {
 struct FoldSpec {
   int images, channels, height, width;  // of the plain input
   int stride, top, left;                // padding before the image
-  Map output;                           // blocked, s^2 C channels: channel (c s + p) s + q holds pixels (i s + p, j s + q) of c
+  Map output;  // blocked, s^2 C channels: channel (c s + p) s + q holds pixels (i s + p, j s + q) of c
 };
 
 void check_fold(const FoldSpec& spec);  // throws std::invalid_argument

@@ -3,9 +3,9 @@
 //
 //   c[row r, output o] = clamp(bias[o] + residual[r, o] + sum_{d, t} a[r, d, t] b[d, t, o], low, high)
 //
-// A tile is some rows (output pixels, matrix rows, Winograd tiles) times one or two panels of 16 outputs; all of the sum
-// stays in registers, so a result is written once and never read back. The rows of the left operand need no packing:
-// neighbouring pixels of a blocked map are one cache line apart.
+// A tile is some rows (output pixels, matrix rows, Winograd tiles) times one or two panels of 16 outputs; all of the
+// sum stays in registers, so a result is written once and never read back. The rows of the left operand need no
+// packing: neighbouring pixels of a blocked map are one cache line apart.
 #pragma once
 #include <cstdint>
 

@@ -47,7 +47,8 @@ struct Rows {
 
 // One step of depth: every row times one row of weights.
 template <int ROWS, int VECTORS, int R = 0, class Addresses>
-ACCEL_INLINE void multiply(const Addresses& rows, const char* a, const char* a8, int k, const f32* b, f32 (*acc)[VECTORS]) {
+ACCEL_INLINE void multiply(const Addresses& rows, const char* a, const char* a8, int k, const f32* b,
+                           f32 (*acc)[VECTORS]) {
   if constexpr (R < ROWS) {
     const f32 x = set1(rows.template at<R>(a, a8)[k]);
     ACCEL_UNROLL(8)
@@ -112,6 +113,37 @@ ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
     store_full<ROWS, PANELS, true>(t, acc);
 }
 
+// `count` steps of depth at one tap: neighbouring floats of every row.
+template <int ROWS, int PANELS, RowStep STEP>
+ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, const float* a, const float* next,
+                                         const float* far, const float* b, int count,
+                                         f32 (*acc)[PANELS * kPanelVectors]) {
+  constexpr int kVectors = PANELS * kPanelVectors;
+  const long b_panel = t.b_panel, ahead = t.ahead;
+  const char* x = reinterpret_cast<const char*>(a);
+  f32 w[kVectors];
+  for (; count >= kUnroll; count -= kUnroll, x += 4 * kUnroll, b += kUnroll * kBlock) {
+    ACCEL_OPAQUE(x);
+    ACCEL_OPAQUE(b);
+    const char* x8 = x + rows.step * 8;
+    ACCEL_UNROLL(kUnroll)
+    for (int k = 0; k < kUnroll; ++k) {
+      // One line of each a step: more in a burst would wait for each other (16 steps written out were slower).
+      prefetch(far + k * kBlock);
+      if (STEP == RowStep::neighbours) prefetch(next + k * kBlock);
+      load_weights<PANELS>(b + k * kBlock, b_panel, ahead, w);
+      multiply<ROWS, kVectors>(rows, x, x8, k, w, acc);
+    }
+    far += kUnroll * kBlock;
+    next += kUnroll * kBlock;
+  }
+  for (; count > 0; --count, x += 4, b += kBlock) {
+    load_weights<PANELS>(b, b_panel, ahead, w);
+    multiply<ROWS, kVectors>(rows, x, x + rows.step * 8, 0, w, acc);
+  }
+  return b;
+}
+
 template <int ROWS, int PANELS, RowStep STEP>
 void tile(const Tile& t) noexcept {
   constexpr int kVectors = PANELS * kPanelVectors;
@@ -124,38 +156,19 @@ void tile(const Tile& t) noexcept {
   }
   const Rows<STEP> rows(t.a_row);
   const float *a = t.a, *b = t.b, *next = t.next_a, *far = t.far;
-  const long b_panel = t.b_panel;
-  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block) {
-    const int count = depth < t.inner ? depth : t.inner;
+  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block)
     for (int i = 0; i < t.tap_count; ++i) {
-      const char* x = reinterpret_cast<const char*>(a + t.taps[i]);
-      const char* x8 = x + rows.step * 8;
-      f32 w[kVectors];
+      const float* x = a + t.taps[i];
       if constexpr (STEP == RowStep::gather) {
-        load_weights<PANELS>(b, b_panel, t.ahead, w);
-        multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
+        f32 w[kVectors];
+        load_weights<PANELS>(b, t.b_panel, t.ahead, w);
+        const char* bytes = reinterpret_cast<const char*>(x);
+        multiply<ROWS, kVectors>(rows, bytes, bytes + rows.step * 8, 0, w, acc);
         b += kBlock;
       } else {
-        const float* ahead = next + t.taps[i];
-        int k = 0;
-        for (; k + kUnroll <= count; k += kUnroll, x += 4 * kUnroll, x8 += 4 * kUnroll) {
-          ACCEL_UNROLL(kUnroll)
-          for (int j = 0; j < kUnroll; ++j) {
-            if (k + j < ROWS) prefetch(ahead);
-            ahead += t.a_row;
-            prefetch(far + (k + j) * kBlock);
-            load_weights<PANELS>(b + j * kBlock, b_panel, t.ahead, w);
-            multiply<ROWS, kVectors>(rows, x, x8, j, w, acc);
-          }
-          b += kUnroll * kBlock;
-        }
-        for (; k < count; ++k, x += 4, x8 += 4, b += kBlock) {
-          load_weights<PANELS>(b, b_panel, t.ahead, w);
-          multiply<ROWS, kVectors>(rows, x, x8, 0, w, acc);
-        }
+        b = multiply_depth<ROWS, PANELS>(t, rows, x, next + t.taps[i], far, b, depth < t.inner ? depth : t.inner, acc);
       }
     }
-  }
   store_tile<ROWS, PANELS>(t, acc);
 }
 

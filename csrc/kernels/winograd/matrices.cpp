@@ -102,7 +102,8 @@ void pack_winograd(const float* w, long out, long depth, int m, int r, float* pa
   const auto pack_filters = [&](long p, long d) {  // 16 outputs, one input channel
     double g[kMostTaps * kMostTaps * kBlock] = {}, u[kMostWinogradPoints * kMostWinogradPoints * kBlock];
     for (long l = 0; l < std::min<long>(kBlock, out - p * kBlock); ++l)
-      for (long t = 0; t < taps; ++t) g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
+      for (long t = 0; t < taps; ++t)
+        g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
     matrices.transform(g, u);
     for (long f = 0; f < n * n; ++f)
       for (long l = 0; l < kBlock; ++l)

@@ -44,7 +44,8 @@ constexpr double power(double x, int n) { return n == 0 ? 1.0 : x * power(x, n -
 // Products of rounded points that should be 1.
 constexpr float rounded(double x) {
   constexpr double kNoise = 1e-12;
-  const double whole = x < 0 ? static_cast<double>(static_cast<long>(x - 0.5)) : static_cast<double>(static_cast<long>(x + 0.5));
+  const double whole =
+      x < 0 ? static_cast<double>(static_cast<long>(x - 0.5)) : static_cast<double>(static_cast<long>(x + 0.5));
   return static_cast<float>(x - whole < kNoise && whole - x < kNoise ? whole : x);
 }
 

@@ -20,9 +20,9 @@ const WinogradSet* const kWinograd[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_RO
 namespace {
 
 constexpr long kSkew = 16;  // floats between frequencies, so that their stores do not fall into one cache set
-constexpr long kCacheFloats = 128 * 1024;     // of transformed input in a block: half of a 1 MB L2 cache
-constexpr long kStreamFloats = 2l << 20;      // weights from 8 MB on come from the L3 cache or memory
-constexpr int kFewTiles = 64;                 // then read all weights once for all tiles
+constexpr long kCacheFloats = 128 * 1024;                   // of transformed input in a block: half of a 1 MB L2 cache
+constexpr long kStreamFloats = 2l << 20;                    // weights from 8 MB on come from the L3 cache or memory
+constexpr int kFewTiles = 64;                               // then read all weights once for all tiles
 constexpr long kAheadInCache = 256, kAheadInMemory = 1024;  // floats of weights fetched ahead
 constexpr int kPanelGroup = 8;
 constexpr int kFarPanels = 8;  // weights that stream from memory are called into the L2 cache so many panels ahead
@@ -98,7 +98,11 @@ class Winograd::Ahead {
 
 Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const TileSet& tiles,
                    WinogradBlocking blocking, int threads)
-    : spec_(spec), kernels_(kernels), tiles_(tiles), blocking_(blocking), matrices_(kernels.m, kernels.r),
+    : spec_(spec),
+      kernels_(kernels),
+      tiles_(tiles),
+      blocking_(blocking),
+      matrices_(kernels.m, kernels.r),
       threads_(threads) {
   check_conv(spec);
   if (spec.kernel_h != kernels.r || spec.kernel_w != kernels.r || spec.stride_h != 1 || spec.stride_w != 1 ||
@@ -219,7 +223,8 @@ void Winograd::transform_input(const ConvArrays& arrays, const Block& b, long be
         std::memset(window, 0, sizeof window);
         const int rows = std::min(n, in.height + in.halo - top), columns = std::min(n, in.width + in.halo - left);
         for (int i = 0; i < rows; ++i)
-          std::memcpy(window + i * n * kBlock, x + i * in.row, static_cast<std::size_t>(columns) * kBlock * sizeof(float));
+          std::memcpy(window + i * n * kBlock, x + i * in.row,
+                      static_cast<std::size_t>(columns) * kBlock * sizeof(float));
         x = window, row = n * kBlock;
       }
       if (!kernels_.input(x, row, b.v + (c * b.count + t) * kBlock, b.v_step))
@@ -241,7 +246,8 @@ void Winograd::run_panels(const ConvArrays& arrays, const Block& block, long beg
 void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels, float* products,
                         Ahead& ahead) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
-  const long per_panel = static_cast<long>(depth_) * kBlock, m_step = static_cast<long>(b.count) * panels * kBlock + kSkew;
+  const long per_panel = static_cast<long>(depth_) * kBlock,
+             m_step = static_cast<long>(b.count) * panels * kBlock + kSkew;
   const float* weights = arrays.weights + (static_cast<long>(b.group) * frequencies_ * panels_ + panel) * per_panel;
   Tile t = plain_tile();
   t.a_row = kBlock;
@@ -261,7 +267,8 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
         t.a = b.v + f * b.v_step + first * kBlock;
         t.far = single_ ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
         t.far_block = t.far == t.a ? 0 : kBlock * kBlock;
-        t.next_a = first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
+        t.next_a =
+            first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
         t.c = products + f * m_step + static_cast<long>(p) * b.count * kBlock + first * kBlock;
         tiles_.tile(RowStep::neighbours, wide, rows)(t);
       });
@@ -283,9 +290,11 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
     for (int t = 0; t < b.count; ++t) {
       const Position at = position(b.first + t);
       o.m = products + (static_cast<long>(p) * b.count + t) * kBlock;
-      o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y / o.pool * out.row + at.x / o.pool * kBlock;
+      o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y / o.pool * out.row +
+            at.x / o.pool * kBlock;
       if (arrays.residual)
-        o.residual = arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
+        o.residual =
+            arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
       o.rows = std::min(kernels_.m, out.height * o.pool - at.y);
       o.columns = std::min(kernels_.m, out.width * o.pool - at.x);
       if (!b.irregular[t]) {

@@ -100,7 +100,7 @@ class Winograd final : public PreparedConv {
   int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
   long tile_count_, blocks_;                  // over all images
   bool single_;                               // one panel per register tile: weights are passed over once
-  bool split_panels_;  // threads share a block and split its panels, else they split the blocks
+  bool split_panels_;                         // threads share a block and split its panels, else they split the blocks
   double macs_;
   std::vector<std::int32_t> row_at_;
 };

@@ -76,8 +76,7 @@ ACCEL_INLINE void input_groups(const float* x, long row, float* v, long step, f3
   if constexpr (GROUP < N / 2) {
     f32 a[N], b[N];
     ACCEL_UNROLL(8)
-    for (int i = 0; i < N; ++i)
-      input_pair<N, GROUP>([&](int k) { return load(x + k * row + i * kBlock); }, a[i], b[i]);
+    for (int i = 0; i < N; ++i) input_pair<N, GROUP>([&](int k) { return load(x + k * row + i * kBlock); }, a[i], b[i]);
     input_line<N>(a, v + kFirst<N, GROUP> * N * step, step, sum);
     input_line<N>(b, v + kSecond<N, GROUP> * N * step, step, sum);
     input_groups<N, GROUP + 1>(x, row, v, step, sum);
@@ -139,8 +138,7 @@ ACCEL_INLINE void output_parity(const float* m, long step, const Store& store_at
   constexpr int kEven = (M + 1) / 2, kOdd = M / 2, kRows = PARITY ? kOdd : kEven;
   f32 half[N][kRows];
   ACCEL_UNROLL(8)
-  for (int i = 0; i < N; ++i)
-    output_half<M, N, PARITY>([&](int k) { return load(m + (k * N + i) * step); }, half[i]);
+  for (int i = 0; i < N; ++i) output_half<M, N, PARITY>([&](int k) { return load(m + (k * N + i) * step); }, half[i]);
   ACCEL_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
     f32 even[kEven], odd[kOdd];
@@ -182,12 +180,11 @@ ACCEL_INLINE void pooled_tile(const WinogradOutput& o) {
     output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 v) { x[i][j] = v; });
     const f32 bias = load(o.bias + lane);
     ACCEL_UNROLL(3)
-    for (int i = 0; i + 1 < M; i += 2)
-      ACCEL_UNROLL(3)
-      for (int j = 0; j + 1 < M; j += 2) {
-        const f32 most = max_nan(max_nan(x[i][j], x[i][j + 1]), max_nan(x[i + 1][j], x[i + 1][j + 1]));
-        store(o.y + i / 2 * o.y_row + j / 2 * kBlock + lane, clamp(most + bias, low, high));
-      }
+    for (int i = 0; i + 1 < M; i += 2) ACCEL_UNROLL(3)
+    for (int j = 0; j + 1 < M; j += 2) {
+      const f32 most = max_nan(max_nan(x[i][j], x[i][j + 1]), max_nan(x[i + 1][j], x[i + 1][j + 1]));
+      store(o.y + i / 2 * o.y_row + j / 2 * kBlock + lane, clamp(most + bias, low, high));
+    }
   }
 }
 
@@ -224,7 +221,8 @@ template <int M, int R>
 constexpr WinogradKernels kernels() {
   return {M, R, &winograd_input<M, R>, &winograd_output<M, R>, &winograd_finish};
 }
-constexpr WinogradSet kForms{{kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>(), kernels<3, 4>(), kernels<5, 4>()}};
+constexpr WinogradSet kForms{
+    {kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>(), kernels<3, 4>(), kernels<5, 4>()}};
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

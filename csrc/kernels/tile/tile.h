@@ -29,7 +29,7 @@ struct Tile {
   float* c;  // row r, panel p, lane l at c[c_at[r] + p * c_panel + l]
   const std::int32_t* c_at;
   long c_panel;
-  const float* residual;  // null, or addressed alike
+  const float* residual;  // null, or addressed alike; full panels only
   const std::int32_t* residual_at;
   long residual_panel;
   int lanes;            // of the last panel that exist

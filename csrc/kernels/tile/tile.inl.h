@@ -67,32 +67,47 @@ ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, f32* ou
   }
 }
 
-// The common ends of a tile: full panels, plain or clamped.
-template <int ROWS, int PANELS, bool CLAMP>
+enum class Bounds { none, low, both };
+
+// The common ends of a tile, full panels. What is not asked for is left out: a minimum costs as much as an FMA.
+template <int ROWS, int PANELS, Bounds BOUNDS, bool RESIDUAL>
 ACCEL_INLINE void store_full(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
   const f32 low = set1(t.low), high = set1(t.high);
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     float* c = t.c + t.c_at[r];
     ACCEL_UNROLL(8)
-    for (int v = 0; v < PANELS * kPanelVectors; ++v)
-      store(c + v / kPanelVectors * t.c_panel + v % kPanelVectors * f32::lanes,
-            CLAMP ? clamp(acc[r][v], low, high) : acc[r][v]);
+    for (int v = 0; v < PANELS * kPanelVectors; ++v) {
+      const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
+      f32 x = acc[r][v];
+      if constexpr (RESIDUAL) x = x + load(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
+      if constexpr (BOUNDS != Bounds::none) x = max(low, x);
+      if constexpr (BOUNDS == Bounds::both) x = min(high, x);
+      store(c + p * t.c_panel + lane, x);
+    }
   }
 }
 
-// Any end: a residual, a panel with fewer outputs.
+template <int ROWS, int PANELS, bool RESIDUAL>
+ACCEL_INLINE void store_bounded(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+  if (t.high < __builtin_inff())
+    store_full<ROWS, PANELS, Bounds::both, RESIDUAL>(t, acc);
+  else if (t.low > -__builtin_inff())
+    store_full<ROWS, PANELS, Bounds::low, RESIDUAL>(t, acc);
+  else
+    store_full<ROWS, PANELS, Bounds::none, RESIDUAL>(t, acc);
+}
+
+// A last panel with fewer outputs, of the rows of a matrix.
 template <int ROWS, int PANELS>
-ACCEL_INLINE void store_any(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+ACCEL_INLINE void store_part(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
   const f32 low = set1(t.low), high = set1(t.high);
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     ACCEL_UNROLL(8)
     for (int v = 0; v < PANELS * kPanelVectors; ++v) {
       const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
-      f32 x = acc[r][v];
-      if (t.residual) x = x + load(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
-      x = clamp(x, low, high);
+      const f32 x = clamp(acc[r][v], low, high);
       float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
       const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
       if (valid >= f32::lanes)
@@ -105,12 +120,12 @@ ACCEL_INLINE void store_any(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
 
 template <int ROWS, int PANELS>
 ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
-  if (t.residual || t.lanes < kBlock)
-    store_any<ROWS, PANELS>(t, acc);
-  else if (t.low == -__builtin_inff() && t.high == __builtin_inff())
-    store_full<ROWS, PANELS, false>(t, acc);
+  if (t.lanes < kBlock)
+    store_part<ROWS, PANELS>(t, acc);
+  else if (t.residual)
+    store_bounded<ROWS, PANELS, true>(t, acc);
   else
-    store_full<ROWS, PANELS, true>(t, acc);
+    store_bounded<ROWS, PANELS, false>(t, acc);
 }
 
 // `count` steps of depth at one tap: neighbouring floats of every row.

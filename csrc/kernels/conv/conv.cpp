@@ -146,6 +146,8 @@ void Conv::run_units(const ConvArrays& arrays, long begin, long end) const noexc
   if (clamped) t.low = spec_.activation.low, t.high = spec_.activation.high;
   t.c_panel = out.plane;
   t.residual_panel = res.plane;
+  // Lines of the output, ahead of the stores: those of the tile's panels, where depth leaves no time to wait for them.
+  t.far_block = depth_ <= 4 * kBlock ? out.plane : 0;
   for (long unit = begin; unit < end; ++unit) {
     const int step = static_cast<int>(unit % panel_steps_), block = static_cast<int>(unit / panel_steps_ % blocks_);
     const long rest = unit / panel_steps_ / blocks_;
@@ -159,7 +161,8 @@ void Conv::run_units(const ConvArrays& arrays, long begin, long end) const noexc
     const Range range = part_of(std::ssize(groups_), block, blocks_);
     for (long i = range.begin; i < range.end; ++i) {
       const Group& group = groups_[static_cast<std::size_t>(i)];
-      t.a = t.far = a + group.a;
+      t.a = a + group.a;
+      t.far = t.c + output_at_[static_cast<std::size_t>(group.pixel)];
       t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
       t.c_at = output_at_.data() + group.pixel;
       if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;

@@ -2,7 +2,11 @@
 #include <pybind11/stl.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <memory>
+#include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 #if defined(__x86_64__)
 #include <emmintrin.h>
@@ -27,33 +31,63 @@ std::vector<std::string> supported_isas() {
   return names;
 }
 
-// Zeroed memory on its own pages; 2 MB pages where it is large and the system has them (weights and arenas are read
-// at memory speed, and 4 KB pages run the TLB dry).
-py::array_t<std::uint8_t> aligned_buffer(std::size_t bytes) {
-  constexpr std::size_t kHuge = std::size_t{2} << 20;
-  const std::size_t rounded = (bytes + 4095) / 4096 * 4096;
-  const std::size_t mapped = rounded + (rounded >= kHuge ? kHuge : 4096);
-  if (mapped < bytes) throw std::bad_alloc();
-  void* raw = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (raw == MAP_FAILED) throw std::bad_alloc();
-  auto address = reinterpret_cast<std::uintptr_t>(raw);
-  if (rounded >= kHuge) {
-    address = (address + kHuge - 1) / kHuge * kHuge;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Zeroed memory from the system, on 2 MB pages where it has them: weights and arenas are read at memory speed, and 4 KB
+// pages run the TLB dry.
+class Pages {
+ public:
+  explicit Pages(std::size_t bytes) : mapped_((bytes + kHugePage - 1) / kHugePage * kHugePage + kHugePage) {
+    if (mapped_ < bytes) throw std::bad_alloc();
+    raw_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw_ == MAP_FAILED) throw std::bad_alloc();
 #ifdef MADV_HUGEPAGE
-    madvise(reinterpret_cast<void*>(address), rounded, MADV_HUGEPAGE);
+    madvise(begin(), mapped_ - kHugePage, MADV_HUGEPAGE);
 #endif
   }
-  struct Mapping {
-    void* raw;
-    std::size_t size;
-  };
-  py::capsule owner(new Mapping{raw, mapped}, [](void* p) {
-    auto* m = static_cast<Mapping*>(p);
-    munmap(m->raw, m->size);
-    delete m;
-  });
-  return py::array_t<std::uint8_t>({static_cast<py::ssize_t>(bytes)}, {1}, reinterpret_cast<std::uint8_t*>(address),
-                                   owner);
+  ~Pages() { munmap(raw_, mapped_); }
+  Pages(const Pages&) = delete;
+  Pages& operator=(const Pages&) = delete;
+  std::uint8_t* begin() const {
+    return reinterpret_cast<std::uint8_t*>((reinterpret_cast<std::uintptr_t>(raw_) + kHugePage - 1) / kHugePage *
+                                           kHugePage);
+  }
+  std::size_t size() const { return mapped_ - kHugePage; }
+
+ private:
+  std::size_t mapped_;
+  void* raw_;
+};
+
+// Small arrays share pages: one after another from the newest, which lives as long as any array on it.
+std::pair<std::shared_ptr<Pages>, std::uint8_t*> allocate(std::size_t bytes) {
+  constexpr std::size_t kLine = 64;
+  static std::mutex mutex;
+  static std::weak_ptr<Pages> newest;
+  static std::size_t used = 0;
+  if (bytes >= kHugePage) {
+    auto pages = std::make_shared<Pages>(bytes);
+    std::uint8_t* begin = pages->begin();
+    return {std::move(pages), begin};
+  }
+  const std::scoped_lock lock(mutex);
+  auto pages = newest.lock();
+  if (!pages || pages->size() - used < bytes) {
+    pages = std::make_shared<Pages>(2 * kHugePage);
+    newest = pages;
+    used = 0;
+  }
+  std::uint8_t* begin = pages->begin() + used;
+  used = std::min((used + bytes + kLine - 1) / kLine * kLine, pages->size());
+  return {std::move(pages), begin};
+}
+
+// Zeroed, on a cache line of its own.
+py::array_t<std::uint8_t> aligned_buffer(std::size_t bytes) {
+  auto [pages, begin] = allocate(bytes);
+  py::capsule owner(new std::shared_ptr<Pages>(std::move(pages)),
+                    [](void* p) { delete static_cast<std::shared_ptr<Pages>*>(p); });
+  return py::array_t<std::uint8_t>({static_cast<py::ssize_t>(bytes)}, {1}, begin, owner);
 }
 
 // Out of every cache, as weights are when a network comes around to them again. Where no instruction says so: nothing.

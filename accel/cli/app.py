@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import accel
-from accel.cli import bench, compress, demo, doctor, models, running, shell
+from accel.cli import bench, compress, demo, doctor, explain, models, running, shell
 
 app = typer.Typer(
     cls=shell.Shell,
@@ -40,5 +40,6 @@ app.command("run")(running.run)
 app.command("eval")(running.eval_)
 app.command("compress")(compress.compress)
 app.command("bench")(bench.bench)
+app.command("explain")(explain.explain)
 app.command("verify")(models.verify)
 app.command("doctor")(doctor.doctor)

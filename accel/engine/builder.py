@@ -12,6 +12,7 @@ import numpy as np
 
 from accel.engine.memory import Storage
 from accel.engine.shapes import Known, Spec, as_spec
+from accel.engine.tuning import Choice
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
@@ -47,6 +48,15 @@ class Step:
     emit: Callable[[Any, Callable[[Tensor], Any]], None] | None = None
     python: Callable[[Arrays], Callable[[], object]] | None = None
     kernel: str = ""
+    choice: Choice | None = None  # of a convolution: what else it could be, and why it is this
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a report."""
+        data = {
+            "node": self.node, "kernel": self.kernel, "shape": list(self.writes[0].spec.shape),
+            "native": self.emit is not None,
+        }  # fmt: skip
+        return data if self.choice is None else {**data, "choice": self.choice.as_dict()}
 
 
 @dataclass(slots=True)
@@ -150,7 +160,7 @@ class PlanBuilder:
     def folded(
         self, name: str, kernel: int, stride: int, pads: tuple[int, int, int, int], size: tuple[int, int]
     ) -> tuple[Tensor, tuple[int, int]]:
-        """A float image with a stride folded into its channels, for an output of `size`; and the kernel that remains."""
+        """A float image with a stride folded into its channels for an output of `size`, and the kernel that remains."""
         source = self.plain(name)
         fold, layout, taps = Folded.of(source.spec.shape, kernel, stride, pads, size)
         target = self.scratch(layout.floats)
@@ -235,8 +245,9 @@ class PlanBuilder:
         reads: Sequence[Tensor],
         writes: Sequence[Tensor],
         emit: Callable[[Any, Callable[[Tensor], Any]], None],
+        choice: Choice | None = None,
     ) -> None:
-        self.steps.append(Step(node, list(reads), list(writes), emit=emit, kernel=kernel))
+        self.steps.append(Step(node, list(reads), list(writes), emit=emit, kernel=kernel, choice=choice))
 
     def python_step(
         self,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from accel.engine import lowering
-from accel.engine.lowering import pooling
 from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
+from accel.engine.lowering import pooling
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
 from accel.errors import naming

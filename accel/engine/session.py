@@ -123,6 +123,19 @@ class InferenceSession:
             raise ModelError(f"not enough memory to run with inputs of these shapes: {shapes}") from why
         return [results[name].copy() if name in wanted[:i] else results[name] for i, name in enumerate(wanted)]
 
+    def explain(self, input_feed: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+        """What runs for inputs of these shapes, step by step, and why.
+
+        Returns
+        -------
+        list of dicts: `node`, `kernel`, `shape` of the first result, `native`; and for a convolution `choice`, with
+        `method`, `reason`, `error` on random input (relative to the largest output, None where it is only rounding)
+        and `candidates`, each with predicted `cycles` and measured `seconds` for one image on one thread. Empty where
+        shapes depend on data, or on the back ends numba and numpy: the network is then interpreted node by node.
+        """
+        plan = self._plan(self._checked(input_feed))
+        return [] if isinstance(plan, Interpreter) else [step.as_dict() for step in plan.steps]
+
     def _results(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         plan = self._plan(feeds)
         with runtime.using(backend=self._backend, isa=self._isa, threads=self.threads):

@@ -1,7 +1,7 @@
-"""Which method computes each convolution: predicted, then measured on this machine, then checked on the layer's weights.
+"""Which method computes each convolution: predicted, measured on this machine, checked on the layer's weights.
 
-What is chosen decides the last bits of a result, so it may depend on neither batch nor threads: methods are timed on one
-image and one thread, and a choice is kept, in the process and on disk.
+What is chosen decides the last bits of a result, so it may depend on neither batch nor threads: methods are timed on
+one image and one thread, and a choice is kept, in the process and on disk.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels._conv_cost import promising
 from accel.kernels.conv import output_size
-from accel.kernels.conv_native import Method, Packed, Pair, Pads, Route, conv2d_native, conv_steps
+from accel.kernels.conv_native import Method, Packed, Pads, Pair, Route, conv2d_native, conv_steps
 
 WITHIN = 1.7
 """Methods predicted to take longer than the best by this factor are not measured."""
@@ -74,6 +74,11 @@ class Choice(NamedTuple):
     reason: str
     error: float | None  # relative to the largest output; None where it was not measured
 
+    def as_dict(self) -> dict[str, Any]:
+        """For a report."""
+        candidates = [{"method": str(c.method), "cycles": c.cycles, "seconds": c.seconds} for c in self.candidates]
+        return {"method": str(self.method), "reason": self.reason, "error": self.error, "candidates": candidates}
+
 
 def choose(layer: Layer, w: np.ndarray, pack: Callable[[Method], Packed], *, tune: bool) -> Choice:
     """The method for a layer with weights `w`; `pack` packs them as a method reads them."""
@@ -124,7 +129,7 @@ def _measure(layer: Layer, methods: Sequence[Method]) -> list[float]:
 
 
 class _Trial:
-    """One method on the layer's shape, with arrays of its own. Values do not matter, only that they are no denormals."""
+    """One method on the layer's shape, with arrays of its own. Values do not matter, but they are no denormals."""
 
     def __init__(self, layer: Layer, method: Method) -> None:
         self.program = native.new_program()

@@ -104,7 +104,9 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         program.conv(prepared, at(x), at(result), residual_place, at(scratch), *plan.choice.packed)
 
     reads = [x] if added is None else [x, added]
-    builder.native_step(f"conv {method}{' pool' if pool > 1 else ''}", str(node), reads, [result, scratch], emit)
+    builder.native_step(
+        f"conv {method}{' pool' if pool > 1 else ''}", str(node), reads, [result, scratch], emit, plan.choice
+    )
     if gaps:
         _close_gaps(builder, node, result, residual, target)
     return True

@@ -127,6 +127,7 @@ def main() -> None:
         print(json.dumps(child(*chosen.child)))
         return
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or every import would compile again
     results = []
     with tempfile.TemporaryDirectory() as folder:
         for name in chosen.networks or ("alexnet", "vgg16", "resnet50", "squeezenet11", "mobilenet_v2"):
@@ -143,7 +144,9 @@ def report(result: dict[str, Any]) -> None:
     """The figures of one network for whoever waits."""
     for engine, row in result["engines"].items():
         sizes = ", ".join(f"{key} {row[key] / 1e6:.1f} MB" for key in ("peak", "loaded", "resident", "engine"))
-        times = ", ".join(f"{key} {row[f'{key} seconds'] * 1e3:.0f} ms" for key in ("import", "load", "first run", "run"))
+        times = ", ".join(
+            f"{key} {row[f'{key} seconds'] * 1e3:.0f} ms" for key in ("import", "load", "first run", "run")
+        )
         print(f"{result['network']} ({result['file bytes'] / 1e6:.1f} MB), {engine}: {sizes}; {times}", file=sys.stderr)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from accel.graph.draft import FLOATS, Draft
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
+from accel.graph.pages import new_array
 from accel.graph.shapes import Facts
 
 
@@ -163,7 +164,7 @@ def _rescale(
     shift = np.broadcast_to(bias * affine.scale + affine.shift, (channels,)).astype(weight.dtype)
     if scales:
         scale = np.broadcast_to(affine.scale, (channels,))
-        changed = np.empty_like(weight)
+        changed = new_array(weight.shape, weight.dtype)
         np.multiply(weight, spread(scale), out=changed, dtype=np.float64, casting="same_kind")  # float64 in pieces
         old = node.inputs[1]
         draft.set_input(node, 1, draft.add_constant(old, changed))

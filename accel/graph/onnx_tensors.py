@@ -185,8 +185,7 @@ def _shape(dims: Any, what: str) -> tuple[int, ...]:
 
 
 def _from_raw(raw: bytes | np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """The array over the bytes themselves, or over a copy where they do not begin at a multiple of the element."""
-    array = np.require(np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False), requirements="A")
+    array = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False)
     if dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
         array = array.view(np.uint8) != 0
     return array

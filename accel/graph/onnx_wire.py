@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from accel.errors import FormatError
+from accel.graph.pages import new_array
 
 _GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -32,11 +33,11 @@ class Wire(Protocol):
         """A copy of some bytes; fewer than asked for past the end."""
 
     def array(self, start: int, end: int) -> np.ndarray:
-        """The same as uint8 array."""
+        """The same as an uint8 array of its own."""
 
 
 class BytesWire:
-    """Bytes in memory: their arrays are views."""
+    """Bytes in memory. Arrays are copies: as views, a single weight would keep all of the model."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self.size = data, len(data)
@@ -45,7 +46,9 @@ class BytesWire:
         return self._data[start:end]
 
     def array(self, start: int, end: int) -> np.ndarray:
-        return np.frombuffer(self._data, np.uint8, end - start, start)
+        array = new_array((end - start,), np.uint8)
+        array[:] = np.frombuffer(self._data, np.uint8, end - start, start)
+        return array
 
 
 class FileWire:
@@ -59,7 +62,7 @@ class FileWire:
         return self._file.read(max(min(end, self.size) - start, 0))
 
     def array(self, start: int, end: int) -> np.ndarray:
-        array = np.empty(end - start, np.uint8)
+        array = new_array((end - start,), np.uint8)
         self._file.seek(start)
         if self._file.readinto(array.data) != array.nbytes:  # type: ignore[attr-defined]
             raise FormatError(f"the file ended before byte {end}: it changed while it was read")

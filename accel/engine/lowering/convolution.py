@@ -52,7 +52,10 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     else:
         x = builder.blocked(node.inputs[0], max(geometry.pads))
     bias = builder.constant(node.input(2))
-    weights = builder.pack_once(node.inputs[1:3], (kind, group), lambda: pack(dense(w), bias, group, kind))
+    weights = builder.pack_once(
+        node.inputs[1:3], (kind, group), lambda: pack(dense(w), bias, group, kind),
+        lambda places: pack(places, None, group, kind)[0],
+    )  # fmt: skip
     residual, target = _residual_and_target(builder, node)
     result, added, activation = target, residual, activation_of(node)
     if kind is Route.GATHER_GROUPS:  # leaves gaps between the groups, where no residual is

@@ -5,7 +5,7 @@
 
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
-`recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
+`memory` (bench/networks/bench_memory.py), `recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accel.report import Table, format_seconds
+from accel.report import Table, format_bytes, format_seconds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -26,12 +26,29 @@ MARKED = re.compile(r"^(<!-- table (?P<file>[\w./-]+) -->\n).*?^(<!-- end -->)",
 
 
 def networks(document: dict[str, Any]) -> str:
-    """A row per network: both medians, the ratio with its interval, the difference of the answers."""
-    table = Table(["network", "batch", "threads", "accel", "onnxruntime", "onnxruntime / accel", "difference"])
+    """A row per network: all medians, the fastest peer's ratio to ours with its interval, how far our answer is off."""
+    results = document["results"]
+    peers = list(dict.fromkeys(peer for r in results for peer in r["ratios"]))
+    table = Table(["network", "batch", "threads", "accel", *peers, "best peer / accel", "difference"])
+    for r in results:
+        medians = {engine: row["median"] for engine, row in r["times"].items()}
+        times = [format_seconds(medians[e]) if e in medians else None for e in ("accel", *peers)]
+        best = min(r["ratios"], key=lambda peer: medians[peer])
+        ratio = r["ratios"][best]
+        cell = f"{best} {ratio['median']:.2f} ({ratio['low']:.2f} .. {ratio['high']:.2f})"
+        table.add(r["network"], r["batch"], r["threads"], *times, cell, f"{r['errors']['accel']:.0e}")
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def memory(document: dict[str, Any]) -> str:
+    """A row per network and engine: bytes above those of the engine itself, and what loading takes."""
+    table = Table(["network", "file", "engine", "peak", "peak / accel", "after a run", "load", "first run"])
     for r in document["results"]:
-        ours, peer = (format_seconds(r["times"][engine]["median"]) for engine in ("accel", "onnxruntime"))
-        ratio = f"{r['ratio']['median']:.2f} ({r['ratio']['low']:.2f} .. {r['ratio']['high']:.2f})"
-        table.add(r["network"], r["batch"], r["threads"], ours, peer, ratio, f"{r['error']:.0e}")
+        ours = r["engines"]["accel"]["peak"]
+        for engine, row in r["engines"].items():
+            sizes = [format_bytes(row["peak"]), f"{row['peak'] / ours:.2f}", format_bytes(row["resident"])]
+            times = [format_seconds(row[f"{key} seconds"]) for key in ("load", "first run")]
+            table.add(r["network"], format_bytes(r["file bytes"]), engine, *sizes, *times)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
@@ -95,6 +112,7 @@ def table(name: str) -> str:
     document = json.loads((RESULTS / name).read_text())
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
+        "memory": memory,
         "benchmarks": benchmarks,
         "recipes": recipes,
     }

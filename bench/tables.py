@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,19 +54,43 @@ def memory(document: dict[str, Any]) -> str:
 
 
 def benchmarks(document: dict[str, Any]) -> str:
-    """A row per group and implementation: median, quartiles, rounds, and the time relative to the group's fastest."""
+    """A row per group and implementation: median, quartiles, rounds, and the time relative to the group's fastest.
+
+    Where the peaks of the core were measured beside, also the share of what bounds the kernel.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in document["benchmarks"]:
         groups.setdefault(result["group"] or result["name"], []).append(result)
-    table = Table(["group", "implementation", "median", "quartiles", "rounds", "relative"])
+    peaks = any("peak operations per second" in result["extra_info"] for result in document["benchmarks"])
+    heads = ["group", "implementation", "median", "quartiles", "rounds", "relative", *(["of peak"] if peaks else [])]
+    table = Table(heads)
     for group, results in groups.items():
         best = min(result["stats"]["median"] for result in results)
         for result in sorted(results, key=lambda r: r["stats"]["median"]):
             stats = result["stats"]
             quartiles = f"{format_seconds(stats['q1'])} .. {format_seconds(stats['q3'])}"
-            relative = f"{stats['median'] / best:.2f}"
-            table.add(group, result["param"], format_seconds(stats["median"]), quartiles, stats["rounds"], relative)
-    return f"{table.markdown()}\n\n{origin(document['machine_info'])}"
+            cells = [format_seconds(stats["median"]), quartiles, stats["rounds"], f"{stats['median'] / best:.2f}"]
+            table.add(group, result["param"], *cells, *([share(result)] if peaks else []))
+    return "\n".join([table.markdown(), "", *peak_line(document["benchmarks"]), origin(document["machine_info"])])
+
+
+def share(result: dict[str, Any]) -> str | None:
+    """How near a kernel comes to the core's rate of reading, where it streams, or of multiply-adds."""
+    noted = result["extra_info"]
+    for kind, what in (("bytes", "reading"), ("operations", "FMA")):
+        if peak := noted.get(f"peak {kind} per second"):
+            return f"{noted[kind] / result['stats']['median'] / peak:.0%} {what}"
+    return None
+
+
+def peak_line(results: list[dict[str, Any]]) -> list[str]:
+    """The multiply-adds per second of each instruction set, measured in the same run."""
+    rates: dict[str, list[float]] = {}
+    for noted in (result["extra_info"] for result in results):
+        if "peak operations per second" in noted:
+            rates.setdefault(noted["isa"], []).append(noted["peak operations per second"] / 1e9)
+    listed = [f"{isa} {statistics.median(found):.1f}" for isa, found in rates.items()]
+    return [f"FMA peak of the core in this run, 10⁹ operations per second: {', '.join(listed)}."] if listed else []
 
 
 def recipes(document: dict[str, Any]) -> str:

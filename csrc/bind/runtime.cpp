@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bind/bind.h"
+#include "runtime/peak.h"
 #include "runtime/pool.h"
 
 namespace accel::bind {
@@ -53,6 +54,22 @@ py::array_t<std::uint8_t> aligned_buffer(std::size_t bytes) {
                                    owner);
 }
 
+double peak_operations(int isa) {
+  const Probe& probe = *kProbes[checked_isa(isa)];
+  py::gil_scoped_release release;
+  return multiply_add_peak(probe);
+}
+
+double peak_bytes(int isa, const Array<float>& x) {
+  constexpr long kStep = 256;
+  const Probe& probe = *kProbes[checked_isa(isa)];
+  const long n = static_cast<long>(x.size()) / kStep * kStep;
+  require(n > 0, "x: expected at least 256 numbers");
+  const float* data = x.data();
+  py::gil_scoped_release release;
+  return read_peak(probe, data, n);
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -61,6 +78,8 @@ void bind_runtime(py::module_& m) {
   m.def("usable_threads", &usable_threads);
   m.def("thread_limit", &thread_limit);
   m.def("aligned_buffer", &aligned_buffer, py::arg("bytes"));
+  m.def("fma_peak", &peak_operations, py::arg("isa"));
+  m.def("read_peak", &peak_bytes, py::arg("isa"), py::arg("x").noconvert());
 }
 
 }  // namespace accel::bind

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accel.formats.pages import new_array
 from accel.graph.draft import FLOATS, Draft
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
-from accel.graph.pages import new_array
 from accel.graph.shapes import Facts
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from accel.errors import FormatError
-from accel.graph.pages import new_array
+from accel.formats.pages import new_array
 
 _GRAPH, _INITIALIZER, _NAME, _RAW_DATA = 7, 5, 8, 9
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5

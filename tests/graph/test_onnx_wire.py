@@ -14,7 +14,8 @@ from graph.builders import model, random
 from onnx import helper, numpy_helper
 
 from accel.errors import AccelError, ModelError
-from accel.graph import load, pages
+from accel.formats import pages
+from accel.graph import load
 from accel.graph.onnx_wire import BytesWire, FileWire, cut
 
 LARGE = (256, 256)

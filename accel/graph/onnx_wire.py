@@ -7,8 +7,8 @@ kilobytes. The format: https://protobuf.dev/programming-guides/encoding; the fie
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LARGE = 1 << 16
 """Weights of so many bytes are cut out; onnx's version converter wants to read smaller ones (graph/onnx_old.py)."""
 
-_MOST_FIELDS = 1 << 20
+_MOST_FIELDS = 1 << 19
 """Fields looked at here: one that has more, with its numbers one field each, is left to protobuf."""
 
 
@@ -123,7 +123,7 @@ class _Scanner:
     def _graph(self, graph: _Field) -> bytes:
         return self._with(graph.body, graph.end, _INITIALIZER, self._initializer)
 
-    def _with(self, start: int, end: int, number: int, change: Any) -> bytes:
+    def _with(self, start: int, end: int, number: int, change: Callable[[_Field], bytes]) -> bytes:
         """The message between two places with each of its messages `number` changed."""
         pieces = []
         for field in self._fields(start, end):

@@ -6,17 +6,21 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
 from accel.kernels import runtime
 
 ROOT = Path(__file__).parents[1]
-PEERS = ("numpy", "scipy", "numba", "onnx", "onnxruntime", "torch", "pyfftw", "scikit-learn")
+PEERS = (
+    *("numpy", "scipy", "numba", "onnx", "onnxruntime", "openvino", "MNN", "ncnn"),
+    *("torch", "pyfftw", "scikit-learn"),
+)
 IMPLEMENTATIONS = [
     *(f"native-{isa}" for isa in reversed(runtime.isa_info()["supported"])),
     *(name for name in ("numba", "numpy") if name in runtime.isa_info()["backends"]),
@@ -32,6 +36,25 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
     name, _, isa = request.param.partition("-")
     with accel.using(backend=name, isa=isa or None, threads=1):
         yield request.param
+
+
+@pytest.fixture
+def work(benchmark: BenchmarkFixture) -> Callable[..., None]:
+    """Notes what a call has to do, and what the core can do at most, measured in the same moment.
+
+    `work(operations, bytes)`; with `streams=True` the bytes are read once each, and the time is held against the rate
+    at which so many can be read, not against the multiply-adds. The peak is that of the instruction set in force, for
+    peers the best.
+    """
+
+    def note(operations: int, nbytes: int, *, streams: bool = False) -> None:
+        benchmark.extra_info |= {"operations": operations, "bytes": nbytes}
+        if runtime.core is not None:
+            benchmark.extra_info |= {"isa": runtime.isa(), "peak operations per second": runtime.fma_peak()}
+            if streams:
+                benchmark.extra_info["peak bytes per second"] = runtime.read_peak(nbytes)
+
+    return note
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
-`recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
+`memory` (bench/networks/bench_memory.py), `recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from accel.report import Table, format_seconds
+from accel.report import Table, format_bytes, format_seconds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -26,29 +27,70 @@ MARKED = re.compile(r"^(<!-- table (?P<file>[\w./-]+) -->\n).*?^(<!-- end -->)",
 
 
 def networks(document: dict[str, Any]) -> str:
-    """A row per network: both medians, the ratio with its interval, the difference of the answers."""
-    table = Table(["network", "batch", "threads", "accel", "onnxruntime", "onnxruntime / accel", "difference"])
+    """A row per network: all medians, the fastest peer's ratio to ours with its interval, how far our answer is off."""
+    results = document["results"]
+    peers = list(dict.fromkeys(peer for r in results for peer in r["ratios"]))
+    table = Table(["network", "batch", "threads", "accel", *peers, "best peer / accel", "difference"])
+    for r in results:
+        medians = {engine: row["median"] for engine, row in r["times"].items()}
+        times = [format_seconds(medians[e]) if e in medians else None for e in ("accel", *peers)]
+        best = min(r["ratios"], key=lambda peer: medians[peer])
+        ratio = r["ratios"][best]
+        cell = f"{best} {ratio['median']:.2f} ({ratio['low']:.2f} .. {ratio['high']:.2f})"
+        table.add(r["network"], r["batch"], r["threads"], *times, cell, f"{r['errors']['accel']:.0e}")
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def memory(document: dict[str, Any]) -> str:
+    """A row per network and engine: bytes above those of the engine itself, and what loading takes."""
+    table = Table(["network", "file", "engine", "peak", "peak / accel", "after a run", "load", "first run"])
     for r in document["results"]:
-        ours, peer = (format_seconds(r["times"][engine]["median"]) for engine in ("accel", "onnxruntime"))
-        ratio = f"{r['ratio']['median']:.2f} ({r['ratio']['low']:.2f} .. {r['ratio']['high']:.2f})"
-        table.add(r["network"], r["batch"], r["threads"], ours, peer, ratio, f"{r['error']:.0e}")
+        ours = r["engines"]["accel"]["peak"]
+        for engine, row in r["engines"].items():
+            sizes = [format_bytes(row["peak"]), f"{row['peak'] / ours:.2f}", format_bytes(row["resident"])]
+            times = [format_seconds(row[f"{key} seconds"]) for key in ("load", "first run")]
+            table.add(r["network"], format_bytes(r["file bytes"]), engine, *sizes, *times)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
 def benchmarks(document: dict[str, Any]) -> str:
-    """A row per group and implementation: median, quartiles, rounds, and the time relative to the group's fastest."""
+    """A row per group and implementation: median, quartiles, rounds, and the time relative to the group's fastest.
+
+    Where the peaks of the core were measured beside, also the share of what bounds the kernel.
+    """
     groups: dict[str, list[dict[str, Any]]] = {}
     for result in document["benchmarks"]:
         groups.setdefault(result["group"] or result["name"], []).append(result)
-    table = Table(["group", "implementation", "median", "quartiles", "rounds", "relative"])
+    peaks = any("peak operations per second" in result["extra_info"] for result in document["benchmarks"])
+    heads = ["group", "implementation", "median", "quartiles", "rounds", "relative", *(["of peak"] if peaks else [])]
+    table = Table(heads)
     for group, results in groups.items():
         best = min(result["stats"]["median"] for result in results)
         for result in sorted(results, key=lambda r: r["stats"]["median"]):
             stats = result["stats"]
             quartiles = f"{format_seconds(stats['q1'])} .. {format_seconds(stats['q3'])}"
-            relative = f"{stats['median'] / best:.2f}"
-            table.add(group, result["param"], format_seconds(stats["median"]), quartiles, stats["rounds"], relative)
-    return f"{table.markdown()}\n\n{origin(document['machine_info'])}"
+            cells = [format_seconds(stats["median"]), quartiles, stats["rounds"], f"{stats['median'] / best:.2f}"]
+            table.add(group, result["param"], *cells, *([share(result)] if peaks else []))
+    return "\n".join([table.markdown(), "", *peak_line(document["benchmarks"]), origin(document["machine_info"])])
+
+
+def share(result: dict[str, Any]) -> str | None:
+    """How near a kernel comes to the core's rate of reading, where it streams, or of multiply-adds."""
+    noted = result["extra_info"]
+    for kind, what in (("bytes", "reading"), ("operations", "FMA")):
+        if peak := noted.get(f"peak {kind} per second"):
+            return f"{noted[kind] / result['stats']['median'] / peak:.0%} {what}"
+    return None
+
+
+def peak_line(results: list[dict[str, Any]]) -> list[str]:
+    """The multiply-adds per second of each instruction set, measured in the same run."""
+    rates: dict[str, list[float]] = {}
+    for noted in (result["extra_info"] for result in results):
+        if "peak operations per second" in noted:
+            rates.setdefault(noted["isa"], []).append(noted["peak operations per second"] / 1e9)
+    listed = [f"{isa} {statistics.median(found):.1f}" for isa, found in rates.items()]
+    return [f"FMA peak of the core in this run, 10⁹ operations per second: {', '.join(listed)}."] if listed else []
 
 
 def recipes(document: dict[str, Any]) -> str:
@@ -95,6 +137,7 @@ def table(name: str) -> str:
     document = json.loads((RESULTS / name).read_text())
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
+        "memory": memory,
         "benchmarks": benchmarks,
         "recipes": recipes,
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -49,6 +51,52 @@ def test_a_figure_that_no_result_file_holds_is_found(tmp_path: Path) -> None:
         page.write_text(f"<!-- table no_such_results.json -->\n{table}<!-- end -->\n")
         done = subprocess.run(command, capture_output=True, timeout=120, env=_with_this_tree(), check=False)
         assert done.returncode == code
+
+
+MACHINE = {
+    "cpu": "a processor", "hypervisor": False, "cpus": 2, "accel": "1", "commit": "c", "isa": "avx2", "compiler": "cc",
+    "python": "3", "peers": {"numpy": "2"},
+}  # fmt: skip
+
+
+def rows(tmp_path: Path, document: dict[str, Any]) -> list[list[str]]:
+    """The cells that bench/tables.py makes of a result document."""
+    (tmp_path / "results.json").write_text(json.dumps({"command": "measure", "machine": MACHINE, **document}))
+    script = (
+        "import pathlib, sys; sys.path[:0] = [sys.argv[1]]; import tables; "
+        "tables.RESULTS = pathlib.Path(sys.argv[2]); print(tables.table('results.json'))"
+    )
+    command = [sys.executable, "-c", script, str(ROOT / "bench"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=_with_this_tree(), check=True)
+    return [line[2:-2].split(" | ") for line in done.stdout.splitlines() if line.startswith("| ")]
+
+
+def test_a_row_names_the_fastest_peer_and_leaves_room_for_the_absent(tmp_path: Path) -> None:
+    ratio = {"median": 0.5, "low": 0.4, "high": 0.6}
+    results = [
+        {
+            "network": name, "batch": 1, "threads": 1, "errors": {"accel": 2e-6}, "ratios": dict.fromkeys(peers, ratio),
+            "times": {e: {"median": 0.001 * n} for n, e in enumerate(("accel", *peers), 1)},
+        }
+        for name, peers in (("a", ["x", "y"]), ("b", ["y"]))
+    ]  # fmt: skip
+    found = rows(tmp_path, {"kind": "networks", "results": results})
+    assert found[0][3:] == ["accel", "x", "y", "best peer / accel", "difference"]
+    assert found[2][3:] == ["1 ms", "2 ms", "3 ms", "x 0.50 (0.40 .. 0.60)", "2e-06"]
+    assert found[3][3:] == ["1 ms", "", "2 ms", "y 0.50 (0.40 .. 0.60)", "2e-06"]
+
+
+def test_kernels_are_held_against_the_peak_where_it_was_measured(tmp_path: Path) -> None:
+    stats = {"median": 0.5, "q1": 0.4, "q3": 0.6, "rounds": 3}
+    noted = {"isa": "avx2", "operations": 30, "bytes": 20, "peak operations per second": 100e9}
+    streams = {**noted, "bytes": 60e9, "peak bytes per second": 160e9}
+    results = [
+        {"group": "g", "name": "n", "param": param, "stats": stats, "extra_info": info}
+        for param, info in (("fma", {**noted, "operations": 45e9}), ("read", streams), ("none", {}))
+    ]
+    found = rows(tmp_path, {"benchmarks": results, "machine_info": MACHINE})
+    assert [row[-1] for row in found[2:]] == ["90% FMA", "75% reading", ""]
+    assert rows(tmp_path, {"benchmarks": results[2:], "machine_info": MACHINE})[0][-1] == "relative"
 
 
 def test_results_name_no_machine() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine.memory import Storage
+from accel.engine.packed import PackedDense
 from accel.engine.shapes import Known, Spec, as_spec
 from accel.engine.tuning import Choice
 from accel.graph.network import Network, Node
@@ -66,6 +67,7 @@ class PlanBuilder:
     network: Network
     known: dict[str, Known]
     packed: dict[tuple[Any, ...], Packed]
+    held: Sequence[dict[str, Any]] = ()  # where originals of packed weights are, when they may be let go
     steps: list[Step] = field(default_factory=list)
     storages: list[Storage] = field(default_factory=list)
     halo: dict[str, int] = field(default_factory=dict)
@@ -259,14 +261,35 @@ class PlanBuilder:
     ) -> None:
         self.steps.append(Step(node, list(reads), list(writes), python=bind, kernel=kernel))
 
-    def pack_once(self, names: Sequence[str], how: tuple[Any, ...], make: Callable[[], Packed]) -> Packed:
-        """Packed weights, shared by all plans of a session; not those that follow from the shapes of its inputs."""
+    def pack_once(
+        self,
+        names: Sequence[str],
+        how: tuple[Any, ...],
+        make: Callable[[], Packed],
+        pack: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Packed:
+        """Packed weights, shared by all plans of a session; not those that follow from the shapes of its inputs.
+
+        `pack`, where making the first array of `make` only moves the numbers of the constant `names[0]`, does just
+        that to an array of its shape: the session then need not hold the constant itself (see PackedDense).
+        """
         if any(name and name not in self.network.constants for name in names):
             return make()
         key = (*names, *how)
         if key not in self.packed:
             self.packed[key] = make()
+            if pack is not None:
+                self._let_go(names[0], self.packed[key][0], pack)
         return self.packed[key]
+
+    def _let_go(self, name: str, packed: np.ndarray, pack: Callable[[np.ndarray], np.ndarray]) -> None:
+        original = self.network.constants[name]
+        if self.held and isinstance(original, np.ndarray):  # a Weight is smaller than what is packed of it
+            weight = PackedDense(original.shape, packed, pack)
+            everywhere: list[dict[str, Any]] = [self.network.constants, self.known, *self.held]
+            for constants in everywhere:
+                if constants.get(name) is original:
+                    constants[name] = weight
 
 
 def count_uses(nodes: Sequence[Node]) -> Counter[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from accel.engine.lowering import pooling
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
 from accel.errors import naming
-from accel.graph.network import Network
+from accel.graph.network import Constant, Network
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.weights.base import dense
@@ -23,9 +23,21 @@ Segment = tuple[int, int] | Step
 """Native steps first .. last-1 of the program, or one Python step."""
 
 
-def build(network: Network, known: dict[str, Known], packed: dict[tuple[Any, ...], Packed]) -> Plan:
-    """Lower every node of a fused network; `known` from engine.shapes.infer, `packed` is shared between plans."""
-    builder = PlanBuilder(network, known, packed, uses=count_uses(network.nodes))
+def build(
+    network: Network,
+    known: dict[str, Known],
+    packed: dict[tuple[Any, ...], Packed],
+    held: Sequence[dict[str, Constant]] = (),
+) -> Plan:
+    """Lower every node of a fused network.
+
+    Parameters
+    ----------
+    known : from engine.shapes.infer.
+    packed : shared between plans.
+    held : other places that hold the constants; given any, weights are held as packed only, there too.
+    """
+    builder = PlanBuilder(network, known, packed, held, uses=count_uses(network.nodes))
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)

@@ -14,6 +14,7 @@ import numpy as np
 
 from accel.engine import plan as planning
 from accel.engine.interpreter import Interpreter
+from accel.engine.packed import PackedDense
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
 from accel.errors import ModelError
 from accel.graph import load, passes
@@ -63,6 +64,7 @@ class InferenceSession:
             runtime.threads() if threads is None else checks.integer("threads", threads, 1, runtime.MOST_THREADS)
         )
         self._network = model if isinstance(model, Network) else load(model)
+        self._owned = not isinstance(model, Network)
         self._keep_denormals = keep_denormals
         self._native, self._isa, self._backend = native.native(), runtime.isa(), runtime.backend()
         self._tune = runtime.tune()
@@ -83,8 +85,11 @@ class InferenceSession:
 
     @property
     def network(self) -> Network:
-        """The network that runs."""
-        return self._network
+        """The network that runs. Where the session loaded it, weights are unpacked anew on every call."""
+        with self._lock:
+            constants = dict(self._network.constants)
+        packed = {name: c.dense() for name, c in constants.items() if isinstance(c, PackedDense)}
+        return self._network.replace(constants={**constants, **packed}) if packed else self._network
 
     @property
     def resident_bytes(self) -> int:
@@ -167,16 +172,13 @@ class InferenceSession:
     def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | Interpreter:
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
-            known = infer(self._network, specs)
+            shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
             if not self._native:
                 return Interpreter(self._network)
-            fused = passes.fuse(
-                self._network,
-                {name: as_spec(k).shape for name, k in known.items()},
-                activations=native.NATIVE_ACTIVATIONS,
-            )
+            fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS)
+            held = [self._network.constants] if self._owned else []
             with runtime.using(isa=self._isa, threads=self.threads, tune=self._tune):
-                return planning.build(fused, infer(fused, specs), self._packed)
+                return planning.build(fused, infer(fused, specs), self._packed, held)
         except DynamicShapeError:
             return Interpreter(self._network)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
+from accel.formats.pages import new_array
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
@@ -114,7 +115,9 @@ def _split_plain(array: Array) -> list[Array] | None:
 
 def _join_plain(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
     _expect(streams, size * dtype.itemsize)
-    return streams[0].view(dtype)
+    out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
+    out.view(np.uint8)[:] = streams[0]
+    return out
 
 
 def _split_planes(array: Array) -> list[Array] | None:
@@ -126,7 +129,7 @@ def _split_planes(array: Array) -> list[Array] | None:
 
 def _join_planes(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
     _expect(streams, *[size] * dtype.itemsize)
-    out = np.empty((size, dtype.itemsize), np.uint8)
+    out = new_array((size, dtype.itemsize), np.uint8)
     for plane, stream in enumerate(streams):
         out[:, plane] = stream
     return out.reshape(-1).view(dtype)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
 
 from accel.errors import FormatError
 from accel.formats.limits import Limits, check
@@ -17,17 +20,28 @@ def read_bytes(source: Source, limits: Limits) -> memoryview:
     Raises
     ------
     OSError      the file cannot be opened or read.
-    FormatError  it is not a regular file, or larger than the limit: known before anything is read.
+    FormatError  it is not a regular file, or larger than the limit, or the path makes no sense: known before anything
+        is read.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = memoryview(source).cast("B")
         check("file", len(data), limits.max_file, "max_file")
         return data
-    # O_NONBLOCK: opening a pipe must not wait for its writer.
-    handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open_regular(source, limits) as (file, size):
+        return memoryview(file.read(size))
+
+
+@contextmanager
+def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple[BinaryIO, int]]:
+    """A regular file open for reading, and its size, at most `limits.max_file`. Errors as in `read_bytes`."""
+    try:
+        # O_NONBLOCK: opening a pipe must not wait for its writer.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except ValueError as why:  # a NUL byte in it
+        raise FormatError(f"cannot be read: {why}") from why
     with os.fdopen(handle, "rb") as file:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise FormatError("not a regular file")
         check("file", found.st_size, limits.max_file, "max_file")
-        return memoryview(file.read(found.st_size))
+        yield file, found.st_size

@@ -18,8 +18,10 @@ class Draft:
     these keep the topological order.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, consume: bool = False) -> None:
+        """`consume` lets the given network forget a constant that is dropped here."""
         self._network = network
+        self._consumed = network.constants if consume else {}
         self.nodes: list[Node] = [node.copy() for node in network.nodes]
         self.constants: dict[str, Constant] = dict(network.constants)
         self.outputs = {value.name for value in network.outputs}
@@ -67,6 +69,11 @@ class Draft:
         array.setflags(write=False)
         self.constants[name] = array
         return name
+
+    def drop_constant(self, name: str) -> None:
+        """Forget a constant that nothing reads any more: `finish` would, but its memory is wanted now."""
+        self.constants.pop(name, None)
+        self._consumed.pop(name, None)
 
     def set_input(self, node: Node, position: int, name: str) -> None:
         """Let `node` read another value at `position`; '' for none."""

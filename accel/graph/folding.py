@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from accel.formats.pages import new_array
 from accel.graph.draft import FLOATS, Draft
 from accel.graph.facts import Fact
 from accel.graph.network import Network, Node
@@ -20,13 +21,14 @@ class Affine(NamedTuple):
     shift: np.ndarray
 
 
-def fold_affine(network: Network) -> Network:
+def fold_affine(network: Network, *, consume: bool = False) -> Network:
     """Fold BatchNormalization and Add, Sub, Mul, Div by constants per channel into what makes their input.
 
     Into Conv, ConvTranspose, Gemm and BatchNormalization, when nothing else reads their output and their weight is a
-    plain float array that nothing else reads. Computed in float64, rounded once.
+    plain float array that nothing else reads. Computed in float64, rounded once. `consume` lets the given network
+    forget each weight as soon as its successor is there.
     """
-    draft = Draft(network)
+    draft = Draft(network, consume=consume)
     facts = draft.facts()
     with np.errstate(all="ignore"):
         for node in draft.nodes:
@@ -162,8 +164,11 @@ def _rescale(
     shift = np.broadcast_to(bias * affine.scale + affine.shift, (channels,)).astype(weight.dtype)
     if scales:
         scale = np.broadcast_to(affine.scale, (channels,))
-        changed = (weight.astype(np.float64) * spread(scale)).astype(weight.dtype)
-        draft.set_input(node, 1, draft.add_constant(node.inputs[1], changed))
+        changed = new_array(weight.shape, weight.dtype)
+        np.multiply(weight, spread(scale), out=changed, dtype=np.float64, casting="same_kind")  # float64 in pieces
+        old = node.inputs[1]
+        draft.set_input(node, 1, draft.add_constant(old, changed))
+        draft.drop_constant(old)
     if node.input(2) or np.any(shift != 0):
         draft.set_input(node, 2, draft.add_constant(node.input(2) or f"{node.outputs[0]}_bias", shift))
     return True

@@ -1,7 +1,8 @@
 """ONNX models to networks: opset 7 to the newest, older ones as far as onnx's own version converter goes.
 
 Every step is bounded by `Limits` before it takes time or memory, and anything wrong with the model is a ModelError
-that names the place. Weights are read once, straight from the parsed file; only the bare nodes see onnx's C++ code.
+that names the place. Large weights are read once, from the file into their arrays (graph/onnx_wire.py); only the bare
+nodes see onnx's C++ code.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from accel.errors import FormatError, ModelError, UnsupportedError, missing_extra
 from accel.graph.functions import expand
@@ -18,6 +21,7 @@ from accel.graph.network import Constant, Dim, Network, Node, Value
 from accel.graph.onnx_nodes import NodeDecoder, check_nodes, constant_value, main_opset
 from accel.graph.onnx_old import convert_old
 from accel.graph.onnx_tensors import TensorReader, dtype_of
+from accel.graph.onnx_wire import Blob, BytesWire, FileWire, cut
 from accel.graph.order import sort_nodes
 from accel.graph.shapes import Facts, known_facts
 from accel.graph.support import check_supported
@@ -28,12 +32,14 @@ if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(source: bytes | onnx.ModelProto, limits: Limits | None = None, *, folder: Path | None = None) -> Network:
+def read_onnx(
+    source: bytes | BytesWire | FileWire | onnx.ModelProto, limits: Limits | None = None, *, folder: Path | None = None
+) -> Network:
     """Read an ONNX model.
 
     Parameters
     ----------
-    source : the bytes of a file, or a parsed model.
+    source : the bytes of a file, an open one as graph/onnx_wire.py reads it, or a parsed model.
     limits : what the model may cost, see Limits.
     folder : the folder of the model, from whose plain files external data is read; None refuses external data.
 
@@ -49,34 +55,36 @@ def read_onnx(source: bytes | onnx.ModelProto, limits: Limits | None = None, *, 
     MissingExtraError  the package onnx is not installed.
     """
     limits = limits or Limits()
-    model = _parse(source)
+    model, blobs = _parse(source)
     _refuse(model, limits)
     opset = main_opset(model.opset_import, "the model")
     if opset < OLDEST:
         model = convert_old(model, OLDEST)
-    return _Reader(model, folder, limits, opset).read()
+    return _Reader(model, blobs, folder, limits, opset).read()
 
 
-def _parse(source: bytes | onnx.ModelProto) -> onnx.ModelProto:
+def _parse(source: bytes | BytesWire | FileWire | onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, Blob]]:
+    """The model, and the weights that are not in it."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "reading an ONNX model") from error
     if isinstance(source, onnx.ModelProto):
-        return source
-    if not isinstance(source, bytes):
+        return source, {}
+    if not isinstance(source, (bytes, BytesWire, FileWire)):
         raise TypeError(f"source: expected the bytes of a model or an onnx.ModelProto, got {describe(source)}")
+    bare, blobs = cut(BytesWire(source) if isinstance(source, bytes) else source)
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(source)
+        model.ParseFromString(bare)
     except DecodeError as error:
         raise FormatError(
             "neither an .accel file nor an ONNX model: the bytes are not a protobuf message of this kind"
         ) from error
     if not model.HasField("graph") or not model.opset_import:
         raise FormatError("neither an .accel file nor an ONNX model: no graph, or no operator set, in it")
-    return model
+    return model, blobs
 
 
 def _refuse(model: onnx.ModelProto, limits: Limits) -> None:
@@ -95,8 +103,11 @@ def _refuse(model: onnx.ModelProto, limits: Limits) -> None:
 class _Reader:
     """The steps from a parsed model to a network, and what they share; `written` is the opset before conversion."""
 
-    def __init__(self, model: onnx.ModelProto, folder: Path | None, limits: Limits, written: int) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, blobs: dict[str, Blob], folder: Path | None, limits: Limits, written: int
+    ) -> None:
         self.model = model
+        self.blobs = blobs
         self.graph = model.graph
         self.limits = limits
         self.written = written
@@ -120,13 +131,18 @@ class _Reader:
 
     def _constants(self) -> dict[str, Constant]:
         constants: dict[str, Constant] = {}
-        dense = ((t.name, t, self.tensors.read) for t in self.graph.initializer)
-        sparse = ((t.values.name, t, self.tensors.read_sparse) for t in self.graph.sparse_initializer)
-        for name, tensor, read in (*dense, *sparse):
+        dense = ((t.name, t) for t in self.graph.initializer)
+        sparse = ((t.values.name, t) for t in self.graph.sparse_initializer)
+        for name, tensor in (*dense, *sparse):
             if not name or name in constants:
                 raise ModelError(f"initializer {name!r}: the name is empty or defined twice")
-            constants[name] = read(tensor, f"initializer {name!r}")
+            constants[name] = self._array(tensor, name, f"initializer {name!r}")
         return constants
+
+    def _array(self, tensor: Any, name: str, what: str) -> np.ndarray:
+        if tensor.DESCRIPTOR.name == "SparseTensorProto":
+            return self.tensors.read_sparse(tensor, what)
+        return self.tensors.read(tensor, what, self.blobs.get(name))
 
     def _value(self, value: onnx.ValueInfoProto, what: str, facts: Facts | None = None) -> Value:
         tensor = value.type.tensor_type

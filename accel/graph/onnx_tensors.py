@@ -14,6 +14,7 @@ import numpy as np
 
 from accel.errors import ModelError, UnsupportedError
 from accel.graph.limits import Limits
+from accel.graph.onnx_wire import Blob
 from accel.layers.operators.dtypes import DTYPES
 
 # The typed field that holds a tensor's numbers when raw_data does not: onnx.proto, comments of TensorProto.
@@ -48,20 +49,20 @@ class TensorReader:
         self.limits = limits
         self.total = 0
 
-    def read(self, tensor: Any, what: str) -> np.ndarray:
-        """The array of a TensorProto: read-only, in native byte order."""
+    def read(self, tensor: Any, what: str, blob: Blob | None = None) -> np.ndarray:
+        """The array of a TensorProto: read-only, in native byte order; `blob` is its raw_data when it was cut out."""
         dtype = dtype_of(tensor.data_type, what)
         shape = _shape(tensor.dims, what)
         size = self._size(shape, dtype, what)
         if tensor.data_location == _EXTERNAL:
             array = self._external(tensor, size, dtype, what)
-        elif tensor.HasField("raw_data"):
-            raw = tensor.raw_data
-            if len(raw) != size * dtype.itemsize:
+        elif blob is not None or tensor.HasField("raw_data"):
+            given = len(tensor.raw_data) if blob is None else blob.nbytes
+            if given != size * dtype.itemsize:
                 raise ModelError(
-                    f"{what}: shape {list(shape)} of {dtype} needs {size * dtype.itemsize} bytes, got {len(raw)}"
+                    f"{what}: shape {list(shape)} of {dtype} needs {size * dtype.itemsize} bytes, got {given}"
                 )
-            array = _from_raw(raw, dtype)
+            array = _from_raw(tensor.raw_data if blob is None else blob.read(), dtype)
         else:
             array = _from_field(tensor, size, dtype, what)
         array = array.reshape(shape)
@@ -183,7 +184,7 @@ def _shape(dims: Any, what: str) -> tuple[int, ...]:
     return shape
 
 
-def _from_raw(raw: bytes, dtype: np.dtype[Any]) -> np.ndarray:
+def _from_raw(raw: bytes | np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     array = np.frombuffer(raw, dtype.newbyteorder("<")).astype(dtype, copy=False)
     if dtype == np.bool_ and array.view(np.uint8).max(initial=0) > 1:
         array = array.view(np.uint8) != 0

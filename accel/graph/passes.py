@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 
 from accel.graph.cleaning import (
     eliminate_dead,
@@ -26,26 +27,29 @@ _REWRITES: tuple[Callable[[Network], Network], ...] = (
     use_plain_names,
     matmul_to_gemm,
     fold_pads,
-    fold_affine,
+    partial(fold_affine, consume=True),  # what is rewritten here is ours alone
     eliminate_dead,
 )
 _ROUNDS = 4
 """One pass can open the way for another. Real networks need two rounds; the bound keeps hostile ones from more."""
 
 
-def simplify(network: Network, limits: Limits | None = None) -> Network:
+def simplify(network: Network, limits: Limits | None = None, *, consume: bool = False) -> Network:
     """The same function with fewer nodes, for good: outputs equal up to the rounding of folded weights.
 
     Parameters
     ----------
     network : Network, valid.
     limits : what folding may cost, see Limits.
+    consume : the given network is of no use afterwards: its constants are let go as soon as others replace them.
 
     Raises
     ------
     ModelError  a node fails on its constants, or what it makes exceeds a limit.
     """
-    network = eliminate_dead(network)
+    given, network = network, eliminate_dead(network)
+    if consume:
+        given.constants.clear()
     for _ in range(_ROUNDS):
         count = len(network.nodes)
         network = fold_constants(network, limits)

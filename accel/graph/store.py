@@ -10,6 +10,7 @@ from accel.errors import FormatError
 from accel.graph.limits import Limits
 from accel.graph.network import Network
 from accel.graph.onnx_reader import read_onnx
+from accel.graph.onnx_wire import BytesWire, FileWire
 from accel.graph.passes import simplify as simplified
 from accel.graph.serialize import network_from_dict, network_to_dict
 
@@ -44,29 +45,40 @@ def load(
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
     """
-    try:
-        return _load(source, limits or Limits(), simplify)
-    except FormatError as error:
-        if not isinstance(source, (str, os.PathLike)):
-            raise
-        raise FormatError(f"{os.fspath(source)!r}: {error}") from error
-
-
-def _load(source: Any, limits: Limits, simplify: bool) -> Network:
-    from accel.formats.container import MAGIC
-
+    limits = limits or Limits()
     if isinstance(source, Network):
         source.validate()
-        network = source
-    elif isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)):
-        data = _bytes(source, limits)
-        if data.startswith(MAGIC):
-            return _from_container(data, limits)
-        folder = None if isinstance(source, (bytes, bytearray, memoryview)) else Path(source).absolute().parent
-        network = read_onnx(data, limits, folder=folder)
-    else:
-        network = read_onnx(source, limits)
-    return simplified(network, limits) if simplify else network
+        return simplified(source, limits) if simplify else source
+    try:
+        network, is_container = _read(source, limits)
+    except (FormatError, OSError) as error:
+        reason = error if isinstance(error, FormatError) else f"cannot be read: {error.strerror or error}"
+        where = f"{os.fspath(source)!r}: " if isinstance(source, (str, os.PathLike)) else ""
+        raise FormatError(f"{where}{reason}") from error
+    return network if is_container or not simplify else simplified(network, limits, consume=True)
+
+
+def _read(source: Any, limits: Limits) -> tuple[Network, bool]:
+    """The network as written, and whether an `.accel` file holds it."""
+    from accel.formats.files import open_regular, read_bytes
+    from accel.formats.limits import Limits as FileLimits
+
+    bounds = FileLimits(max_file=limits.max_file)
+    if isinstance(source, (str, os.PathLike)):
+        with open_regular(source, bounds) as (file, size):
+            return _read_wire(FileWire(file, size), limits, Path(source).absolute().parent)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        view = read_bytes(source, bounds)
+        return _read_wire(BytesWire(view.obj if isinstance(view.obj, bytes) else bytes(view)), limits, None)
+    return read_onnx(source, limits), False
+
+
+def _read_wire(wire: BytesWire | FileWire, limits: Limits, folder: Path | None) -> tuple[Network, bool]:
+    from accel.formats.container import MAGIC
+
+    if wire.read(0, len(MAGIC)) == MAGIC:
+        return _from_container(wire.read(0, wire.size), limits), True
+    return read_onnx(wire, limits, folder=folder), False
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
@@ -80,20 +92,6 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     from accel.formats import container
 
     container.write(path, {"graph": network_to_dict(network)}, network.constants)
-
-
-def _bytes(source: Any, limits: Limits) -> bytes:
-    from accel.formats.files import read_bytes
-    from accel.formats.limits import Limits as FileLimits
-
-    try:
-        view = read_bytes(source, FileLimits(max_file=limits.max_file))
-    except (OSError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        # ValueError: a path with a NUL byte.
-        raise FormatError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return view.obj if isinstance(view.obj, bytes) else bytes(view)
 
 
 def _from_container(data: bytes, limits: Limits) -> Network:

@@ -96,8 +96,8 @@ def conv2d(
     pads : p, (ph, pw) or (top, left, bottom, right), at least 0; filled with zeros.
     group : number of groups; divides C and O.
     algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5 too),
-        strides and dilations 1; "fft" kernels from 5 x 5 on, strides and dilations 1. "auto" takes what should be the fastest
-        of direct, winograd2, winograd4 and fft for one image of this size; winograd6 only by its name.
+        strides and dilations 1; "fft" kernels from 5 x 5 on, strides and dilations 1. "auto" takes what should be the
+        fastest for one image of this size; winograd6 only by its name.
 
     Returns
     -------

@@ -142,6 +142,21 @@ def tune() -> bool:
     return _settings.get().tune is not False
 
 
+def fma_peak() -> float:
+    """Multiplications and additions per second that one core does at most with the instruction set in force.
+
+    Measured in some milliseconds; a yardstick for benchmarks.
+    """
+    return float(core.fma_peak(isa_index()))
+
+
+def read_peak(nbytes: int) -> float:
+    """Bytes per second at which one core reads so many, over and over: from memory, or the cache that holds them."""
+    numbers = core.aligned_buffer(nbytes).view("float32")
+    numbers[:] = 1  # pages that were never written are all the same one
+    return float(core.read_peak(isa_index(), numbers))
+
+
 def isa_info() -> dict[str, Any]:
     """Back ends, instruction sets and threads: what is there and what is in force."""
     return {

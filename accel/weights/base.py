@@ -14,7 +14,8 @@ _kinds: dict[str, type[Weight]] = {}
 class Weight(ABC):
     """A weight that stands for a dense float32 array of `shape`: (out, in) or (out, in/group, kh, kw).
 
-    A subclass sets `kind`, its name in files, and is found by it through `weight_kinds()`.
+    A subclass sets `kind`, its name in files, and is found by it through `weight_kinds()`; one that inherits it is
+    written as its parent.
     """
 
     kind: ClassVar[str]
@@ -22,7 +23,8 @@ class Weight(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        _kinds[cls.kind] = cls
+        if "kind" in vars(cls):
+            _kinds[cls.kind] = cls
 
     @property
     @abstractmethod

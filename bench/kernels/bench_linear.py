@@ -1,4 +1,7 @@
-"""Matrix products with a fixed right operand beside NumPy's BLAS, onnxruntime and torch, one thread."""
+"""Matrix products with a fixed right operand beside NumPy's BLAS, onnxruntime and torch, one thread.
+
+Matrices are held against the multiply-adds of the core, vectors against the rate at which it reads their weights.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
 
+Work = Callable[..., None]
 CASES = {
     "gemm/1024x1024x1024": (1024, 1024, 1024),
     "gemm/64x4096x1000": (64, 4096, 1000),
@@ -26,35 +30,32 @@ def arrays(name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return rng.standard_normal((rows, depth), np.float32), w, rng.standard_normal(out, np.float32)
 
 
-def measure(benchmark: BenchmarkFixture, name: str, call: Callable[[], np.ndarray]) -> None:
+def measure(benchmark: BenchmarkFixture, work: Work, name: str, call: Callable[[], np.ndarray]) -> None:
     x, w, bias = arrays(name)
     rows, depth, out = CASES[name]
     some = np.unique([0, rows // 2, rows - 1])
     wanted = x[some].astype(np.float64) @ w.T.astype(np.float64) + bias
     assert np.abs(call()[some] - wanted).max() <= 1e-5 * np.abs(wanted).max()
     benchmark.group = f"linear/{name}"
-    benchmark.extra_info |= {
-        "operations": 2 * rows * depth * out,
-        "bytes": 4 * (rows * depth + depth * out + rows * out),
-    }
+    work(2 * rows * depth * out, 4 * (rows * depth + depth * out + rows * out), streams=rows == 1)
     benchmark(call)
 
 
 @pytest.mark.parametrize("name", CASES)
-def bench_linear(benchmark: BenchmarkFixture, implementation: str, name: str) -> None:
+def bench_linear(benchmark: BenchmarkFixture, work: Work, implementation: str, name: str) -> None:
     if implementation == "numba":
         pytest.skip("goes through NumPy's BLAS, as numpy does")
     limits = pytest.importorskip("threadpoolctl").threadpool_limits
     x, w, bias = arrays(name)
     layer = accel.Linear(w, bias)
     with limits(1):
-        measure(benchmark, name, lambda: layer(x))
+        measure(benchmark, work, name, lambda: layer(x))
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("peer", ["onnxruntime", "torch"])
-def bench_linear_peers(benchmark: BenchmarkFixture, name: str, peer: str) -> None:
-    measure(benchmark, name, {"onnxruntime": onnxruntime_linear, "torch": torch_linear}[peer](*arrays(name)))
+def bench_linear_peers(benchmark: BenchmarkFixture, work: Work, name: str, peer: str) -> None:
+    measure(benchmark, work, name, {"onnxruntime": onnxruntime_linear, "torch": torch_linear}[peer](*arrays(name)))
 
 
 def onnxruntime_linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> Callable[[], np.ndarray]:

@@ -13,6 +13,7 @@
 #endif
 
 #include "bind/bind.h"
+#include "runtime/peak.h"
 #include "runtime/pool.h"
 
 namespace accel::bind {
@@ -101,6 +102,22 @@ void evict(const Array<float>& a) {
 #endif
 }
 
+double peak_operations(int isa) {
+  const Probe& probe = *kProbes[checked_isa(isa)];
+  py::gil_scoped_release release;
+  return multiply_add_peak(probe);
+}
+
+double peak_bytes(int isa, const Array<float>& x) {
+  constexpr long kStep = 256;
+  const Probe& probe = *kProbes[checked_isa(isa)];
+  const long n = static_cast<long>(x.size()) / kStep * kStep;
+  require(n > 0, "x: expected at least 256 numbers");
+  const float* data = x.data();
+  py::gil_scoped_release release;
+  return read_peak(probe, data, n);
+}
+
 }  // namespace
 
 void bind_runtime(py::module_& m) {
@@ -110,6 +127,8 @@ void bind_runtime(py::module_& m) {
   m.def("thread_limit", &thread_limit);
   m.def("evict", &evict, py::arg("array").noconvert());
   m.def("aligned_buffer", &aligned_buffer, py::arg("bytes"));
+  m.def("fma_peak", &peak_operations, py::arg("isa"));
+  m.def("read_peak", &peak_bytes, py::arg("isa"), py::arg("x").noconvert());
 }
 
 }  // namespace accel::bind

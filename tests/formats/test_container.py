@@ -386,3 +386,12 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
         container.read(tmp_path)
     with pytest.raises(FileNotFoundError):
         container.read(tmp_path / "none")
+
+
+def test_a_tensor_does_not_hold_on_to_the_bytes_of_the_file(tmp_path: Path) -> None:
+    container.write(tmp_path / "m", {}, {"bias": np.arange(40, dtype=np.float32), "empty": np.zeros((0, 3))})
+    data = (tmp_path / "m").read_bytes()
+    _, tensors = container.read(data)
+    for array in tensors.values():
+        assert isinstance(array, np.ndarray) and array.flags.aligned
+        assert not np.shares_memory(array, np.frombuffer(data, np.uint8))

@@ -24,6 +24,16 @@ from accel.kernels import average_pool2d, conv2d, linear, max_pool2d, runtime
 needs_native = pytest.mark.skipif(runtime.core is None, reason="the native kernels are not built")
 
 
+@needs_native
+def test_peaks_are_of_this_machine(isa: str) -> None:
+    """More than a slow core does, less than any: tens of operations and bytes per cycle."""
+    assert 1e8 < runtime.fma_peak() < 1e13
+    for nbytes in (1024, 3000, 1 << 20):
+        assert 1e8 < runtime.read_peak(nbytes) < 1e13
+    with pytest.raises(ValueError, match="at least 256"):
+        runtime.read_peak(1020)
+
+
 def kernels() -> dict[str, Callable[[], np.ndarray]]:
     """Calls of a few milliseconds on one thread, all large enough to be split."""
     image, w, taps = normal(2, 64, 56, 56), normal(64, 64, 3, 3), normal(64, 1, 3, 3)

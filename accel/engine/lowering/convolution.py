@@ -61,9 +61,13 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     bias, array = builder.constant(node.input(2)), dense(w)
 
     def pack(method: Method) -> Packed:
+        def places(numbers: np.ndarray) -> np.ndarray:
+            return method.pack(numbers, None, layer.strides, layer.group)[0]
+
         return builder.pack_once(
-            node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group)
-        )
+            node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group),
+            None if method.tile else places,
+        )  # fmt: skip
 
     choice = choose(layer, array, pack, tune=builder.tune)
     return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def _gemm_operands(
     matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
     bias = None if c is None else np.broadcast_to(dense(c).reshape(-1), matrix.shape[:1]) * beta
     return matrix if alpha == 1 else matrix * alpha, bias
+
+
+def _pack_linear(w: np.ndarray, rows: bool) -> np.ndarray:
+    """Weights packed, of which rows are outputs, or columns."""
+    return native.pack_linear(w if rows else w.T)
 
 
 @lowers("Gemm")
@@ -73,7 +79,9 @@ def _linear(
         w, bias = operands()
         return native.pack_linear(w), native.pack_bias(bias, out)
 
-    weights = builder.pack_once(node.inputs[1:3], ("linear", *how), make)
+    plain = how[1] == 1  # alpha is multiplied in otherwise
+    pack = partial(_pack_linear, rows=how[0]) if plain else None
+    weights = builder.pack_once(node.inputs[1:3], ("linear", *how), make, pack)
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(rows * (depth + native.BLOCK))
     function = activation_of(node)

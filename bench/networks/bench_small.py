@@ -2,10 +2,10 @@
 
     ACCEL_DATA=... python bench/networks/bench_small.py --threads 1 --seconds 5 --out bench/results/small.json
 
-The networks are the folder `models` of the data folder (ACCEL_DATA, or ../shared/data beside the repository); without it
-nothing is measured. All engines get the same ONNX file, input and thread count. MNN and ncnn read files of their own,
-which `mnnconvert` and `pnnx` make in a temporary folder. An engine that is not installed, cannot take a network or gives
-another answer is left out with a message.
+The networks are the folder `models` of the data folder (ACCEL_DATA, or ../shared/data beside the repository);
+without it nothing is measured. All engines get the same ONNX file, input and thread count. MNN and ncnn read files of
+their own, which `mnnconvert` and `pnnx` make in a temporary folder. An engine that is not installed, cannot take a
+network or gives another answer is left out with a message.
 """
 
 from __future__ import annotations

@@ -53,12 +53,8 @@ void order(Strided& s) {
                  end - 1);
 }
 
-// rows x columns elements; columns are the last axis.
 template <int WIDTH>
-void copy_tile(const Axis& row, const Axis& column, long rows, long columns, const char* x, char* y) noexcept {
-  const bool along_rows = std::abs(row.from) < std::abs(column.from);
-  const Axis &outer = along_rows ? column : row, &inner = along_rows ? row : column;
-  const long outers = along_rows ? columns : rows, inners = along_rows ? rows : columns;
+void copy_plane(const Axis& outer, const Axis& inner, long outers, long inners, const char* x, char* y) noexcept {
   for (long i = 0; i < outers; ++i) {
     const char* from = x + i * outer.from * WIDTH;
     char* to = y + i * outer.to * WIDTH;
@@ -72,13 +68,13 @@ void copy_rows(const Axis& row, const Axis& column, long rows, const char* x, ch
   if (column.from == 1 && column.to == 1 && column.size * WIDTH >= kShortRow) {
     for (long i = 0; i < rows; ++i)
       std::memcpy(y + i * row.to * WIDTH, x + i * row.from * WIDTH, static_cast<std::size_t>(column.size) * WIDTH);
-    return;
+  } else if (rows > 1 && std::abs(row.from) < std::abs(column.from)) {  // a transposition, by tiles
+    for (long j = 0; j < column.size; j += kTile)
+      copy_plane<WIDTH>(column, row, std::min(kTile, column.size - j), rows, x + j * column.from * WIDTH,
+                        y + j * column.to * WIDTH);
+  } else {
+    copy_plane<WIDTH>(row, column, rows, column.size, x, y);
   }
-  const bool tiled = std::abs(row.from) < std::abs(column.from);
-  const long step = tiled ? kTile : column.size;
-  for (long j = 0; j < column.size; j += step)
-    copy_tile<WIDTH>(row, column, rows, std::min(step, column.size - j), x + j * column.from * WIDTH,
-                     y + j * column.to * WIDTH);
 }
 
 template <int WIDTH>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // y = exp(x - max x) / sum exp(x - max x) along one axis of a plain array seen as outer x n x inner. NaN where the axis
-// holds NaN or +Inf, or -Inf alone. An output is within 8 ulp, n below 2^20; its bits depend on n, on whether
-// inner is 1 and on the instruction set, never on what stands beside it. x and y must not overlap.
+// holds NaN or +Inf, or -Inf alone. The relative error is below (7 + sqrt(n)) eps, that of the differences apart. Bits
+// depend on n, on whether inner is 1 and on the instruction set, never on what stands beside. x and y must not overlap.
 #pragma once
 #include "simd/isa.h"
 

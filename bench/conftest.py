@@ -16,7 +16,9 @@ import accel
 from accel.kernels import runtime
 
 ROOT = Path(__file__).parents[1]
-PEERS = ("numpy", "scipy", "numba", "onnx", "onnxruntime", "torch", "pyfftw", "scikit-learn")
+PEERS = (
+    *("numpy", "scipy", "numba", "onnx", "onnxruntime", "openvino", "MNN", "ncnn", "torch", "pyfftw", "scikit-learn"),
+)
 IMPLEMENTATIONS = [
     *(f"native-{isa}" for isa in reversed(runtime.isa_info()["supported"])),
     *(name for name in ("numba", "numpy") if name in runtime.isa_info()["backends"]),

@@ -5,7 +5,7 @@
 
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
-`recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
+`small` (bench/networks/bench_small.py), `recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -32,6 +32,17 @@ def networks(document: dict[str, Any]) -> str:
         ours, peer = (format_seconds(r["times"][engine]["median"]) for engine in ("accel", "onnxruntime"))
         ratio = f"{r['ratio']['median']:.2f} ({r['ratio']['low']:.2f} .. {r['ratio']['high']:.2f})"
         table.add(r["network"], r["batch"], r["threads"], ours, peer, ratio, f"{r['error']:.0e}")
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def small(document: dict[str, Any]) -> str:
+    """A row per network: every engine's median and fastest time; a dash where one could not run it."""
+    engines = list(dict.fromkeys(engine for r in document["results"] for engine in r["times"]))
+    table = Table(["network", "threads", *engines])
+    for r in document["results"]:
+        times = [r["times"].get(engine) for engine in engines]
+        cells = [f"{format_seconds(t['median'])} ({format_seconds(t['fastest'])})" if t else "-" for t in times]
+        table.add(r["network"], r["threads"], *cells)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
@@ -95,6 +106,7 @@ def table(name: str) -> str:
     document = json.loads((RESULTS / name).read_text())
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
+        "small": small,
         "benchmarks": benchmarks,
         "recipes": recipes,
     }

@@ -20,11 +20,6 @@ void add_copy_strided(PyProgram& p, int width, const Longs& sizes, const Side& f
   p.program.add([=](float* const* s, int threads) { copy_strided(copy, x.in(s), y.in(s), threads); });
 }
 
-void add_fill(PyProgram& p, int width, long count, std::uint64_t value, Place y) {
-  require((width == 1 || width == 2 || width == 4 || width == 8) && count >= 0, "fill: width or count out of range");
-  p.program.add([=](float* const* s, int threads) { fill_plain(width, count, value, y.in(s), threads); });
-}
-
 void add_copy_window(PyProgram& p, const Map& from, Place x, const Map& to, Place y, int channel,
                      std::pair<int, int> first, std::pair<int, int> step, float value) {
   const MapWindow window{from, to, channel, first.first, step.first, first.second, step.second, value};
@@ -86,7 +81,6 @@ void bind_program_movement(py::module_& m) {
       .value("divide", Arithmetic::divide);
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("copy_strided", &add_copy_strided)
-      .def("fill", &add_fill)
       .def("copy_window", &add_copy_window, py::arg("source"), py::arg("x"), py::arg("target"), py::arg("y"),
            py::arg("channel"), py::arg("first"), py::arg("step"), py::arg("value"))
       .def("channels_last", &add_channels_last)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels.board import CANARY, GUARD, Board, halo_of
+from kernels.board import GUARD, Board, halo_of
 from kernels.floats import assert_same_bits, normal
 
 from accel.kernels import program, runtime
@@ -96,25 +96,15 @@ def test_a_part_of_a_whole_is_written_and_nothing_beside_it(
     x = numbers(tuple(n for n, _, _ in sizes), data.draw(st.sampled_from(WIDTHS)))
     shape = tuple(n + a + b for n, a, b in sizes)
     board = Bytes(x, int(np.prod(shape)))
-    steps, value = contiguous(shape), numbers((1,), x.dtype)
-    board.program.fill(x.itemsize, board.y.size, int.from_bytes(value.tobytes(), "little"), program.place(1))
+    steps = contiguous(shape)
     board.program.copy_strided(
         x.itemsize, x.shape, program.side(0, contiguous(x.shape), x.size), program.place(0),
         program.side(sum(a * s for (_, a, _), s in zip(sizes, steps, strict=True)), steps, board.y.size),
         program.place(1),
     )  # fmt: skip
-    expected = np.full(shape, value[0])
+    expected = board.y.copy().reshape(shape)
     expected[tuple(slice(a, a + n) for n, a, _ in sizes)] = x
     assert board.run().tobytes() == expected.tobytes()
-
-
-@pytest.mark.parametrize("dtype", WIDTHS)
-def test_fill_writes_the_last_element_and_no_more(dtype: Any) -> None:
-    for count in (0, 1, 2, 3, 7, 8, 9, 100_003):
-        value = numbers((1,), dtype)
-        board = Bytes(value, count)
-        board.program.fill(value.itemsize, count, int.from_bytes(value.tobytes(), "little"), program.place(1))
-        assert board.run(threads=3).tobytes() == value.tobytes() * count
 
 
 BAD_COPIES = [
@@ -197,14 +187,12 @@ def test_maps_that_do_not_fit_are_refused() -> None:
             new().copy_window(source, at, target, at, 0, (0, 0), step, 0.0)
     with pytest.raises(ValueError, match="channels_last: map does not fit"):
         new().channels_last(planes, at, at)
-    for width, count in ((3, 1), (4, -1)):
-        with pytest.raises(ValueError, match="fill: width or count out of range"):
-            new().fill(width, count, 0, at)
 
 
 def test_the_canary_is_seen() -> None:
     board = Board()
-    slot = board.slot(4)
-    board.program.fill(4, 5, int(CANARY) + 1, program.place(slot))
+    slot = board.slot(4, normal(4))
+    side = program.side(0, (1,), 5)
+    board.program.copy_strided(4, (5,), side, program.place(slot), side, program.place(slot, 1))
     with pytest.raises(AssertionError, match="outside"):
         board.run()

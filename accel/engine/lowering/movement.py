@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from accel.engine.builder import BLOCKED, PLAIN, PlanBuilder, Tensor
 from accel.engine.lowering.table import lowers
+from accel.engine.memory import Storage
+from accel.engine.shapes import Spec
 from accel.graph.network import Node
 from accel.kernels import program as native
 from accel.layers.operators import registry
@@ -169,18 +172,35 @@ def _pad(builder: PlanBuilder, node: Node) -> bool:
         _copy_window(builder, node, builder.blocked(node.inputs[0]), node.outputs[0], window)
         return True
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
-    width, count = spec.dtype.itemsize, int(np.prod(spec.shape))
-    bits = int.from_bytes(value.tobytes(), "little")
-    builder.native_step("fill", str(node), [], [target], lambda p, at: p.fill(width, count, bits, at(target)))
     # The part of either side that the other has too; pads below zero leave some of the source out.
     ahead = [max(0, -b) for b in before]
-    sizes = [min(n - a, m - max(0, b)) for n, a, m, b in zip(source_spec.shape, ahead, spec.shape, before, strict=True)]
+    at = [max(0, b) for b in before]
+    sizes = [min(n - a, m - b) for n, a, m, b in zip(source_spec.shape, ahead, spec.shape, at, strict=True)]
+    from_steps, to_steps = _contiguous(source_spec.shape), _contiguous(spec.shape)
     if min(sizes) > 0:
-        from_steps, to_steps = _contiguous(source_spec.shape), _contiguous(spec.shape)
         view = _View(int(np.dot(ahead, from_steps)), tuple(sizes), from_steps)
-        place = _View(int(np.dot(np.maximum(before, 0), to_steps)), tuple(sizes), to_steps)
-        _copy(builder, node, source, view, target, place)
+        _copy(builder, node, source, view, target, _View(int(np.dot(at, to_steps)), tuple(sizes), to_steps))
+    constant = Tensor(Spec((), spec.dtype), Storage(value.nbytes, external=True), constant=value)
+    for first, size in _around(spec.shape, at, sizes):
+        place = _View(int(np.dot(first, to_steps)), size, to_steps)
+        _copy(builder, node, constant, _View(0, size, (0,) * len(size)), target, place)
     return True
+
+
+def _around(shape: tuple[int, ...], at: list[int], sizes: list[int]) -> Iterator[tuple[list[int], tuple[int, ...]]]:
+    """Boxes (first, sizes) that fill `shape` but for the box `sizes` at `at`: two along each axis, without overlap."""
+    first, size = [0] * len(shape), list(shape)
+    for axis, (begin, length) in enumerate(zip(at, sizes, strict=True)):
+        length = max(length, 0)
+        for start, stop in ((0, begin), (begin + length, shape[axis])):
+            if stop > start:
+                yield (
+                    [*first[:axis], start, *first[axis + 1 :]],
+                    (*size[:axis], stop - start, *size[axis + 1 :]),
+                )
+        first[axis], size[axis] = begin, length
+        if length == 0:
+            return  # the two boxes were all
 
 
 def _padding(builder: PlanBuilder, node: Node) -> list[int] | None:

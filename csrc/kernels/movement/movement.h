@@ -9,7 +9,6 @@
 // Source and target must not overlap. Memory-bound: no variant per instruction set pays.
 #pragma once
 #include <array>
-#include <cstdint>
 #include <vector>
 
 #include "kernels/layout/map.h"
@@ -39,9 +38,6 @@ struct Side {
 // kMostAxes axes, elements of other than 1, 2, 4 or 8 bytes, and what reaches outside either side.
 Strided make_strided(int width, const std::vector<long>& sizes, const Side& from, const Side& to);
 void copy_strided(const Strided& copy, const void* x, void* y, int threads) noexcept;
-
-// y[i] = the low `width` bytes of `value`.
-void fill_plain(int width, long count, std::uint64_t value, void* y, int threads) noexcept;
 
 struct MapWindow {
   Map from, to;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <stdexcept>
@@ -62,16 +63,42 @@ void copy_plane(const Axis& outer, const Axis& inner, long outers, long inners, 
   }
 }
 
+using Four = std::uint32_t __attribute__((vector_size(16)));
+
+// 4 x 4 elements of 4 bytes: rows of the source become columns of the target. The steps are in elements.
+inline void transpose_four(const char* x, long from, char* y, long to) noexcept {
+  Four a, b, c, d;
+  std::memcpy(&a, x, 16), std::memcpy(&b, x + from * 4, 16);
+  std::memcpy(&c, x + from * 8, 16), std::memcpy(&d, x + from * 12, 16);
+  const Four low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four low2 = __builtin_shufflevector(c, d, 0, 4, 1, 5), high2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  a = __builtin_shufflevector(low, low2, 0, 1, 4, 5), b = __builtin_shufflevector(low, low2, 2, 3, 6, 7);
+  c = __builtin_shufflevector(high, high2, 0, 1, 4, 5), d = __builtin_shufflevector(high, high2, 2, 3, 6, 7);
+  std::memcpy(y, &a, 16), std::memcpy(y + to * 4, &b, 16);
+  std::memcpy(y + to * 8, &c, 16), std::memcpy(y + to * 12, &d, 16);
+}
+
+// A transposition of rows x columns elements, at most kTile rows; the source is contiguous along the rows' axis.
+template <int WIDTH>
+void transpose_tile(const Axis& row, const Axis& column, long rows, long columns, const char* x, char* y) noexcept {
+  long done = 0;  // columns
+  if (WIDTH == 4 && row.from == 1 && column.to == 1 && rows == kTile)
+    for (; done + 4 <= columns; done += 4)
+      for (long i = 0; i < kTile; i += 4)
+        transpose_four(x + (done * column.from + i) * 4, column.from, y + (i * row.to + done) * 4, row.to);
+  copy_plane<WIDTH>(column, row, columns - done, rows, x + done * column.from * WIDTH, y + done * column.to * WIDTH);
+}
+
 // Up to kTile rows of the whole last axis.
 template <int WIDTH>
 void copy_rows(const Axis& row, const Axis& column, long rows, const char* x, char* y) noexcept {
   if (column.from == 1 && column.to == 1 && column.size * WIDTH >= kShortRow) {
     for (long i = 0; i < rows; ++i)
       std::memcpy(y + i * row.to * WIDTH, x + i * row.from * WIDTH, static_cast<std::size_t>(column.size) * WIDTH);
-  } else if (rows > 1 && std::abs(row.from) < std::abs(column.from)) {  // a transposition, by tiles
+  } else if (rows > 1 && std::abs(row.from) < std::abs(column.from)) {
     for (long j = 0; j < column.size; j += kTile)
-      copy_plane<WIDTH>(column, row, std::min(kTile, column.size - j), rows, x + j * column.from * WIDTH,
-                        y + j * column.to * WIDTH);
+      transpose_tile<WIDTH>(row, column, rows, std::min(kTile, column.size - j), x + j * column.from * WIDTH,
+                            y + j * column.to * WIDTH);
   } else {
     copy_plane<WIDTH>(row, column, rows, column.size, x, y);
   }
@@ -143,21 +170,6 @@ void copy_strided(const Strided& s, const void* x, void* y, int threads) noexcep
     default:
       return copy_all<16>(s, from, to, threads);
   }
-}
-
-void fill_plain(int width, long count, std::uint64_t value, void* y, int threads) noexcept {
-  // Eight bytes at a time: `width` divides 8, so the pattern goes on.
-  std::uint64_t pattern = value;
-  for (int filled = width; filled < 8; filled *= 2)
-    pattern = (pattern & ((std::uint64_t{1} << (8 * filled)) - 1)) * ((std::uint64_t{1} << (8 * filled)) + 1);
-  const long bytes = count * width, words = (bytes + 7) / 8;
-  parallel(parts_for(static_cast<double>(words), words, threads), [&](int part, int parts) {
-    const Range range = part_of(words, part, parts);
-    char* to = static_cast<char*>(y);
-    const long whole = std::min(range.end, bytes / 8);
-    for (long i = range.begin; i < whole; ++i) std::memcpy(to + i * 8, &pattern, 8);
-    if (whole < range.end) std::memcpy(to + whole * 8, &pattern, static_cast<std::size_t>(bytes - whole * 8));
-  });
 }
 
 }  // namespace accel

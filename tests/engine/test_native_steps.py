@@ -270,3 +270,41 @@ def test_empty_values_go_through_every_step() -> None:
     session = accel.InferenceSession(network)
     for n in (0, 2):
         assert_close(session.run(None, {"x0": normal(n, 3, 4, 4)}), expected(network, {"x0": normal(n, 3, 4, 4)}))
+
+
+# -- Python steps --------------------------------------------------------------------------------------------------
+
+
+def test_python_steps_run_with_the_settings_of_their_session() -> None:
+    """A plan of native steps alone does not set them; a Python step may ask for them."""
+    s = Sketch()
+    network = s.network(s.add("Round", s.input(1, 4)))
+    with accel.using(backend="native", threads=3):
+        session = accel.InferenceSession(network, threads=2)
+    seen = []
+    step_of = runtime.settings
+    x = {"x0": normal(1, 4)}
+    session.run(None, x)
+    (step,) = (step for step in plan_of(session).steps if step.emit is None)
+    step.python = lambda arrays: lambda: seen.append(step_of(runtime.threads()))
+    with accel.using(backend="numpy", threads=1):
+        session.run(None, x)
+        assert (runtime.backend(), runtime.threads()) == ("numpy", 1), "as before the run"
+    assert [(now.backend, now.threads) for now in seen] == [("native", 2)]
+
+
+def test_python_steps_are_bound_once_and_warn_of_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    s = Sketch()
+    x = s.input(4)
+    y = s.add("Round", s.add("Log", s.add("Relu", x)))
+    session = accel.InferenceSession(s.network(s.add("Relu", y)))
+    with np.errstate(all="warn"):
+        for seed in range(3):
+            values = normal(4, seed=seed)
+            (got,) = session.run(None, {"x0": values})
+            with np.errstate(all="ignore"):
+                rounded = np.rint(np.log(np.maximum(values, 0)))
+            np.testing.assert_array_equal(got, np.maximum(rounded, 0))
+    assert not recwarn.list
+    (workspace,) = plan_of(session)._free
+    assert len(workspace._calls) == 2

@@ -5,7 +5,8 @@
 
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
-`memory` (bench/networks/bench_memory.py), `recipes` (bench/accuracy/recipes.py), or what pytest-benchmark writes.
+`memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
+(bench/accuracy/recipes.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -50,6 +51,17 @@ def memory(document: dict[str, Any]) -> str:
             sizes = [format_bytes(row["peak"]), f"{row['peak'] / ours:.2f}", format_bytes(row["resident"])]
             times = [format_seconds(row[f"{key} seconds"]) for key in ("load", "first run")]
             table.add(r["network"], format_bytes(r["file bytes"]), engine, *sizes, *times)
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def small(document: dict[str, Any]) -> str:
+    """A row per network: every engine's median and fastest time; a dash where one could not run it."""
+    engines = list(dict.fromkeys(engine for r in document["results"] for engine in r["times"]))
+    table = Table(["network", "threads", *engines])
+    for r in document["results"]:
+        times = [r["times"].get(engine) for engine in engines]
+        cells = [f"{format_seconds(t['median'])} ({format_seconds(t['fastest'])})" if t else "-" for t in times]
+        table.add(r["network"], r["threads"], *cells)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
@@ -138,6 +150,7 @@ def table(name: str) -> str:
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
         "memory": memory,
+        "small": small,
         "benchmarks": benchmarks,
         "recipes": recipes,
     }

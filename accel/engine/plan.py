@@ -132,6 +132,9 @@ class Plan:
         self._slots, self._arena = slot + len(self._constants), arena
         self._program = native.new_program()
         self._segments = self._compile()
+        self.calls_python = any(step.emit is None for step in self.steps)
+        self._shapes = [(name, spec.shape, spec.dtype) for name, spec in self._specs.items()]
+        self._passed = [name for name in outputs if name in inputs]
         self._free: deque[Workspace] = deque(maxlen=8)
 
     def _constant_slots(self, slot: int) -> list[tuple[int, np.ndarray]]:
@@ -164,23 +167,24 @@ class Plan:
             workspace = self._free.pop()
         except IndexError:
             workspace = Workspace(self)
-        results = {name: np.empty(self._specs[name].shape, self._specs[name].dtype) for name in self._outputs}
-        workspace.bind([(i, feeds[name]) for i, name in enumerate(self._inputs)], list(results.values()), self)
+        results = {name: np.empty(shape, dtype) for name, shape, dtype in self._shapes}
+        arrays = [*map(feeds.__getitem__, self._inputs), *results.values()]
         try:
-            workspace.run(self, threads, keep_denormals)
+            workspace.run(self, arrays, threads, keep_denormals)
         finally:
-            workspace.release()
             self._free.append(workspace)
         for name, value in self._copied.items():
             np.copyto(results[name], value)
-        for name in self._outputs:
-            if name in self._inputs:
-                np.copyto(results[name], feeds[name])
+        for name in self._passed:
+            np.copyto(results[name], feeds[name])
         return results
 
 
 class Workspace:
-    """The arena of one run at a time, and the Python steps bound to it."""
+    """The arena of one run at a time, and the Python steps bound to it.
+
+    A run costs microseconds, which is as long as a step of a small network: what it needs more than once is made once.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._buffer = runtime.core.aligned_buffer(max(plan.arena_bytes, 64))
@@ -190,50 +194,55 @@ class Workspace:
             self._slots[storage.slot] = base + storage.offset
         for slot, array in plan._constants:
             self._slots[slot] = array.ctypes.data
-        self._external: dict[int, np.ndarray] = {}
-        self._bindings: list[tuple[int, np.ndarray]] = []
-        self._calls: dict[int, Callable[[], object]] = {}
+        self._external: list[np.ndarray] = []
+        self._arrays: dict[Tensor, np.ndarray] = {}
+        self._calls: dict[Step, Callable[[], object]] = {}
 
-    def bind(self, inputs: list[tuple[int, np.ndarray]], outputs: list[np.ndarray], plan: Plan) -> None:
-        """Set the caller's arrays for this run."""
-        self._bindings = inputs + list(enumerate(outputs, len(inputs)))
-        self._external = dict(self._bindings)
+    def run(self, plan: Plan, arrays: list[np.ndarray], threads: int, keep_denormals: bool) -> None:
+        """Every step, over the caller's arrays: inputs, then outputs, by slot."""
+        bindings = list(enumerate(arrays))
+        if not plan.calls_python:
+            for first, last in plan._segments:  # type: ignore[misc]
+                plan._program.run(bindings, self._slots, first, last, threads, keep_denormals)
+            return
+        self._external = arrays
+        try:
+            with np.errstate(all="ignore"):
+                for segment in plan._segments:
+                    if isinstance(segment, tuple):
+                        plan._program.run(bindings, self._slots, *segment, threads, keep_denormals)
+                    else:
+                        self._run_python(segment)
+        finally:
+            self._external = []  # forget the caller's arrays
 
-    def release(self) -> None:
-        """Forget the caller's arrays."""
-        self._bindings, self._external = [], {}
+    def _run_python(self, step: Step) -> None:
+        try:
+            (self._calls.get(step) or self._call(step))()
+        except (ValueError, TypeError):
+            with naming(step.node):
+                raise
 
-    def run(self, plan: Plan, threads: int, keep_denormals: bool) -> None:
-        with np.errstate(all="ignore"):
-            for number, segment in enumerate(plan._segments):
-                if isinstance(segment, tuple):
-                    native.run(
-                        plan._program, self._slots, self._bindings, first=segment[0], last=segment[1],
-                        threads=threads, keep_denormals=keep_denormals,
-                    )  # fmt: skip
-                else:
-                    with naming(segment.node):
-                        self._call(number, segment)()
-
-    def _call(self, number: int, step: Step) -> Callable[[], object]:
+    def _call(self, step: Step) -> Callable[[], object]:
         """The Python step bound to its arrays: once, where it touches none of the caller's."""
-        if number not in self._calls:
-            assert step.python is not None
-            call = step.python(self._array)
-            if any(t.storage.external and t.constant is None for t in (*step.reads, *step.writes)):
-                return call
-            self._calls[number] = call
-        return self._calls[number]
+        assert step.python is not None
+        call = step.python(self._array)
+        if not any(t.storage.external and t.constant is None for t in (*step.reads, *step.writes)):
+            self._calls[step] = call
+        return call
 
     def _array(self, tensor: Tensor) -> np.ndarray:
         spec, storage = tensor.spec, tensor.storage
         if tensor.constant is not None:
             return tensor.constant
         if storage.external:
-            return self._external[storage.slot].reshape(-1).view(spec.dtype).reshape(spec.shape)
-        start = storage.offset + tensor.floats * 4
-        piece: np.ndarray = self._buffer[start : start + spec.nbytes]
-        return piece.view(spec.dtype).reshape(spec.shape)
+            array = self._external[storage.slot]
+            return array if array.shape == spec.shape else array.reshape(spec.shape)
+        if tensor not in self._arrays:
+            start = storage.offset + tensor.floats * 4
+            piece: np.ndarray = self._buffer[start : start + spec.nbytes]
+            self._arrays[tensor] = piece.view(spec.dtype).reshape(spec.shape)
+        return self._arrays[tensor]
 
 
 __all__ = ["Plan", "Spec", "build"]

@@ -14,6 +14,9 @@ from accel.kernels import runtime
 BLOCK = 16
 """Channels per block of a blocked map: one cache line of float32, on every ISA."""
 
+MOST_AXES = 8
+"""Of the plain arrays that `copy_strided` and `broadcast` take."""
+
 NATIVE_ACTIVATIONS = frozenset(
     {"Relu", "Clip", "LeakyRelu", "HardSigmoid", "HardSwish", "Sigmoid", "Swish"},
 )
@@ -45,6 +48,16 @@ def place(slot: int, floats: int = 0) -> Any:
 
 
 NOWHERE = -1
+
+
+def side(first: int, steps: tuple[int, ...], elements: int) -> Any:
+    """One side of `copy_strided`: element (0, 0, ...) is number `first` of `elements`; the steps are in elements."""
+    return runtime.core.Side(first, steps, elements)
+
+
+def arithmetic(name: str) -> Any:
+    """add, subtract, multiply or divide, as `broadcast` takes it."""
+    return getattr(runtime.core.Arithmetic, name)
 
 
 def conv_spec(

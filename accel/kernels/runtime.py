@@ -108,6 +108,26 @@ def using(
         _settings.reset(token)
 
 
+def settings(threads: int) -> Settings:
+    """Everything in force, with this thread count, for `under`."""
+    return Settings(backend(), isa(), threads, tune())
+
+
+class under:
+    """`with under(settings)`: what `using` does, without its checks and in a tenth of its time."""
+
+    __slots__ = ("_token", "_wanted")
+
+    def __init__(self, wanted: Settings) -> None:
+        self._wanted = wanted
+
+    def __enter__(self) -> None:
+        self._token = _settings.set(self._wanted)
+
+    def __exit__(self, *error: object) -> None:
+        _settings.reset(self._token)
+
+
 def backend() -> str:
     """The back end in force: "native", "numba" or "numpy"."""
     return _settings.get().backend or _backends[0]

@@ -7,6 +7,7 @@ void bind_conv(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
+void bind_program_movement(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 }  // namespace accel::bind
 
@@ -17,5 +18,6 @@ PYBIND11_MODULE(_core, m) {
   bind_huffman(m);
   bind_kmeans(m);
   bind_program(m);
+  bind_program_movement(m);  // after bind_program: it adds steps to its Program
   bind_runtime(m);
 }

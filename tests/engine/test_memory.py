@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import sys
+
 import numpy as np
 import pytest
 from engine.sketch import Sketch, normal
@@ -123,8 +127,24 @@ def test_runs_allocate_no_activations() -> None:
     for _ in range(5):
         session.run(None, feeds)
     assert list(plan_of(session)._free) == [workspace]
-    assert workspace._external == {} and workspace._bindings == [], "the caller's arrays are forgotten"
     assert workspace._buffer.ctypes.data % ALIGNMENT == 0
+
+
+@needs_native
+def test_the_arrays_of_the_caller_are_forgotten_after_a_run() -> None:
+    """Also those that Python steps read and write, and after an error."""
+    s = Sketch()
+    x, i = s.input(4, 3), s.input(2, dtype=np.int64)
+    session = accel.InferenceSession(s.network(s.add("Gather", s.add("Round", x), i, axis=0)))
+    for indices, refused in (([0, 3], False), ([0, 4], True), ([1, 2], False)):
+        array = normal(4, 3)
+        before = sys.getrefcount(array)
+        feeds = {"x0": array, "x1": np.array(indices)}
+        with pytest.raises(accel.ModelError) if refused else contextlib.nullcontext():
+            session.run(None, feeds)
+        del feeds
+        gc.collect()  # the frames of the error
+        assert sys.getrefcount(array) == before
 
 
 @needs_native

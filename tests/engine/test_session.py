@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -98,6 +100,28 @@ def test_the_image_alone_has_the_bits_it_has_in_a_batch() -> None:
         assert session.run(None, {"image": x[:n].copy()})[0].tobytes() == whole[:n].tobytes()
     for i in range(17):
         assert session.run(None, {"image": x[i : i + 1].copy()})[0].tobytes() == whole[i : i + 1].tobytes()
+
+
+def test_a_feed_of_known_shapes_is_still_checked() -> None:
+    """The short way for feeds that ran before must see everything that the long one does."""
+    session = accel.InferenceSession(small())
+    (wanted,) = session.run(None, feed(2, 3, 8, 8))
+    x = feed(2, 3, 8, 8)["image"]
+    bad: list[tuple[type[Exception], Any]] = [
+        (TypeError, {"image": x.astype(np.float64)}),
+        (TypeError, {"image": x.astype(">f4")}),
+        (TypeError, {"image": x.tolist()}),
+        (ValueError, {"image": np.asfortranarray(x)}),
+        (ValueError, {"image": x, "other": x}),
+        (ValueError, {"other": x}),
+        (ValueError, {}),
+        (TypeError, [("image", x)]),
+    ]
+    for error, given in bad:
+        with pytest.raises(error, match=r"image|input_feed"):
+            session.run(None, given)
+    for other in (MappingProxyType({"image": x}), {"image": x.view(np.memmap)}, OrderedDict(image=x)):
+        assert session.run(None, other)[0].tobytes() == wanted.tobytes()
 
 
 # -- threads -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How each operator becomes steps of a plan: native kernels where time is spent, NumPy for the rest."""
 
 from accel.engine.builder import PlanBuilder
-from accel.engine.lowering import convolution, elementwise, layout, matrix, pooling
+from accel.engine.lowering import convolution, elementwise, layout, matrix, movement, pooling, resizing, softmax
 from accel.engine.lowering.convolution import conv_halo, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
@@ -14,11 +14,14 @@ __all__ = [
     "lower",
     "makes_blocks",
     "matrix",
+    "movement",
     "pooling",
     "pools_at_once",
+    "resizing",
+    "softmax",
 ]
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether the lowering of `node` writes its output in channel blocks."""
-    return convolution.makes_blocks(builder, node) or pooling.makes_blocks(builder, node)
+    return any(part.makes_blocks(builder, node) for part in (convolution, pooling, resizing))

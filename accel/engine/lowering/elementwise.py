@@ -1,4 +1,4 @@
-"""Sums, products, activations: in channel blocks where the values are, else by NumPy into the arena."""
+"""Sums, products, activations: in channel blocks where the values are, else on plain arrays in the arena."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from accel.engine.builder import BLOCKED, Arrays, PlanBuilder
 from accel.engine.lowering.activation import activation_of
+from accel.engine.lowering.arithmetic import lower_plain
 from accel.engine.lowering.table import lowers
 from accel.graph.network import Node
 from accel.kernels import program as native
@@ -90,6 +91,8 @@ _UFUNCS: dict[str, np.ufunc] = {
 @lowers(*(_UFUNCS.keys() - _KINDS.keys()))
 def _ufunc(builder: PlanBuilder, node: Node) -> bool:
     """Straight into the arena."""
+    if lower_plain(builder, node):
+        return True
     if builder.spec(node.outputs[0]).dtype.kind != "f" or "activation" in node.attributes:
         return False
     function = _UFUNCS[node.op]

@@ -48,8 +48,10 @@ def by_operator(builder: PlanBuilder, node: Node) -> None:
         from_ = [None if s is None else arrays(s) for s in sources]
         to = [None if t is None else arrays(t) for t in targets]
 
+        results = operator.bound(from_, attributes, count)
+
         def call() -> None:
-            for result, place in zip(operator(from_, attributes, count), to, strict=False):
+            for result, place in zip(results(), to, strict=False):
                 if place is not None:
                     np.copyto(place, result, casting="no")
 

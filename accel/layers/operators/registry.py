@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,20 +46,37 @@ class Operator:
     def __call__(
         self, inputs: Sequence[Array | None], attributes: dict[str, Any], outputs: int = 1
     ) -> tuple[Array, ...]:
+        with np.errstate(all="ignore"):
+            return self.bound(inputs, attributes, outputs)()
+
+    def bound(
+        self, inputs: Sequence[Array | None], attributes: dict[str, Any], outputs: int = 1
+    ) -> Callable[[], tuple[Array, ...]]:
+        """The call on these very arrays, checked once: for one that is made many times while their values change.
+
+        The caller silences NumPy's floating-point warnings.
+        """
         try:
             arrays = self.contract.inputs(inputs)
             values = self.contract.attributes(attributes)
-            if self.wants_outputs:
-                values["outputs"] = outputs
-            with np.errstate(all="ignore"):
-                result = self.function(*arrays, **values)
         except AccelError as error:
             raise type(error)(f"{self.name}: {error}") from None
-        except _NUMPY_ERRORS as error:
-            # The net under the explicit checks: what NumPy refuses is a fault of the model or its inputs.
-            got = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in inputs)
-            raise ModelError(f"{self.name}: expected inputs that fit together, got {got}: {error}") from error
-        return tuple(map(np.asarray, result if isinstance(result, tuple) else (result,)))
+        if self.wants_outputs:
+            values["outputs"] = outputs
+        function = partial(self.function, *arrays, **values)
+
+        def call() -> tuple[Array, ...]:
+            try:
+                result = function()
+            except AccelError as error:
+                raise type(error)(f"{self.name}: {error}") from None
+            except _NUMPY_ERRORS as error:
+                # The net under the explicit checks: what NumPy refuses is a fault of the model or its inputs.
+                got = ", ".join("none" if x is None else f"{x.dtype}{list(x.shape)}" for x in inputs)
+                raise ModelError(f"{self.name}: expected inputs that fit together, got {got}: {error}") from error
+            return tuple(map(np.asarray, result)) if isinstance(result, tuple) else (np.asarray(result),)
+
+        return call
 
 
 _table: dict[str, Operator] = {}

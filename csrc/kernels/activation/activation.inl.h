@@ -10,13 +10,15 @@ namespace {
 
 ACCEL_INLINE f32 clamp(f32 x, f32 low, f32 high) { return min(high, max(low, x)); }
 
-// exp(x) within 2 ulp for -87 <= x <= 88, infinite above 88.4, exp(-87) below. 2**k by the exponent bits, the rest by
-// the Taylor polynomial of degree 7 on |r| <= ln(2) / 2, whose error there is below 5e-9.
-ACCEL_INLINE f32 exp(f32 x) {
-  const f32 bounded = clamp(x, set1(-87.f), set1(89.f));
-  const f32 k = round_even(bounded * set1(1.44269504f));
+// exp(x) = p 2**k for |x| <= 110: 2**k by the exponent bits, the rest by the Taylor polynomial of degree 7 on
+// |r| <= ln(2) / 2, whose error there is below 5e-9.
+struct Power {
+  f32 p, k;
+};
+ACCEL_INLINE Power power(f32 x) {
+  const f32 k = round_even(x * set1(1.44269504f));
   // ln(2) in two parts, so that k ln(2) is exact enough
-  const f32 r = fma(k, set1(-1.42860677e-6f), fma(k, set1(-0.693145752f), bounded));
+  const f32 r = fma(k, set1(-1.42860677e-6f), fma(k, set1(-0.693145752f), x));
   f32 p = set1(1.f / 5040);
   p = fma(p, r, set1(1.f / 720));
   p = fma(p, r, set1(1.f / 120));
@@ -25,7 +27,21 @@ ACCEL_INLINE f32 exp(f32 x) {
   p = fma(p, r, set1(0.5f));
   p = fma(p, r, set1(1.f));
   p = fma(p, r, set1(1.f));
-  return p * exp2_integer(k);
+  return {p, k};
+}
+
+// exp(x) within 2 ulp for -87 <= x <= 88, infinite above 88.4, exp(-87) below.
+ACCEL_INLINE f32 exp(f32 x) {
+  const Power y = power(clamp(x, set1(-87.f), set1(89.f)));
+  return y.p * exp2_integer(y.k);
+}
+
+// exp(x) within 3 ulp, NaN, infinite and 0 where it should be: 2**k in two factors, so that neither leaves the normal
+// numbers where the product is one.
+ACCEL_INLINE f32 exp_whole(f32 x) {
+  const Power y = power(clamp(x, set1(-110.f), set1(89.f)));
+  const f32 half = round_even(y.k * set1(0.5f));
+  return y.p * exp2_integer(half) * exp2_integer(y.k - half);
 }
 
 ACCEL_INLINE f32 sigmoid(f32 x) { return set1(1.f) / (set1(1.f) + exp(zero() - x)); }

@@ -140,3 +140,25 @@ def test_hostile_calls_return_arrays_or_raise_our_errors(name, data, monkeypatch
         assert all(isinstance(y, np.ndarray) and y.dtype in DTYPES.values() for y in results)
     for x, old in zip(inputs, before, strict=True):
         assert x is None or np.array_equal(x, old, equal_nan=x.dtype.kind == "f"), "an input was changed"
+
+
+def test_a_bound_call_follows_the_values_of_its_arrays() -> None:
+    x = np.array([0.4, 1.6], np.float32)
+    call = registry()["Round"].bound([x], {})
+    np.testing.assert_array_equal(call()[0], [0, 2])
+    x[:] = [2.6, -3.2]
+    np.testing.assert_array_equal(call()[0], [3, -3])
+
+
+def test_what_does_not_fit_is_refused_when_bound_or_called() -> None:
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(ModelError, match="Round: inputs: expected 1 to 1, got 2"):
+        registry()["Round"].bound([x, x], {})
+    with pytest.raises(UnsupportedError, match="Round: attribute axis"):
+        registry()["Round"].bound([x], {"axis": 1})
+    indices = np.array([0])
+    call = registry()["Gather"].bound([x, indices], {})
+    call()
+    indices[0] = 7
+    with pytest.raises(ModelError, match="Gather: indices"):
+        call()

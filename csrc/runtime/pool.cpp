@@ -30,7 +30,7 @@ inline void pause_cpu() noexcept {
 #endif
 }
 
-constexpr int kSpins = 1000;  // about 20 us of PAUSE on Zen 4, only while a session runs
+constexpr int kSpins = 2500;  // about 45 us of PAUSE on Zen 4, only while a session runs: longer than most serial steps
 
 class Pool {
  public:

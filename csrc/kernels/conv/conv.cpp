@@ -12,6 +12,7 @@ namespace accel {
 namespace {
 
 constexpr long kTileBlockFloats = 64 * 1024;  // of the left operand, a quarter of a 1 MB L2 cache
+constexpr double kEven = 0.03;                // shares that differ by less count as even
 
 void check(bool ok, const char* what) {
   if (!ok) throw std::invalid_argument(what);
@@ -28,6 +29,11 @@ std::vector<std::int32_t> pixel_offsets(const Map& map) {
 // Rows past the input that window `count - 1` of this stride reaches.
 long overhang(int count, int stride, int kernel, int dilation, int before, int size) {
   return (count - 1L) * stride + (kernel - 1L) * dilation - before - (size - 1L);
+}
+
+// How much longer the largest of n shares of `count` takes than an equal one would.
+double unevenness(long count, int n) noexcept {
+  return static_cast<double>((count + n - 1) / n * n) / static_cast<double>(count);
 }
 
 }  // namespace
@@ -96,7 +102,6 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   // In double: strides come from files, and their product may pass 2^63.
   const double floats = static_cast<double>(groups_.front().rows) * spec.stride_h * spec.stride_w * depth_;
   block_groups_ = static_cast<int>(std::clamp(kTileBlockFloats / floats, 1.0, static_cast<double>(groups_.size())));
-  blocks_ = static_cast<int>((std::ssize(groups_) + block_groups_ - 1) / block_groups_);
   macs_ = static_cast<double>(spec.output.images) * static_cast<double>(spec.output.pixels()) * spec.output.channels *
           depth_ * spec.kernel_h * spec.kernel_w;
 }
@@ -122,59 +127,81 @@ std::size_t Conv::weight_floats() const noexcept {
 }
 
 void Conv::run(const ConvArrays& arrays, int threads) const noexcept {
-  const long units = static_cast<long>(spec_.output.images) * spec_.groups * blocks_ * panel_steps_;
-  parallel(parts_for(macs_, units, threads), [&](int part, int parts) {
-    const Range r = part_of(units, part, parts);
-    run_units(arrays, r.begin, r.end);
+  const long lines = spec_.output.images * std::ssize(groups_), steps = static_cast<long>(spec_.groups) * panel_steps_;
+  const int n = parts_for(macs_, std::max(lines, steps), threads);
+  // Shares of pixels read all weights each, shares of panels the whole input.
+  const double by_lines = unevenness(lines, n), by_steps = unevenness(steps, n);
+  const bool heavy = static_cast<long>(weight_floats()) > spec_.input.size();
+  const bool split_steps = heavy ? by_steps <= by_lines + kEven : by_steps + kEven < by_lines;
+  parallel(n, [&](int part, int parts) {
+    run_share(arrays, split_steps ? Range{0, lines} : part_of(lines, part, parts),
+              split_steps ? part_of(steps, part, parts) : Range{0, steps});
   });
   zero_halo(spec_.output, arrays.y);
 }
 
-// A unit is one block of pixel groups (its input stays in the L2 cache) times one step of panels (streamed).
-void Conv::run_units(const ConvArrays& arrays, long begin, long end) const noexcept {
-  const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
-  const long panel = static_cast<long>(depth_) * spec_.kernel_h * spec_.kernel_w * kBlock;
-  const bool clamped = spec_.activation.kind == Activation::Kind::clamp;
+// Blocks of pixel groups, whose input stays in the L2 cache, times steps of panels, which stream.
+void Conv::run_share(const ConvArrays& arrays, Range lines, Range steps) const noexcept {
+  const long per_image = std::ssize(groups_);
+  for (long line = lines.begin; line < lines.end;) {
+    const long first = line % per_image, count = std::min(lines.end - line, per_image - first);
+    const int blocks = static_cast<int>((count + block_groups_ - 1) / block_groups_);
+    for (int b = 0; b < blocks; ++b) {
+      const Range r = part_of(count, b, blocks);
+      for (long step = steps.begin; step < steps.end; ++step)
+        run_block(arrays, line / per_image, {first + r.begin, first + r.end}, step);
+    }
+    line += count;
+  }
+}
+
+// What all tiles have in common.
+Tile Conv::common_tile() const noexcept {
   Tile t = plain_tile();
-  t.a_row = static_cast<long>(spec_.stride_w) * in.pixel();
-  t.a_block = gather_ ? 0 : in.plane;
+  t.a_row = static_cast<long>(spec_.stride_w) * spec_.input.pixel();
+  t.a_block = gather_ ? 0 : spec_.input.plane;
   t.inner = gather_ ? 1 : kBlock;
   t.depth = gather_ ? 1 : depth_;
   t.taps = taps_.data();
   t.tap_count = static_cast<int>(taps_.size());
-  t.b_panel = panel;
-  if (clamped) t.low = spec_.activation.low, t.high = spec_.activation.high;
-  t.c_panel = out.plane;
-  t.residual_panel = res.plane;
+  t.b_panel = static_cast<long>(depth_) * spec_.kernel_h * spec_.kernel_w * kBlock;
+  if (spec_.activation.kind == Activation::Kind::clamp) t.low = spec_.activation.low, t.high = spec_.activation.high;
+  t.c_panel = spec_.output.plane;
+  t.residual_panel = spec_.residual.plane;
   // Lines of the output, ahead of the stores: those of the tile's panels, where depth leaves no time to wait for them.
-  t.far_block = depth_ <= 4 * kBlock ? out.plane : 0;
-  for (long unit = begin; unit < end; ++unit) {
-    const int step = static_cast<int>(unit % panel_steps_), block = static_cast<int>(unit / panel_steps_ % blocks_);
-    const long rest = unit / panel_steps_ / blocks_;
-    const long g = rest % spec_.groups, image = rest / spec_.groups, p = g * panels_ + static_cast<long>(step) * step_;
-    const int wide = std::min(step_, panels_ - step * step_);
-    const float* a = arrays.x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
-    t.b = arrays.weights + p * panel;
-    t.bias = arrays.bias + p * kBlock;
-    t.c = arrays.y + image * out.image + p * out.plane;
-    if (arrays.residual) t.residual = arrays.residual + image * res.image + p * res.plane;
-    const Range range = part_of(std::ssize(groups_), block, blocks_);
-    for (long i = range.begin; i < range.end; ++i) {
-      const Group& group = groups_[static_cast<std::size_t>(i)];
-      t.a = a + group.a;
-      t.far = t.c + output_at_[static_cast<std::size_t>(group.pixel)];
-      t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
-      t.c_at = output_at_.data() + group.pixel;
-      if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;
-      tiles_.tile(row_step_, wide, group.rows)(t);
-      if (!clamped)
-        for (int w = 0; w < wide; ++w)
-          for (int r = 0; r < group.rows; ++r) {
-            float* y_pixel = t.c + t.c_at[r] + w * out.plane;
-            tiles_.activate(spec_.activation, y_pixel, y_pixel, kBlock);
-          }
-    }
+  t.far_block = depth_ <= 4 * kBlock ? spec_.output.plane : 0;
+  return t;
+}
+
+// Some groups of an image's pixels times one step of panels.
+void Conv::run_block(const ConvArrays& arrays, long image, Range range, long unit) const noexcept {
+  const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
+  const long g = unit / panel_steps_, step = unit % panel_steps_, p = g * panels_ + step * step_;
+  const int wide = static_cast<int>(std::min<long>(step_, panels_ - step * step_));
+  const float* a = arrays.x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
+  Tile t = common_tile();
+  t.b = arrays.weights + p * t.b_panel;
+  t.bias = arrays.bias + p * kBlock;
+  t.c = arrays.y + image * out.image + p * out.plane;
+  if (arrays.residual) t.residual = arrays.residual + image * res.image + p * res.plane;
+  for (long i = range.begin; i < range.end; ++i) {
+    const Group& group = groups_[static_cast<std::size_t>(i)];
+    t.a = a + group.a;
+    t.far = t.c + output_at_[static_cast<std::size_t>(group.pixel)];
+    t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
+    t.c_at = output_at_.data() + group.pixel;
+    if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;
+    tiles_.tile(row_step_, wide, group.rows)(t);
+    if (spec_.activation.kind != Activation::Kind::clamp) activate(t, wide, group.rows);
   }
+}
+
+void Conv::activate(const Tile& t, int panels, int rows) const noexcept {
+  for (int p = 0; p < panels; ++p)
+    for (int r = 0; r < rows; ++r) {
+      float* y = t.c + t.c_at[r] + p * t.c_panel;
+      tiles_.activate(spec_.activation, y, y, kBlock);
+    }
 }
 
 }  // namespace accel

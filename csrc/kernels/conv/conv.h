@@ -68,13 +68,16 @@ class Conv final : public PreparedConv {
     int rows;
   };
   void add_groups();
-  void run_units(const ConvArrays& arrays, long begin, long end) const noexcept;
+  void run_share(const ConvArrays& arrays, Range lines, Range steps) const noexcept;
+  void run_block(const ConvArrays& arrays, long image, Range range, long unit) const noexcept;
+  Tile common_tile() const noexcept;
+  void activate(const Tile& t, int panels, int rows) const noexcept;
 
   ConvSpec spec_;
   const TileSet& tiles_;
   bool gather_;
   RowStep row_step_;
-  int depth_, panels_, panel_steps_, step_, blocks_, block_groups_;
+  int depth_, panels_, panel_steps_, step_, block_groups_;
   double macs_;
   std::vector<std::int32_t> taps_, output_at_, residual_at_;
   std::vector<Group> groups_;

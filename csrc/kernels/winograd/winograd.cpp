@@ -133,7 +133,8 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : kPanelGroup;
   blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
   blocks_ = (tile_count_ + blocking_.tiles - 1) / blocking_.tiles;
-  split_panels_ = threads > 1 && blocks_ * spec.groups < 4l * threads && panels_ >= 2 * threads;
+  if (blocks_ > threads) blocks_ = (blocks_ + threads - 1) / threads * threads;  // as many for each
+  split_panels_ = threads > 1 && blocks_ * spec.groups < threads && panels_ >= 2 * threads;
   macs_ = static_cast<double>(tile_count_) * frequencies_ * depth_ * out.channels;
   for (int i = 0; i < TileSet::kMostRows; ++i) row_at_.push_back(i * kBlock);
 }

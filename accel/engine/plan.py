@@ -133,7 +133,7 @@ class Plan:
         self._program = native.new_program()
         self._segments = self._compile()
         self.calls_python = any(step.emit is None for step in self.steps)
-        self._shapes = [(name, spec.shape, spec.dtype) for name, spec in self._specs.items()]
+        self.output_shapes = [(name, spec.shape, spec.dtype) for name, spec in self._specs.items()]
         self._passed = [name for name in outputs if name in inputs]
         self._free: deque[Workspace] = deque(maxlen=8)
 
@@ -163,11 +163,18 @@ class Plan:
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """Every output by name; the arrays are the caller's."""
+        results = {name: np.empty(shape, dtype) for name, shape, dtype in self.output_shapes}
+        self.run_into(feeds, results, threads, keep_denormals)
+        return results
+
+    def run_into(
+        self, feeds: Mapping[str, np.ndarray], results: dict[str, np.ndarray], threads: int, keep_denormals: bool
+    ) -> None:
+        """The same into arrays that are there: C-contiguous, one for each output in their order."""
         try:
             workspace = self._free.pop()
         except IndexError:
             workspace = Workspace(self)
-        results = {name: np.empty(shape, dtype) for name, shape, dtype in self._shapes}
         arrays = [*map(feeds.__getitem__, self._inputs), *results.values()]
         try:
             workspace.run(self, arrays, threads, keep_denormals)
@@ -177,7 +184,6 @@ class Plan:
             np.copyto(results[name], value)
         for name in self._passed:
             np.copyto(results[name], feeds[name])
-        return results
 
 
 class Workspace:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine import plan as planning
+from accel.engine.batching import ByImage, better_by_image
 from accel.engine.interpreter import Interpreter
 from accel.engine.packed import PackedDense
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
@@ -67,7 +68,7 @@ class InferenceSession:
         self._owned = not isinstance(model, Network)
         self._keep_denormals = keep_denormals
         self._native, self._settings = native.native(), runtime.settings(self.threads)
-        self._plans: OrderedDict[tuple[Any, ...], planning.Plan | Interpreter] = OrderedDict()
+        self._plans: OrderedDict[tuple[Any, ...], planning.Plan | ByImage | Interpreter] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         _alive.add(self)
@@ -96,7 +97,7 @@ class InferenceSession:
     def resident_bytes(self) -> int:
         """Bytes of prepared weights and arenas held by the plans made so far."""
         weights = sum(int(a.nbytes) for arrays in self._packed.values() for a in arrays)
-        return weights + sum(p.arena_bytes for p in self._plans.values() if isinstance(p, planning.Plan))
+        return weights + sum(p.arena_bytes for p in self._plans.values() if not isinstance(p, Interpreter))
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Run once.
@@ -140,10 +141,10 @@ class InferenceSession:
 
     def _results(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         plan = self._plan(feeds)
-        if isinstance(plan, planning.Plan) and not plan.calls_python:  # native steps know their settings
+        if not isinstance(plan, Interpreter) and not plan.calls_python:  # native steps know their settings
             return plan.run(feeds, self.threads, self._keep_denormals)
         with runtime.under(self._settings):
-            if isinstance(plan, planning.Plan):
+            if not isinstance(plan, Interpreter):
                 return plan.run(feeds, self.threads, self._keep_denormals)
             return dict(zip(self._outputs, plan.run(feeds), strict=True))
 
@@ -179,7 +180,7 @@ class InferenceSession:
             raise ValueError(f"input_feed: expected the inputs {list(self._inputs)}, got {unknown}")
         return {name: _checked_input(value, input_feed) for name, value in self._inputs.items()}
 
-    def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | Interpreter:
+    def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
         key = tuple([a.shape for a in feeds.values()])
         with self._lock:
             plan = self._plans.get(key)
@@ -192,7 +193,7 @@ class InferenceSession:
                 self._plans.move_to_end(key)
         return plan
 
-    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | Interpreter:
+    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
             shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
@@ -200,10 +201,22 @@ class InferenceSession:
                 return Interpreter(self._network)
             fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS)
             held = [self._network.constants] if self._owned else []
+            inferred = infer(fused, specs)
+            if better_by_image(fused, inferred):
+                one = self._plan_for_one(feeds)
+                if isinstance(one, planning.Plan) and not one.calls_python:
+                    return ByImage(one, len(next(iter(feeds.values()))))
             with runtime.under(self._settings):
-                return planning.build(fused, infer(fused, specs), self._packed, held)
+                return planning.build(fused, inferred, self._packed, held)
         except DynamicShapeError:
             return Interpreter(self._network)
+
+    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
+        """The plan for the first image alone, kept for images that come alone; the lock is held."""
+        key = tuple([(1, *array.shape[1:]) for array in feeds.values()])
+        if key not in self._plans:
+            self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()})
+        return self._plans[key]
 
     def __repr__(self) -> str:
         source = Path(self._network.name).name if self._network.name else "network"

@@ -26,6 +26,10 @@ _ROWWISE = frozenset(
 not a constant."""
 
 
+_CACHE = 2 << 20
+"""Bytes that stay in the cache from one layer to the next: smaller batches had better share a call of each kernel."""
+
+
 class ByImage:
     """A plan for one image, run for each of a batch."""
 
@@ -56,8 +60,8 @@ def better_by_image(network: Network, known: Mapping[str, Known]) -> bool:
         return False
     if not all(_keeps_images(node, known, count) for node in network.nodes):
         return False
-    activations = sum(s.nbytes for s in known.values() if isinstance(s, Spec)) / count
-    return _product_bytes(network, known) * 2 < activations
+    sizes = [s.nbytes for s in known.values() if isinstance(s, Spec)]
+    return max(sizes) > _CACHE and _product_bytes(network, known) * 2 < sum(sizes) / count
 
 
 def known_shape(known: Mapping[str, Known], name: str) -> tuple[int, ...]:

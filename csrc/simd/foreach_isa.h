@@ -33,6 +33,7 @@
 // Makes a pointer's value unknown to the compiler: GCC otherwise computes every address of an unrolled loop before it,
 // and spills them.
 #define ACCEL_OPAQUE(p) asm("" : "+r"(p))
+#define ACCEL_STEP_END asm volatile("" ::: "memory")  // no load moves across
 #define ACCEL_INLINE static inline __attribute__((always_inline))
 #define ACCEL_FORCE_INLINE inline __attribute__((always_inline))  // for members
 

@@ -35,8 +35,8 @@ struct Tile {
   int lanes;            // of the last panel that exist
   const float* next_a;  // fetched meanwhile: the rows of the next tile,
   long ahead;           // the weights so many floats ahead,
-  const float* far;     // and what the caller wants in the L2 cache soon, one line of 16 floats a step of depth,
-  long far_block;       // so many floats on after every 16 steps
+  const float* far;     // and what the caller wants in the L2 cache soon, TileSet::far_lines lines of 16 floats,
+  long far_block;       // so many floats on after every 16 steps of depth
 };
 using TileFn = void (*)(const Tile&) noexcept;
 
@@ -53,6 +53,7 @@ struct TileSet {
   int most_panels;                    // per tile, 1 or 2
   int most_rows;                      // per tile
   int single_rows;                    // of one panel and neighbouring rows
+  int far_lines;                      // of Tile::far that 16 steps of depth fetch
   int vector_rows, vector_panels;     // of the tiles for few rows
   TileFn tiles[3][3][kMostRows + 1];  // [RowStep][panels][rows]
   TileFn vectors[5];                  // [rows], any a_row, vector_panels wide: the weights stream through once

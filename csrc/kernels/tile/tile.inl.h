@@ -15,8 +15,9 @@ constexpr int kSingleRows = f32::lanes == 16 ? 28 : kMostRows;
 // Few rows: more panels at once, so that each row is read less often and the weights stream through once.
 constexpr int kVectorPanels = f32::lanes == 4 && kRegisters == 16 ? 2 : 4;
 constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
-// Depth steps written out in a row. With 16 registers GCC spills accumulators to interleave them.
-constexpr int kUnroll = kRegisters == 32 ? 4 : 1;
+constexpr int kUnroll = kRegisters == 32 ? 4 : 2;  // depth steps written out in a row
+// Where a step is short, lines are fetched in every other one: loads are as scarce as multiplications there.
+constexpr int kFetchEvery = kRegisters == 32 ? 1 : 2;
 
 // Addresses of the rows of the left operand. x86 scales an index by 1, 2, 4, 8 only, so 14 rows any step apart take two
 // bases and four steps; rows one line apart take none.
@@ -144,13 +145,14 @@ ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, 
     ACCEL_UNROLL(kUnroll)
     for (int k = 0; k < kUnroll; ++k) {
       // One line of each a step: more in a burst would wait for each other (16 steps written out were slower).
-      prefetch(far + k * kBlock);
-      if (STEP == RowStep::neighbours) prefetch(next + k * kBlock);
+      if (k % kFetchEvery == 0) prefetch(far + k / kFetchEvery * kBlock);
+      if (STEP == RowStep::neighbours && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * kBlock);
       load_weights<PANELS>(b + k * kBlock, b_panel, ahead, w);
       multiply<ROWS, kVectors>(rows, x, x8, k, w, acc);
+      if (kRegisters == 16) ACCEL_STEP_END;  // or GCC interleaves the steps and spills accumulators
     }
-    far += kUnroll * kBlock;
-    next += kUnroll * kBlock;
+    far += kUnroll / kFetchEvery * kBlock;
+    next += kUnroll / kFetchEvery * kBlock;
   }
   for (; count > 0; --count, x += 4, b += kBlock) {
     load_weights<PANELS>(b, b_panel, ahead, w);
@@ -203,7 +205,8 @@ constexpr void fill(TileSet& set) {
 }
 
 constexpr TileSet make_tiles() {
-  TileSet set{kMostPanels, kMostRows, kSingleRows, kVectorRows, kVectorPanels, {}, {}, &activate_all};
+  TileSet set{kMostPanels,   kMostRows, kSingleRows, kBlock / kFetchEvery, kVectorRows,
+              kVectorPanels, {},        {},          &activate_all};
   fill<1, RowStep::neighbours, kSingleRows>(set);
   fill<1, RowStep::strided, kMostRows>(set);
   fill<1, RowStep::gather, kMostRows>(set);

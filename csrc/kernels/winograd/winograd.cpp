@@ -63,7 +63,7 @@ class Winograd::Ahead {
  public:
   Ahead() = default;
   Ahead(const Winograd& w, const ConvArrays& arrays, const Block& now, const Block* next)
-      : lines_(w.depth_blocks_ * kBlock), pixels_(static_cast<long>(now.count) * w.kernels_.m) {
+      : lines_(w.depth_blocks_ * w.tiles_.far_lines), pixels_(static_cast<long>(now.count) * w.kernels_.m) {
     parts_ = (pixels_ + lines_ - 1) / lines_;
     const Map &in = w.spec_.input, &out = w.spec_.output;
     const Position at = w.position(now.first);
@@ -267,7 +267,7 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
       split_rows(b.count, tiles_.rows(RowStep::neighbours, step_), [&](int first, int rows) {
         t.a = b.v + f * b.v_step + first * kBlock;
         t.far = single_ ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
-        t.far_block = t.far == t.a ? 0 : kBlock * kBlock;
+        t.far_block = t.far == t.a ? 0 : tiles_.far_lines * kBlock;
         t.next_a =
             first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);
         t.c = products + f * m_step + static_cast<long>(p) * b.count * kBlock + first * kBlock;

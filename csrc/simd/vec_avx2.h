@@ -41,6 +41,7 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   return {
       _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127)), 23))};
 }
+ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx2
 #endif

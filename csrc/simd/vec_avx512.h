@@ -36,6 +36,7 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {  // 2**a for integral a in -126..127
   return {
       _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127)), 23))};
 }
+ACCEL_INLINE void pin(f32&) {}  // compute it here, not later: see vec_baseline.h
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx512
 #endif

@@ -42,6 +42,16 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   std::memcpy(&r.v, &bits, sizeof bits);
   return r;
 }
+// GCC moves sums of its own vectors down to where they are used, one whole chain after another, and then spills.
+ACCEL_INLINE void pin(f32& a) {
+#if defined(__x86_64__)
+  asm volatile("" : "+x"(a.v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(a.v));
+#else
+  (void)a;
+#endif
+}
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 }  // namespace accel::baseline
 #endif

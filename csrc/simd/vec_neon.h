@@ -37,6 +37,7 @@ ACCEL_INLINE f32 round_even(f32 a) { return {vrndnq_f32(a.v)}; }
 ACCEL_INLINE f32 exp2_integer(f32 a) {
   return {vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(a.v), vdupq_n_s32(127)), 23))};
 }
+ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 }  // namespace accel::neon
 #endif

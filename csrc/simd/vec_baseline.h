@@ -28,7 +28,8 @@ ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {a.v / b.v}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
-ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {a.v != a.v ? a.v : max(a, b).v}; }
+// All bits set is a NaN too, and SSE2 has no blend.
+ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {(v4f)((v4i)max(a, b).v | (a.v != a.v))}; }
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {
   return {x.v < 0.f ? if_negative.v : otherwise.v};
 }

@@ -43,6 +43,14 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   std::memcpy(&r.v, &bits, sizeof bits);
   return r;
 }
+ACCEL_INLINE void transpose(f32* t) {
+  const v4f a = __builtin_shufflevector(t[0].v, t[1].v, 0, 4, 1, 5),
+            b = __builtin_shufflevector(t[0].v, t[1].v, 2, 6, 3, 7);
+  const v4f c = __builtin_shufflevector(t[2].v, t[3].v, 0, 4, 1, 5),
+            d = __builtin_shufflevector(t[2].v, t[3].v, 2, 6, 3, 7);
+  t[0].v = __builtin_shufflevector(a, c, 0, 1, 4, 5), t[1].v = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  t[2].v = __builtin_shufflevector(b, d, 0, 1, 4, 5), t[3].v = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
 // GCC moves sums of its own vectors down to where they are used, one whole chain after another, and then spills.
 ACCEL_INLINE void pin(f32& a) {
 #if defined(__x86_64__)

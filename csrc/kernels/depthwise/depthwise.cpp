@@ -62,9 +62,9 @@ void Depthwise::run(const float* x, const float* weights, const float* bias, con
       if (residual) d.residual = residual + image * res.image + p * res.plane + res.origin() + first * res.row;
       d.y = y + image * out.image + p * out.plane + out.origin() + first * out.row;
       kernel_(d);
+      zero_halo_rows(out, y + image * out.image + p * out.plane, first, first + d.rows);
     }
   });
-  zero_halo(out, y);
 }
 
 }  // namespace accel

@@ -34,9 +34,10 @@ void pool(const PoolSpec& s, const PoolKernels& kernels, const float* x, float* 
       count = std::min(range.end - i, s.output.height - first);
       kernels.rows(s, x + image * s.input.image + p * s.input.plane, y + image * s.output.image + p * s.output.plane,
                    first, first + count);
+      zero_halo_rows(s.output, y + image * s.output.image + p * s.output.plane, first, first + count);
     }
   });
-  zero_halo(s.output, y);
+  if (s.output.height == 0) zero_halo(s.output, y);
 }
 
 void global_average(const Map& map, const PoolKernels& kernels, const float* x, float* y, int threads) noexcept {

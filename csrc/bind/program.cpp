@@ -63,7 +63,8 @@ void add_activation(PyProgram& p, const Activation& f, long n, Place x, Place y)
 }
 
 void add_import(PyProgram& p, const Map& map, Place plain, Place x) {
-  p.program.add([=](float* const* s, int n) { import_plain(plain.in(s), map, x.in(s), n); });
+  const LayoutKernels& kernels = *kLayouts[p.isa];
+  p.program.add([=, &kernels](float* const* s, int n) { import_plain(plain.in(s), map, kernels, x.in(s), n); });
 }
 
 void add_fold(PyProgram& p, const FoldSpec& spec, Place plain, Place x) {
@@ -71,7 +72,8 @@ void add_fold(PyProgram& p, const FoldSpec& spec, Place plain, Place x) {
 }
 
 void add_export(PyProgram& p, const Map& map, Place x, Place plain) {
-  p.program.add([=](float* const* s, int n) { export_plain(map, x.in(s), plain.in(s), n); });
+  const LayoutKernels& kernels = *kLayouts[p.isa];
+  p.program.add([=, &kernels](float* const* s, int n) { export_plain(map, kernels, x.in(s), plain.in(s), n); });
 }
 
 bool same_sizes(const Map& a, const Map& b) {
@@ -80,7 +82,8 @@ bool same_sizes(const Map& a, const Map& b) {
 
 void add_copy(PyProgram& p, const Map& from, Place x, const Map& to, Place y) {
   require(from.blocked && same_sizes(from, to), "copy: maps do not fit");
-  p.program.add([=](float* const* s, int n) { copy_map(from, x.in(s), to, y.in(s), n); });
+  const LayoutKernels& kernels = *kLayouts[p.isa];
+  p.program.add([=, &kernels](float* const* s, int n) { copy_map(from, kernels, x.in(s), to, y.in(s), n); });
 }
 
 void add_close_groups(PyProgram& p, const Map& from, Place x, int groups, const Map& to, Place y) {

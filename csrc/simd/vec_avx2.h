@@ -42,6 +42,22 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   return {
       _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127)), 23))};
 }
+ACCEL_INLINE void transpose(f32* t) {
+  __m256 a[8];
+  ACCEL_UNROLL(2)
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 p = _mm256_unpacklo_ps(t[i].v, t[i + 1].v), q = _mm256_unpackhi_ps(t[i].v, t[i + 1].v);
+    const __m256 r = _mm256_unpacklo_ps(t[i + 2].v, t[i + 3].v), s = _mm256_unpackhi_ps(t[i + 2].v, t[i + 3].v);
+    a[i] = _mm256_shuffle_ps(p, r, 0x44), a[i + 1] = _mm256_shuffle_ps(p, r, 0xee);
+    a[i + 2] = _mm256_shuffle_ps(q, s, 0x44), a[i + 3] = _mm256_shuffle_ps(q, s, 0xee);
+  }
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    t[i].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
+    t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+  }
+}
+ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx2
 #endif

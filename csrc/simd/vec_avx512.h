@@ -24,7 +24,7 @@ ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) {  // NaN if either is
-  return {_mm512_mask_mov_ps(_mm512_max_ps(a.v, b.v), _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), a.v)};
+  return {_mm512_mask_max_ps(a.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v, b.v)};
 }
 ACCEL_INLINE bool has_nan(f32 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {  // by x < 0
@@ -37,6 +37,31 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {  // 2**a for integral a in -126..127
   return {
       _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127)), 23))};
 }
+ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t[lanes]
+  __m512 a[16], b[16];
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 16; i += 4) {
+    const __m512d p = _mm512_castps_pd(_mm512_unpacklo_ps(t[i].v, t[i + 1].v));
+    const __m512d q = _mm512_castps_pd(_mm512_unpackhi_ps(t[i].v, t[i + 1].v));
+    const __m512d r = _mm512_castps_pd(_mm512_unpacklo_ps(t[i + 2].v, t[i + 3].v));
+    const __m512d s = _mm512_castps_pd(_mm512_unpackhi_ps(t[i + 2].v, t[i + 3].v));
+    a[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(p, r)), a[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(p, r));
+    a[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(q, s)), a[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(q, s));
+  }
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {  // a[4 k + i] holds columns i, i + 4, i + 8, i + 12 of rows 4 k .. 4 k + 3
+    b[i] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0x88), b[i + 4] = _mm512_shuffle_f32x4(a[i], a[i + 4], 0xdd);
+    b[i + 8] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0x88);
+    b[i + 12] = _mm512_shuffle_f32x4(a[i + 8], a[i + 12], 0xdd);
+  }
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    t[i].v = _mm512_shuffle_f32x4(b[i], b[i + 8], 0x88), t[i + 8].v = _mm512_shuffle_f32x4(b[i], b[i + 8], 0xdd);
+    t[i + 4].v = _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0x88);
+    t[i + 12].v = _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd);
+  }
+}
+ACCEL_INLINE void pin(f32&) {}  // compute it here, not later: see vec_baseline.h
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx512
 #endif

@@ -28,7 +28,8 @@ ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {a.v / b.v}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
-ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {a.v != a.v ? a.v : max(a, b).v}; }
+// All bits set is a NaN too, and SSE2 has no blend.
+ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {(v4f)((v4i)max(a, b).v | (a.v != a.v))}; }
 ACCEL_INLINE bool has_nan(f32 a) {
   const v4i differs = a.v != a.v;
   return (differs[0] | differs[1] | differs[2] | differs[3]) != 0;
@@ -45,6 +46,24 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   f32 r;
   std::memcpy(&r.v, &bits, sizeof bits);
   return r;
+}
+ACCEL_INLINE void transpose(f32* t) {
+  const v4f a = __builtin_shufflevector(t[0].v, t[1].v, 0, 4, 1, 5),
+            b = __builtin_shufflevector(t[0].v, t[1].v, 2, 6, 3, 7);
+  const v4f c = __builtin_shufflevector(t[2].v, t[3].v, 0, 4, 1, 5),
+            d = __builtin_shufflevector(t[2].v, t[3].v, 2, 6, 3, 7);
+  t[0].v = __builtin_shufflevector(a, c, 0, 1, 4, 5), t[1].v = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+  t[2].v = __builtin_shufflevector(b, d, 0, 1, 4, 5), t[3].v = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+// GCC moves sums of its own vectors down to where they are used, one whole chain after another, and then spills.
+ACCEL_INLINE void pin(f32& a) {
+#if defined(__x86_64__)
+  asm volatile("" : "+x"(a.v));
+#elif defined(__aarch64__)
+  asm volatile("" : "+w"(a.v));
+#else
+  (void)a;
+#endif
 }
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
 }  // namespace accel::baseline

@@ -153,6 +153,19 @@ def test_any_geometry_at_length(case: Convolution, grouping: tuple[int, int, int
     check_everywhere(case, grouping, seed)
 
 
+SQUARES = [(kernel, stride) for kernel in (3, 5) for stride in (1, 2)]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), SQUARES)
+def test_depthwise_strips_of_every_height_and_width(implementation: str, kernel: int, stride: int) -> None:
+    """Strips of one to four rows; columns by one and by three, and in turns of 6, 24 and 64."""
+    sizes = [(h, 5) for h in range(1, 20)] + [(3, w) for w in (*range(1, 16), 23, 24, 25, 26, 49, 63, 64, 65, 66, 130)]
+    for height, width in sizes:
+        pads = (kernel // 2,) * 4
+        case = Convolution(17, 17, (height, width), (kernel, kernel), (stride, stride), pads, group=17, images=1)
+        check(case)
+
+
 # -- the same bits -------------------------------------------------------------------------------------------------
 
 LARGE = [case[1:] for case in ROUTES if case[1] > 7]
@@ -171,6 +184,20 @@ def test_threads_batch_and_repetition_do_not_change_a_bit(implementation: str) -
         if implementation != "numpy":  # whose einsum goes through BLAS
             for i in range(5):
                 assert_same_bits(conv2d(x[i : i + 1], w, bias, **case.geometry), one[i : i + 1])
+
+
+@pytest.mark.parametrize(("kernel", "stride"), SQUARES)
+def test_depthwise_strips_add_in_the_same_order_as_the_general_kernel(
+    implementation: str, kernel: int, stride: int
+) -> None:
+    """A column of zeros on the right makes the kernel a general one, and changes no sum."""
+    case = Convolution(33, 33, (13, 29), (kernel, kernel), (stride, stride), (1, 1, 1, 1), group=33)
+    x, w, bias = case.arrays()
+    if implementation == "numpy":
+        pytest.skip("its einsum chooses an order for each shape")
+    wide = np.pad(w, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    general = conv2d(x, wide, bias, strides=stride, pads=(1, 1, 1, 2), group=33)
+    assert_same_bits(conv2d(x, w, bias, **case.geometry), general)
 
 
 def test_where_the_arrays_lie_does_not_change_a_bit(implementation: str) -> None:

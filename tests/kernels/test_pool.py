@@ -135,6 +135,17 @@ def test_channels_maps_and_batches(implementation: str) -> None:
     check(normal(2, 0, 4, 4), Pooling((2, 2)))
 
 
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (1, 2), (3, 1)])
+@pytest.mark.parametrize("kernel", [(2, 2), (3, 3), (1, 3), (3, 2), (5, 5), (4, 3)])
+def test_rows_of_every_width(implementation: str, kernel: tuple[int, int], strides: tuple[int, int]) -> None:
+    """Windows inside the image take other paths than those at its edges; rows are walked sixteen windows at a time."""
+    for width in (1, 2, 3, 4, 5, 6, 7, 15, 16, 17, 18, 19, 31, 32, 33, 34, 35, 36, 37, 66, 67):
+        for pads in ((0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 1, 0)):
+            case = Pooling(kernel, strides, pads)
+            if case.fits((5, width)):
+                check(normal(1, 17, 5, width), case)
+
+
 poolings = st.builds(
     Pooling,
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -224,6 +235,21 @@ def test_a_special_value_in_any_lane_and_any_place_of_the_window(implementation:
             x[i, i, place // 3, place % 3] = value
         check_special(max_pool2d(x, 3, strides=3), by_definition(x, case, "max")[0], x, exact=True)
         check_special(average_pool2d(x, 3, strides=3), by_definition(x, case, "mean")[0], x, exact=False)
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_a_nan_reaches_every_window_that_holds_it_and_no_other(implementation: str, kernel: int, strides: int) -> None:
+    """Neighbouring windows share columns: channel i has its NaN at pixel i."""
+    case = Pooling((kernel, kernel), (strides, strides), (1, 1, 1, 1))
+    x = normal(1, 63, 7, 9)
+    for i in range(63):
+        x[0, i, i // 9, i % 9] = np.nan
+    expected, _ = by_definition(x, case, "max")
+    np.testing.assert_array_equal(max_pool2d(x, kernel, strides=strides, pads=1), expected.astype(np.float32))
+    expected, _ = by_definition(x, case, "mean")
+    y = average_pool2d(x, kernel, strides=strides, pads=1)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(expected))
 
 
 def check_special(y: np.ndarray, expected: np.ndarray, x: np.ndarray, *, exact: bool) -> None:

@@ -30,7 +30,7 @@ def test_a_program_runs_on_the_instruction_set_in_force(isa: str) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_import_and_export_are_inverse_and_the_halo_is_zero(shape: tuple[int, ...]) -> None:
+def test_import_and_export_are_inverse_and_the_halo_is_zero(isa: str, shape: tuple[int, ...]) -> None:
     x = normal(*shape)
     for make, halo in itertools.product(MAPS, (0, 1, 3)):
         board, layout = Board(), make(shape, halo)
@@ -43,7 +43,7 @@ def test_import_and_export_are_inverse_and_the_halo_is_zero(shape: tuple[int, ..
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_copy_changes_the_halo_or_the_layout(shape: tuple[int, ...]) -> None:
+def test_copy_changes_the_halo_or_the_layout(isa: str, shape: tuple[int, ...]) -> None:
     x = normal(*shape)
     for make, before, after in itertools.product(MAPS, (0, 2), (0, 3)):
         board, source, target = Board(), program.blocked_map(shape, before), make(shape, after)
@@ -51,6 +51,45 @@ def test_copy_changes_the_halo_or_the_layout(shape: tuple[int, ...]) -> None:
         board.program.copy(source, place, target, to)
         assert_same_bits(board.get(target, to, shape), x)
         assert (halo_of(target, board.arrays[slot], shape) == 0).all()
+
+
+def blocked(x: np.ndarray, layout: Any) -> np.ndarray:
+    """The floats of x in a blocked map: zeros in the halo and in the lanes past C, canaries between the planes."""
+    n, channels, height, width = x.shape
+    h, planes = layout.halo, -(-channels // program.BLOCK)
+    cells = np.zeros((n, planes, height + 2 * h, width + 2 * h, program.BLOCK), np.float32)
+    for c in range(channels):
+        cells[:, c // program.BLOCK, h : h + height, h : h + width, c % program.BLOCK] = x[:, c]
+    flat = np.full((n, planes, layout.plane), np.nan, np.float32)
+    flat[:, :, : cells[0, 0].size] = cells.reshape(n, planes, -1)
+    return flat.ravel()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 8, 11, 15, 16, 17, 24, 33])
+def test_layouts_of_every_width_around_a_vector(isa: str, channels: int) -> None:
+    """Squares of 4, 8 and 16 pixels across the ends of rows, the short last ones, planes smaller than a square."""
+    sizes = [(1, w) for w in range(1, 36)] + [(2, 3), (3, 5), (7, 7), (5, 13), (13, 5), (4, 16), (3, 17), (9, 1)]
+    for (height, width), halo in itertools.product(sizes, (0, 1, 2)):
+        x, board = normal(1, channels, height, width), Board()
+        layout = program.blocked_map(x.shape, halo)
+        place = board.put(layout, x)
+        laid = board.arrays[-1]
+        assert_same_bits(board.get(layout, place, x.shape), x)
+        assert_same_bits(laid, blocked(x, layout))
+
+
+def test_threads_share_a_plane_between_them(isa: str) -> None:
+    """Where rows of one plane belong to several threads, each writes its own pixels and its own part of the halo."""
+    x = normal(2, 37, 83, 61)
+    for make, threads in itertools.product(MAPS, (1, 2, 3, 7)):
+        board, source, target = Board(), program.blocked_map(x.shape, 1), make(x.shape, 2)
+        place, (to, slot) = board.put(source, x), board.room(target)
+        board.program.copy(source, place, target, to)
+        plain = board.slot(x.size)
+        board.program.export_plain(target, to, program.place(plain))
+        board.run(threads)
+        assert_same_bits(board.arrays[plain].reshape(x.shape), x)
+        assert (halo_of(target, board.arrays[slot], x.shape) == 0).all()
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(6, 2), (34, 2), (48, 3), (99, 11), (51, 17), (33, 1)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from kernels.board import Board
 from kernels.floats import EPS, normal
 
-from accel.kernels import program
+from accel.kernels import conv2d, program
 from accel.layers.operators import registry
 
 ACTIVATIONS: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
@@ -89,6 +90,32 @@ def test_activations_of_special_values_in_every_lane(isa: str, name: str) -> Non
         x = np.zeros(40 + SPECIAL.size, np.float32)
         x[lane : lane + SPECIAL.size] = SPECIAL
         check(name, SPECIAL, apply(name, x)[lane : lane + SPECIAL.size])
+
+
+@pytest.mark.parametrize("name", [*ACTIVATIONS, "Swish"])
+def test_kernels_apply_what_the_activation_alone_gives(isa: str, name: str) -> None:
+    """To the bit: elementwise steps by each operation, and depthwise strips with and without a residual."""
+    shape = (2, 19, 7, 27)
+    x, y = normal(*shape) * 4, normal(*shape, seed=1)
+    f = program.activation(name, ACTIVATIONS.get(name, ((), {}))[0])
+    layout = program.blocked_map(shape, 2)
+    for kind, function in (("add", np.add), ("subtract", np.subtract), ("multiply", np.multiply)):
+        board = Board()
+        a, b, (to, _) = board.put(layout, x), board.put(layout, y), board.room(layout)
+        board.program.elementwise(program.elementwise_spec(kind, layout, layout, layout, activation=f), a, b, to)
+        np.testing.assert_array_equal(board.get(layout, to, shape), apply(name, function(x, y)))
+    for kernel, with_residual in itertools.product((1, 3, 5), (False, True)):
+        w, bias = normal(19, 1, kernel, kernel, seed=2), normal(19, seed=3)
+        board = Board()
+        a, residual, (to, _) = board.put(layout, x), board.put(layout, y), board.room(layout)
+        spec = program.conv_spec(
+            layout, layout, (kernel, kernel), strides=(1, 1), before=(kernel // 2,) * 2, dilations=(1, 1),
+            residual=layout if with_residual else None, activation=f,
+        )  # fmt: skip
+        packed = program.pack_depthwise(w), program.pack_bias(bias, 19)
+        board.program.depthwise(spec, a, to, residual if with_residual else program.place(program.NOWHERE), *packed)
+        sums = conv2d(x, w, bias, pads=kernel // 2, group=19)
+        np.testing.assert_array_equal(board.get(layout, to, shape), apply(name, sums + y if with_residual else sums))
 
 
 def test_relu_and_clip_keep_nan_and_negative_zero_and_denormals(isa: str) -> None:

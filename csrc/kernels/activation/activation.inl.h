@@ -46,22 +46,47 @@ ACCEL_INLINE f32 exp_whole(f32 x) {
 
 ACCEL_INLINE f32 sigmoid(f32 x) { return set1(1.f) / (set1(1.f) + exp(zero() - x)); }
 
-// Everything but `clamp`, which the kernels do themselves.
-ACCEL_INLINE f32 activate(const Activation& f, f32 x) {
-  switch (f.kind) {
-    case Activation::Kind::clamp:
-      return clamp(x, set1(f.low), set1(f.high));
-    case Activation::Kind::leaky_relu:
-      return select_negative(x, set1(f.a) * x, x);
-    case Activation::Kind::hard_sigmoid:
-      return clamp(fma(set1(f.a), x, set1(f.b)), zero(), set1(1.f));
-    case Activation::Kind::hard_swish:
+// One kind for loops: the constants stay in registers, and the choice stands outside.
+template <Activation::Kind KIND>
+struct Activate {
+  f32 a, b;
+  explicit ACCEL_FORCE_INLINE Activate(const Activation& f)
+      : a(set1(KIND == Activation::Kind::clamp ? f.low : f.a)),
+        b(set1(KIND == Activation::Kind::clamp ? f.high : f.b)) {}
+  ACCEL_FORCE_INLINE f32 operator()(f32 x) const {
+    if constexpr (KIND == Activation::Kind::clamp) return clamp(x, a, b);
+    if constexpr (KIND == Activation::Kind::leaky_relu) return select_negative(x, a * x, x);
+    if constexpr (KIND == Activation::Kind::hard_sigmoid) return clamp(fma(a, x, b), zero(), set1(1.f));
+    if constexpr (KIND == Activation::Kind::hard_swish)
       return x * clamp(fma(x, set1(1.f / 6), set1(0.5f)), zero(), set1(1.f));
-    case Activation::Kind::sigmoid:
-      return sigmoid(x);
-    case Activation::Kind::swish:
-      return x * sigmoid(x);
+    if constexpr (KIND == Activation::Kind::sigmoid) return sigmoid(x);
+    if constexpr (KIND == Activation::Kind::swish) return x * sigmoid(x);
+    return x;
   }
+};
+
+// body(g) with the Activate of f's kind.
+template <class Body>
+ACCEL_INLINE void with_activation(const Activation& f, Body&& body) {
+  using Kind = Activation::Kind;
+  switch (f.kind) {
+    case Kind::clamp:
+      return body(Activate<Kind::clamp>(f));
+    case Kind::leaky_relu:
+      return body(Activate<Kind::leaky_relu>(f));
+    case Kind::hard_sigmoid:
+      return body(Activate<Kind::hard_sigmoid>(f));
+    case Kind::hard_swish:
+      return body(Activate<Kind::hard_swish>(f));
+    case Kind::sigmoid:
+      return body(Activate<Kind::sigmoid>(f));
+    case Kind::swish:
+      return body(Activate<Kind::swish>(f));
+  }
+}
+
+ACCEL_INLINE f32 activate(const Activation& f, f32 x) {
+  with_activation(f, [&](const auto& g) __attribute__((always_inline)) { x = g(x); });
   return x;
 }
 

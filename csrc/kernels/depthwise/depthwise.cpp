@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "kernels/layout/layout.h"
 #include "runtime/pool.h"
@@ -47,6 +48,11 @@ void Depthwise::run(const ConvArrays& arrays, int threads) const noexcept {
     d.x_row = spec_.stride_h * in.row;
     d.taps = taps_.data();
     d.tap_count = static_cast<int>(taps_.size());
+    const bool square = spec_.kernel_h == spec_.kernel_w && spec_.stride_h == spec_.stride_w && spec_.dilation_h == 1 &&
+                        spec_.dilation_w == 1;
+    d.kernel = square ? spec_.kernel_h : 0;
+    d.stride = square ? spec_.stride_h : 0;
+    d.x_line = in.row;
     d.y_row = out.row;
     d.residual_row = res.row;
     d.width = out.width;
@@ -60,9 +66,9 @@ void Depthwise::run(const ConvArrays& arrays, int threads) const noexcept {
       if (residual) d.residual = residual + image * res.image + p * res.plane + res.origin() + first * res.row;
       d.y = y + image * out.image + p * out.plane + out.origin() + first * out.row;
       kernel_(d);
+      zero_halo_rows(out, y + image * out.image + p * out.plane, first, first + d.rows);
     }
   });
-  zero_halo(out, y);
 }
 
 }  // namespace accel

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Depthwise convolution of blocked maps: y[n, c, i, j] = f(bias[c] + residual + sum_{p, q} w[c, p, q] x[n, c, ...]).
-// Lanes are channels, so a tap is one load and one FMA per pixel: bound by loads at (R / (R + 1)) of the FMA peak.
-// Weights: [block][tap][16]. residual may be y.
+// Lanes are channels, so a tap is one FMA per pixel. For 3x3 and 5x5 kernels of stride 1 or 2 one load feeds the taps
+// of up to four output rows; the others load once a tap. Weights: [block][tap][16]. residual may be y.
 #pragma once
 #include <cstdint>
 
@@ -10,10 +10,12 @@
 namespace accel {
 
 struct DepthwiseRow {  // some rows of one output plane
-  const float* x;      // first tap of the first pixel
+  const float* x;      // under output pixel 0; taps count from here
   long x_step, x_row;  // floats from one output pixel, row to the next
   const std::int32_t* taps;
   int tap_count;
+  int kernel, stride;  // of a square kernel without dilations, else 0
+  long x_line;         // floats from one input row to the next
   const float *weights, *bias, *residual;
   float* y;
   long y_row, residual_row;

@@ -16,8 +16,8 @@ struct ElementwiseSpec {
   Activation activation;
 };
 
-// One row of one plane; b_step is 0 where b holds 16 values for the whole row.
-using ElementwiseFn = void (*)(const ElementwiseSpec&, const float* a, const float* b, long b_step, float* y) noexcept;
+// `pixels` neighbours of one block; where b is per channel, it holds 16 values for all of them. Copy never reads it.
+using ElementwiseFn = void (*)(const ElementwiseSpec&, const float* a, const float* b, float* y, long pixels) noexcept;
 extern const ElementwiseFn kElementwise[kIsaCount];
 
 void check_elementwise(const ElementwiseSpec& spec);  // throws std::invalid_argument

@@ -4,28 +4,47 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-ACCEL_INLINE f32 combine(ElementwiseSpec::Kind kind, f32 a, f32 b) {
-  switch (kind) {
-    case ElementwiseSpec::Kind::add:
-      return a + b;
-    case ElementwiseSpec::Kind::subtract:
-      return a - b;
-    case ElementwiseSpec::Kind::multiply:
-      return a * b;
-    case ElementwiseSpec::Kind::copy:
-      break;
-  }
-  return a;
+using Kind = ElementwiseSpec::Kind;
+
+template <Kind KIND>
+ACCEL_INLINE f32 combine(const float* a, const float* b) {
+  if constexpr (KIND == Kind::add) return load(a) + load(b);
+  if constexpr (KIND == Kind::subtract) return load(a) - load(b);
+  if constexpr (KIND == Kind::multiply) return load(a) * load(b);
+  return load(a);
 }
 
-void elementwise_row(const ElementwiseSpec& s, const float* a, const float* b, long b_step, float* y) noexcept {
-  const ElementwiseSpec::Kind kind = s.kind;
-  const Activation activation = s.activation;
-  for (int i = 0; i < s.y.width; ++i, a += kBlock, b += b_step, y += kBlock)
-    for (int lane = 0; lane < kBlock; lane += f32::lanes) {
-      const f32 x = load(a + lane);
-      store(y + lane, activate(activation, kind == ElementwiseSpec::Kind::copy ? x : combine(kind, x, load(b + lane))));
-    }
+// n pixels; PER_CHANNEL: b holds one pixel for all of them.
+template <Kind KIND, bool PER_CHANNEL, class F>
+void pixels(const F& activation, const float* a, const float* b, float* y, long n) {
+  const F f = activation;  // its constants in registers: for all GCC knows, y might overlap them
+  for (; n > 0; --n, a += kBlock, b += PER_CHANNEL ? 0 : kBlock, y += kBlock) {
+    f32 v[kBlock / f32::lanes];
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < kBlock / f32::lanes; ++i) v[i] = combine<KIND>(a + i * f32::lanes, b + i * f32::lanes);
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < kBlock / f32::lanes; ++i) store(y + i * f32::lanes, f(v[i]));
+  }
+}
+
+template <class F>
+void choose(const ElementwiseSpec& s, const F& f, const float* a, const float* b, float* y, long n) {
+  switch (s.kind) {
+    case Kind::copy:
+      return pixels<Kind::copy, true>(f, a, a, y, n);
+    case Kind::add:
+      return s.b_per_channel ? pixels<Kind::add, true>(f, a, b, y, n) : pixels<Kind::add, false>(f, a, b, y, n);
+    case Kind::subtract:
+      return s.b_per_channel ? pixels<Kind::subtract, true>(f, a, b, y, n)
+                             : pixels<Kind::subtract, false>(f, a, b, y, n);
+    case Kind::multiply:
+      return s.b_per_channel ? pixels<Kind::multiply, true>(f, a, b, y, n)
+                             : pixels<Kind::multiply, false>(f, a, b, y, n);
+  }
+}
+
+void elementwise_pixels(const ElementwiseSpec& s, const float* a, const float* b, float* y, long n) noexcept {
+  with_activation(s.activation, [=, &s](const auto& f) { choose(s, f, a, b, y, n); });
 }
 
 }  // namespace

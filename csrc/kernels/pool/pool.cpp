@@ -28,13 +28,16 @@ void pool(const PoolSpec& s, const PoolKernels& kernels, const float* x, float* 
   const double loads = static_cast<double>(rows) * s.output.width * kBlock * s.kernel_h * s.kernel_w;
   parallel(parts_for(loads, rows, threads), [&](int part, int parts) {
     const Range range = part_of(rows, part, parts);
-    for (long i = range.begin; i < range.end; ++i) {
-      const long plane = i / s.output.height, image = plane / s.output.planes(), p = plane % s.output.planes();
-      kernels.row(s, x + image * s.input.image + p * s.input.plane, y + image * s.output.image + p * s.output.plane,
-                  static_cast<int>(i % s.output.height));
+    for (long i = range.begin, count; i < range.end; i += count) {
+      const long plane = i / s.output.height, first = i % s.output.height;
+      const long image = plane / s.output.planes(), p = plane % s.output.planes();
+      count = std::min(range.end - i, s.output.height - first);
+      kernels.rows(s, x + image * s.input.image + p * s.input.plane, y + image * s.output.image + p * s.output.plane,
+                   first, first + count);
+      zero_halo_rows(s.output, y + image * s.output.image + p * s.output.plane, first, first + count);
     }
   });
-  zero_halo(s.output, y);
+  if (s.output.height == 0) zero_halo(s.output, y);
 }
 
 void global_average(const Map& map, const PoolKernels& kernels, const float* x, float* y, int threads) noexcept {

@@ -17,7 +17,7 @@ struct PoolSpec {
 };
 
 struct PoolKernels {
-  void (*row)(const PoolSpec&, const float* x_plane, float* y_plane, int y) noexcept;
+  void (*rows)(const PoolSpec&, const float* x_plane, float* y_plane, long first, long last) noexcept;
   void (*mean)(const Map&, const float* x_plane, float* y) noexcept;  // 16 means of one plane
 };
 extern const PoolKernels* const kPools[kIsaCount];

@@ -83,7 +83,7 @@ def _linear(
     pack = partial(_pack_linear, rows=how[0]) if plain else None
     weights = builder.pack_once(node.inputs[1:3], ("linear", *how), make, pack)
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
-    scratch = builder.scratch(rows * (depth + native.BLOCK))
+    scratch = builder.scratch((rows + 1) * (depth + native.BLOCK))
     function = activation_of(node)
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:

@@ -16,11 +16,18 @@ class Linear {
   // `scratch` holds scratch_floats() floats.
   void run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
            int threads) const noexcept;
-  long scratch_floats() const noexcept { return pack_ ? static_cast<long>(rows_) * ((depth_ + 15) / 16 * 16) : 0; }
+  long scratch_floats() const noexcept;
 
  private:
+  struct Arrays {
+    const float *x, *weights, *bias;
+    float* y;
+  };
+  void run_block(const Arrays& arrays, Range rows, int panel) const noexcept;
+
   int rows_, depth_, out_, panels_, step_;
-  bool pack_;  // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
+  bool pack_;       // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
+  long row_block_;  // floats from one block of 16 columns to the next in the copy
   Activation activation_;
   const TileSet& tiles_;
   std::vector<std::int32_t> y_at_;

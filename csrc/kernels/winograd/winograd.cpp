@@ -25,7 +25,19 @@ constexpr long kStreamFloats = 2l << 20;                    // weights from 8 MB
 constexpr int kFewTiles = 64;                               // then read all weights once for all tiles
 constexpr long kAheadInCache = 256, kAheadInMemory = 1024;  // floats of weights fetched ahead
 constexpr int kPanelGroup = 8;
+constexpr int kFewRows = 28;   // tiles that use a weight so few times that it comes no faster than they need it
 constexpr int kFarPanels = 8;  // weights that stream from memory are called into the L2 cache so many panels ahead
+
+// The first rows and columns of an n x n window, zeros in the place of the others.
+void copy_window(const float* x, long row, int n, int rows, int columns, float* window) noexcept {
+  for (int i = 0; i < n; ++i)
+    for (int j = 0; j < n; ++j, window += kBlock) {
+      if (i < rows && j < columns)
+        std::memcpy(window, x + i * row + j * kBlock, kBlock * sizeof(float));
+      else
+        std::memset(window, 0, kBlock * sizeof(float));
+    }
+}
 
 long blocks_of(long channels) { return (channels + kBlock - 1) / kBlock; }
 
@@ -119,8 +131,8 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   panels_ = static_cast<int>(blocks_of(out.channels / spec.groups));
   const long per_image = static_cast<long>(rows_) * columns_;
   tile_count_ = per_image * out.images;
-  const bool streams = static_cast<long>(winograd_size(out.channels, depth_, kernels.m, kernels.r)) >= kStreamFloats;
-  const bool at_once = streams && per_image <= kFewTiles;
+  streams_ = static_cast<long>(winograd_size(out.channels, depth_, kernels.m, kernels.r)) >= kStreamFloats;
+  const bool at_once = streams_ && per_image <= kFewTiles;
   if (blocking_.tiles == 0) {
     const long most = std::max<long>(kCacheFloats / (frequencies_ * depth_blocks_ * kBlock), 1);
     const long rows = tiles.most_rows;
@@ -128,7 +140,7 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   }
   blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, tile_count_));
   // Few tiles and many weights: one pass over the weights counts for more than fewer loads a multiplication.
-  single_ = streams && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
+  single_ = streams_ && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
   step_ = single_ ? 1 : std::min(tiles.most_panels, panels_);
   if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : kPanelGroup;
   blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
@@ -221,11 +233,7 @@ void Winograd::transform_input(const ConvArrays& arrays, const Block& b, long be
       const float* x = plane + at.image * in.image + in.origin() + top * in.row + left * kBlock;
       long row = in.row;
       if (top + n > in.height + in.halo || left + n > in.width + in.halo) {  // reaches beyond the halo
-        std::memset(window, 0, sizeof window);
-        const int rows = std::min(n, in.height + in.halo - top), columns = std::min(n, in.width + in.halo - left);
-        for (int i = 0; i < rows; ++i)
-          std::memcpy(window + i * n * kBlock, x + i * in.row,
-                      static_cast<std::size_t>(columns) * kBlock * sizeof(float));
+        copy_window(x, row, n, in.height + in.halo - top, in.width + in.halo - left, window);
         x = window, row = n * kBlock;
       }
       if (!kernels_.input(x, row, b.v + (c * b.count + t) * kBlock, b.v_step))
@@ -259,14 +267,15 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   t.bias = kNoBias;
   t.c_at = row_at_.data();
   t.c_panel = t.a_block;
-  t.ahead = b.count <= 2 * tiles_.most_rows && !single_ ? kAheadInMemory : kAheadInCache;
+  const bool streams = streams_ && b.count <= kFewRows;
+  t.ahead = b.count <= kFewRows && !single_ ? kAheadInMemory : kAheadInCache;
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
       t.b = weights + (static_cast<long>(f) * panels_ + p) * per_panel;
       split_rows(b.count, tiles_.rows(RowStep::neighbours, step_), [&](int first, int rows) {
         t.a = b.v + f * b.v_step + first * kBlock;
-        t.far = single_ ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
+        t.far = streams ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
         t.far_block = t.far == t.a ? 0 : tiles_.far_lines * kBlock;
         t.next_a =
             first + rows < b.count ? t.a + rows * kBlock : t.a - first * kBlock + (p + step_ < panels ? 0 : b.v_step);

@@ -99,6 +99,7 @@ class Winograd final : public PreparedConv {
   int rows_, columns_;                        // of tiles in an image
   int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
   long tile_count_, blocks_;                  // over all images
+  bool streams_;                              // weights come from memory in every run
   bool single_;                               // one panel per register tile: weights are passed over once
   bool split_panels_;                         // threads share a block and split its panels, else they split the blocks
   double macs_;

@@ -158,12 +158,14 @@ ACCEL_INLINE void output_tile(const float* m, long step, const Store& store_at) 
   output_parity<M, M + R - 1, 1>(m, step, store_at);
 }
 
-template <int M, int R, bool RESIDUAL>
-ACCEL_INLINE void whole_tile(const WinogradOutput& o) {
+// CUT: only some rows and columns of the tile exist.
+template <int M, int R, bool RESIDUAL, bool CUT>
+ACCEL_INLINE void clamped_tile(const WinogradOutput& o) {
   const f32 low = set1(o.activation->low), high = set1(o.activation->high);
   for (int lane = 0; lane < kBlock; lane += f32::lanes) {
     const f32 bias = load(o.bias + lane);
     output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 x) {
+      if (CUT && (i >= o.rows || j >= o.columns)) return;
       x = x + bias;
       if constexpr (RESIDUAL) x = x + load(o.residual + i * o.residual_row + j * kBlock + lane);
       store(o.y + i * o.y_row + j * kBlock + lane, clamp(x, low, high));
@@ -204,14 +206,22 @@ void winograd_finish(const WinogradOutput& o, int m, const float* tile) noexcept
   }
 }
 
+template <int M, int R, bool RESIDUAL>
+ACCEL_INLINE void clamped_tile(const WinogradOutput& o) {
+  if (o.rows == M && o.columns == M)
+    clamped_tile<M, R, RESIDUAL, false>(o);
+  else
+    clamped_tile<M, R, RESIDUAL, true>(o);
+}
+
 template <int M, int R>
 void winograd_output(const WinogradOutput& o) noexcept {
-  if (o.rows == M && o.columns == M && o.activation->kind == Activation::Kind::clamp) {
+  if (o.activation->kind == Activation::Kind::clamp) {
+    if (o.pool == 1) return o.residual ? clamped_tile<M, R, true>(o) : clamped_tile<M, R, false>(o);
     if constexpr (M % 2 == 0)
-      if (o.pool == 2) return pooled_tile<M, R>(o);
-    return o.residual ? whole_tile<M, R, true>(o) : whole_tile<M, R, false>(o);
+      if (o.rows == M && o.columns == M) return pooled_tile<M, R>(o);
   }
-  float tile[M * M * kBlock];  // at the edge, and for activations other than a clamp
+  float tile[M * M * kBlock];  // a pooled tile at the edge, and activations other than a clamp
   for (int lane = 0; lane < kBlock; lane += f32::lanes)
     output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 x) { store(tile + (i * M + j) * kBlock + lane, x); });
   winograd_finish(o, M, tile);

@@ -23,10 +23,10 @@ Prepared prepare_depthwise(int isa, const ConvSpec& spec) {
   return std::make_shared<Depthwise>(spec, kDepthwise[checked_isa(isa)]);
 }
 
-Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads) {
+Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads, std::pair<int, int> blocking) {
   const std::size_t i = checked_isa(isa);
-  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i], WinogradBlocking{},
-                                    threads);
+  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i],
+                                    WinogradBlocking{blocking.first, blocking.second}, threads);
 }
 
 Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {
@@ -90,7 +90,8 @@ void bind_conv(py::module_& m) {
       .def_property_readonly("scratch_floats", &PreparedConv::scratch_floats);
   m.def("prepare_direct", &prepare_direct, py::arg("isa"), py::arg("spec"));
   m.def("prepare_depthwise", &prepare_depthwise, py::arg("isa"), py::arg("spec"));
-  m.def("prepare_winograd", &prepare_winograd, py::arg("isa"), py::arg("spec"), py::arg("m"), py::arg("threads"));
+  m.def("prepare_winograd", &prepare_winograd, py::arg("isa"), py::arg("spec"), py::arg("m"), py::arg("threads"),
+        py::arg("blocking") = std::pair(0, 0));  // tiles and panels; 0: by a rule
   m.def("pack_weights", &packed, py::arg("w").noconvert(), py::arg("inner"), py::arg("threads"),
         py::arg("out").noconvert());
   m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());

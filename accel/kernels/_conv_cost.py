@@ -8,7 +8,7 @@ from typing import NamedTuple
 from accel.kernels import runtime
 from accel.kernels.conv_native import Method, Pair, methods
 
-# Cycles of the transforms per tile and 16 channels, input and output, on one vector of 16 lanes (docs/kernels/winograd.md).
+# Cycles of the transforms per tile and 16 channels, input and output, on one vector of 16 lanes.
 _TRANSFORMS = {(2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230)}
 _EFFICIENCY = 0.93
 """Of the peak that products reach."""

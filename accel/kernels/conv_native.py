@@ -138,7 +138,5 @@ def conv2d_native(
     program.export_plain(target, closed if closes else blocks, out)
     sizes = (source.floats, result.floats, prepared.scratch_floats, target.floats if closes else 0)
     arrays = [x, *(np.empty(size, np.float32) for size in sizes), y]
-    native.run(
-        program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True
-    )
+    native.run(program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)
     return y

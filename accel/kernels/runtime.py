@@ -100,9 +100,7 @@ def using(
         raise TypeError(f"tune: expected a bool, got {tune!r}")
     now = _settings.get()
     token = _settings.set(
-        Settings(
-            backend or now.backend, isa or now.isa, threads or now.threads, now.tune if tune is None else tune
-        )
+        Settings(backend or now.backend, isa or now.isa, threads or now.threads, now.tune if tune is None else tune)
     )
     try:
         yield

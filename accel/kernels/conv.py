@@ -98,7 +98,7 @@ def conv2d(
     pads : p, (ph, pw) or (top, left, bottom, right), at least 0; filled with zeros.
     group : number of groups; divides C and O.
     algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5
-        too), strides and dilations 1; "fft" kernels of 2 to 13 rows and columns, strides and dilations 1. "auto" takes
+        too), strides and dilations 1; "fft" kernels whose longer side is 5 to 13, strides and dilations 1. "auto" takes
         what should be the fastest of direct, winograd2, winograd4 and fft for one image of this size; winograd6 only by
         its name.
 
@@ -110,7 +110,7 @@ def conv2d(
     ------
     TypeError   an array is not float32, or a parameter not an integer (nothing is converted).
     ValueError  ranks, channels, groups or sizes do not fit together, or the algorithm is unknown, cannot compute this
-                convolution, or is Winograd's and a weight is not finite.
+                convolution, or transforms weights and one is not finite.
 
     Notes
     -----
@@ -192,7 +192,7 @@ def choose_method(algorithm: str, w: np.ndarray, size: Pair, strides: Pair, dila
 
     if algorithm != "auto":
         method = method_named(algorithm, w.shape, strides, dilations, group)
-        if method.tile and not np.isfinite(w).all():
+        if method.transforms and not np.isfinite(w).all():
             raise ValueError(f"w: expected finite weights for {algorithm}, got some that are not; direct takes them")
         return method
     method = promising(w.shape, size, strides, dilations, group, within=1.0)[0][0]

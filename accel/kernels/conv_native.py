@@ -13,6 +13,9 @@ from accel.kernels import runtime
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 Packed = tuple[np.ndarray, np.ndarray]
+FFT_KERNEL = (5, 13)
+"""Rows or columns, whichever are more, of kernels for tiled FFT convolution: below, Winograd is shorter; above,
+its tiles of 16 x 16 hold hardly any outputs."""
 
 
 class Route(Enum):
@@ -41,7 +44,7 @@ class Method(NamedTuple):
     """An algorithm and the layout that it reads and writes."""
 
     route: Route
-    algorithm: str  # direct, winograd2, winograd4, winograd6
+    algorithm: str  # direct, im2col, winograd2, winograd4, winograd6, fft
 
     def __str__(self) -> str:
         return self.algorithm if self.route is Route.BLOCKED else f"{self.algorithm} {self.route.value}"
@@ -55,6 +58,11 @@ class Method(NamedTuple):
         """Outputs per side of a Winograd tile, 0 for other algorithms."""
         return int(self.algorithm[8:]) if self.algorithm.startswith("winograd") else 0
 
+    @property
+    def transforms(self) -> bool:
+        """Whether weights are transformed, and so must be finite."""
+        return self.tile > 0 or self.algorithm == "fft"
+
     def source_map(self, shape: tuple[int, ...], pads: Pads) -> Any:
         """The map of an input of `shape` that the method reads."""
         return (native.plain_map if self.reads_planes else native.blocked_map)(shape, max(pads))
@@ -65,9 +73,13 @@ class Method(NamedTuple):
             return native.pack_depthwise(w), native.pack_bias(bias, w.shape[0])
         if self.tile:
             return native.pack_winograd(w, self.tile, group), native.pack_bias(bias, w.shape[0])
+        if self.algorithm == "fft":
+            return native.pack_fft(w, group), native.pack_bias(bias, w.shape[0])
         if self.route is Route.GATHER_GROUPS:
             column = np.zeros((w.shape[0], 1), np.float32) if bias is None else bias[:, np.newaxis]
             bias, w = native.pad_groups(column, group)[:, 0], native.pad_groups(w, group)
+        if self.algorithm == "im2col":
+            return native.pack_conv(w.reshape(w.shape[0], -1, 1, 1), gather=False), native.pack_bias(bias, w.shape[0])
         return native.pack_conv(w, gather=self.reads_planes), native.pack_bias(bias, w.shape[0])
 
     def prepare(self, spec: Any, threads: int) -> Any:
@@ -77,6 +89,10 @@ class Method(NamedTuple):
             return core.prepare_depthwise(isa, spec)
         if self.tile:
             return core.prepare_winograd(isa, spec, self.tile, threads)
+        if self.algorithm == "fft":
+            return core.prepare_fft(isa, spec, threads)
+        if self.algorithm == "im2col":
+            return core.prepare_im2col(isa, spec, threads)
         return core.prepare_direct(isa, spec)
 
 
@@ -84,10 +100,16 @@ def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int
     """Every method that can compute this convolution, direct first."""
     found = [Method(route(w_shape, group), "direct")]
     out, per_group, height, width = w_shape
+    gaps = group > 1 and out // group % native.BLOCK
+    found.append(Method(Route.GATHER_GROUPS if gaps else Route.GATHER, "im2col"))
     aligned = group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)
-    if strides == dilations == (1, 1) and height == width and aligned:
+    if not (strides == dilations == (1, 1) and aligned):
+        return found
+    if height == width:
         tiles = {3: (2, 4, 6), 5: (4,)}.get(height, ())
         found += [Method(Route.BLOCKED, f"winograd{m}") for m in tiles]
+    if FFT_KERNEL[0] <= max(height, width) <= FFT_KERNEL[1]:
+        found.append(Method(Route.BLOCKED, "fft"))
     return found
 
 

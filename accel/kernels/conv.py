@@ -198,7 +198,7 @@ def choose_method(algorithm: str, w: np.ndarray, size: Pair, strides: Pair, dila
     method = promising(w.shape, size, strides, dilations, group, within=1.0)[0][0]
     return (
         method
-        if not method.tile or np.isfinite(w).all()
+        if not method.transforms or np.isfinite(w).all()
         else method_named("direct", w.shape, strides, dilations, group)
     )
 

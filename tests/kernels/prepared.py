@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
 from kernels.board import Board, halo_of
-from kernels.floats import EPS, Convolution
+from kernels.floats import EPS, Convolution, assert_same_bits, normal
 
-from accel.kernels import program, runtime
+from accel.kernels import conv2d, program
 from accel.kernels.conv_native import Method, Route, grouped_channels, method_named
 from accel.reference import conv as reference
 
@@ -107,7 +108,87 @@ def cases(kernel: tuple[int, int], tile: int, channels: list[tuple[int, int, int
     return found
 
 
-def fixed(isa: str) -> int:
-    """The number of an instruction set, for runtime.core."""
-    number: int = runtime.isa_info()["compiled"].index(isa)
-    return number
+PARAMETERS = {"Relu": (), "Clip": (-0.5, 0.75), "LeakyRelu": (0.2,), "HardSigmoid": (0.3, 0.4)}
+
+
+def activated(function: Any, x: np.ndarray) -> np.ndarray:
+    """The activation as a step of its own."""
+    y = np.empty_like(x)
+    steps = program.new_program()
+    steps.activation(function, x.size, program.place(0), program.place(1))
+    program.run(steps, np.zeros(2, np.uintp), [(0, np.ascontiguousarray(x)), (1, y)], keep_denormals=True)
+    return y
+
+
+def moved(x: np.ndarray, offset: int) -> np.ndarray:
+    """A copy that begins `offset` bytes after a multiple of 64."""
+    raw = np.empty(x.nbytes + 128, np.uint8)
+    start = -raw.ctypes.data % 64 + offset
+    view = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    return view
+
+
+def check_residual_and_activations(case: Convolution, algorithm: str) -> None:
+    """Each is what it is after the convolution without it, in place and into a map with a halo."""
+    given = case.arrays()
+    plain = run_prepared(case, algorithm, given, Around())
+    residual = normal(*plain.shape, seed=9)
+    for name in (None, *sorted(program.NATIVE_ACTIVATIONS)):
+        function = program.activation(name, PARAMETERS.get(name or "", ()))
+        for halo, added, in_place in ((0, None, False), (2, None, False), (0, residual, False), (2, residual, True)):
+            y = run_prepared(case, algorithm, given, Around(0, halo, added, in_place, function))
+            assert_same_bits(y, activated(function, plain if added is None else plain + added))
+
+
+def check_same_bits(case: Convolution, algorithm: str, blockings: list[Any]) -> None:
+    """With any number of threads, each image alone, and prepared by each of `blockings`."""
+    x, w, bias = given = case.arrays()
+    one = run_prepared(case, algorithm, given, Around())
+    for threads in (2, 3, 8):
+        assert_same_bits(run_prepared(case, algorithm, given, Around(threads=threads)), one)
+    for i in range(case.images):
+        image = np.ascontiguousarray(x[i : i + 1])
+        alone = run_prepared(case._replace(images=1), algorithm, (image, w, bias), Around())
+        assert_same_bits(alone, one[i : i + 1])
+    for prepare in blockings:
+        assert_same_bits(run_prepared(case, algorithm, given, Around(threads=2, prepare=prepare)), one)
+
+
+def check_alignment(case: Convolution, algorithm: str) -> None:
+    x, w, bias = case.arrays()
+    expected = conv2d(x, w, bias, **case.geometry, algorithm=algorithm)
+    for offset in (1, 4, 20, 60):
+        there = [moved(x, offset), moved(w, 64 - offset), bias]
+        assert_same_bits(conv2d(*there, **case.geometry, algorithm=algorithm), expected)
+
+
+def check_not_finite(case: Convolution, algorithm: str, value: float) -> None:
+    """Image i holds `value` at spot i: corners, edges, inside. What is not finite is what direct convolution says."""
+    height, width = case.size
+    rows = sorted({0, 1, height // 2, height - 2, height - 1} & set(range(height)))
+    spots = list(itertools.product(rows, sorted({0, width // 3, width - 1})))
+    case = case._replace(images=len(spots))
+    x, w, bias = case.arrays()
+    clean = run_prepared(case, algorithm, (x, w, bias), Around())
+    for i, (row, column) in enumerate(spots):
+        x[i, i % case.channels, row, column] = value
+    residual = normal(*output_of(case), seed=5)
+    for around in (Around(), Around(1, 1, residual, True)):
+        direct = run_prepared(case, "direct", (x, w, bias), around)
+        y = run_prepared(case, algorithm, (x, w, bias), around)
+        odd = ~np.isfinite(direct)
+        assert odd.any() and not odd.all()
+        np.testing.assert_array_equal(y[odd], direct[odd])
+        expected = clean if around.residual is None else clean + residual
+        assert np.abs(y[~odd] - expected[~odd]).max() <= 1e-4 * np.abs(expected).max()
+
+
+def check_residual_not_finite(case: Convolution, algorithm: str) -> None:
+    """Each value stays where it is."""
+    given, shape = case.arrays(), output_of(case)
+    residual = normal(*shape, seed=3)
+    clean = run_prepared(case, algorithm, given, Around(residual=residual, in_place=True))
+    residual[0, -1, 0, 0], residual[0, 3, -1, -1], residual[0, 5, 2, 1] = np.nan, np.inf, -np.inf
+    y = run_prepared(case, algorithm, given, Around(residual=residual, in_place=True))
+    np.testing.assert_array_equal(np.where(np.isfinite(residual), clean, residual), y)

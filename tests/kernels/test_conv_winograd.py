@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from kernels.floats import Convolution, assert_same_bits, normal, using
-from kernels.prepared import Around, cases, image_error, method_of, output_of, run_prepared
+from kernels.prepared import (
+    Around,
+    cases,
+    check_alignment,
+    check_not_finite,
+    check_residual_and_activations,
+    check_residual_not_finite,
+    check_same_bits,
+    image_error,
+    method_of,
+    run_prepared,
+)
 
 import accel
 from accel.kernels import conv2d, program, runtime
@@ -26,7 +37,6 @@ CHANNELS = [
     *((1, 1, 1), (15, 17, 1), (16, 16, 1), (33, 31, 1), (64, 48, 1)),
     *((130, 16, 1), (7, 100, 1), (32, 32, 2), (48, 96, 3)),
 ]
-PARAMETERS = {"Relu": (), "Clip": (-0.5, 0.75), "LeakyRelu": (0.2,), "HardSigmoid": (0.3, 0.4)}
 
 
 def bound(form: tuple[int, int], case: Convolution) -> float:
@@ -61,27 +71,7 @@ def test_every_form_in_every_implementation(implementation: str, form: tuple[int
 def test_residual_and_activations(isa: str, form: tuple[int, int]) -> None:
     m, r = form
     for size in ((2 * m, m), (2 * m + 1, m - 1)):  # whole tiles and cut ones
-        case = Convolution(17, 33, size, (r, r), pads=(r // 2,) * 4)
-        given = case.arrays()
-        plain = run_prepared(case, algorithm(form), given, Around())
-        residual = normal(*plain.shape, seed=9)
-        for name in (None, *sorted(program.NATIVE_ACTIVATIONS)):
-            function = program.activation(name, PARAMETERS.get(name or "", ()))
-            for halo, residual_or_none in itertools.product((0, 2), (None, residual)):
-                expected = plain if residual_or_none is None else plain + residual
-                for in_place in (False, True)[: 1 if residual_or_none is None else 2]:
-                    around = Around(0, halo, residual_or_none, in_place, function)
-                    y = run_prepared(case, algorithm(form), given, around)
-                    assert_same_bits(y, activated(function, expected))
-
-
-def activated(function: Any, x: np.ndarray) -> np.ndarray:
-    """The activation as a step of its own."""
-    y = np.empty_like(x)
-    steps = program.new_program()
-    steps.activation(function, x.size, program.place(0), program.place(1))
-    program.run(steps, np.zeros(2, np.uintp), [(0, np.ascontiguousarray(x)), (1, y)], keep_denormals=True)
-    return y
+        check_residual_and_activations(Convolution(17, 33, size, (r, r), pads=(r // 2,) * 4), algorithm(form))
 
 
 # -- the same bits -------------------------------------------------------------------------------------------------
@@ -90,52 +80,22 @@ def activated(function: Any, x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("form", FORMS)
 def test_threads_batch_and_blocking_do_not_change_a_bit(isa: str, form: tuple[int, int]) -> None:
     m, r = form
+    blockings = [blocked(m, cut) for cut in itertools.product((1, 3, 14, 29, 10**6), (1, 2, 3, 10**6))]
     for channels, out, group in ((17, 40, 1), (32, 64, 2), (20, 130, 1)):
         case = Convolution(channels, out, (5 * m + 1, 3 * m), (r, r), pads=(r // 2,) * 4, group=group, images=3)
-        given = case.arrays()
-        one = run_prepared(case, algorithm(form), given, Around())
-        for threads in (2, 3, 8):
-            assert_same_bits(run_prepared(case, algorithm(form), given, Around(threads=threads)), one)
-        for i in range(3):
-            alone = case._replace(images=1)
-            x = np.ascontiguousarray(given[0][i : i + 1])
-            assert_same_bits(run_prepared(alone, algorithm(form), (x, *given[1:]), Around()), one[i : i + 1])
-        for blocking in itertools.product((1, 3, 14, 29, 10**6), (1, 2, 3, 10**6)):
-            around = Around(threads=2, prepare=blocked(isa, m, blocking))
-            assert_same_bits(run_prepared(case, algorithm(form), given, around), one)
+        check_same_bits(case, algorithm(form), blockings)
 
 
-def blocked(isa: str, m: int, blocking: tuple[int, int]) -> Any:
+def blocked(m: int, blocking: tuple[int, int]) -> Any:
     return lambda spec: runtime.core.prepare_winograd(runtime.isa_index(), spec, m, 2, blocking)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_where_the_arrays_lie_does_not_change_a_bit(isa: str, form: tuple[int, int]) -> None:
-    case = Convolution(19, 33, (2 * form[0] + 1, 9), (form[1],) * 2, pads=(1, 2, 0, 1))
-    x, w, bias = case.arrays()
-    expected = conv2d(x, w, bias, **case.geometry, algorithm=algorithm(form))
-    for offset in (1, 4, 20, 60):
-        there = [moved(x, offset), moved(w, 64 - offset), bias]
-        assert_same_bits(conv2d(*there, **case.geometry, algorithm=algorithm(form)), expected)
-
-
-def moved(x: np.ndarray, offset: int) -> np.ndarray:
-    raw = np.empty(x.nbytes + 128, np.uint8)
-    start = -raw.ctypes.data % 64 + offset
-    view = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
-    view[...] = x
-    return view
+    check_alignment(Convolution(19, 33, (2 * form[0] + 1, 9), (form[1],) * 2, pads=(1, 2, 0, 1)), algorithm(form))
 
 
 # -- values that are not finite ------------------------------------------------------------------------------------
-
-
-def places(case: Convolution) -> list[tuple[int, int]]:
-    """Corners, edges and the inside of an image, and both sides of every border between tiles."""
-    height, width = case.size
-    rows = sorted({0, 1, height // 2, height - 2, height - 1} & set(range(height)))
-    columns = sorted({0, width // 3, width - 1})
-    return list(itertools.product(rows, columns))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -145,32 +105,13 @@ def test_what_is_not_finite_reaches_what_it_reaches_directly(isa: str, form: tup
     m, r = form
     for pads, (channels, out, group) in itertools.product(((0,) * 4, (1, 2, 0, 3)), ((17, 18, 1), (32, 32, 2))):
         case = Convolution(channels, out, (2 * m + r, m + r + 1), (r, r), pads=pads, group=group)
-        spots = places(case)
-        case = case._replace(images=len(spots))
-        x, w, bias = case.arrays()
-        clean = run_prepared(case, algorithm(form), (x, w, bias), Around())
-        for i, (row, column) in enumerate(spots):
-            x[i, i % channels, row, column] = value
-        residual = normal(*output_of(case), seed=5)
-        for around in (Around(), Around(1, 1, residual, True)):
-            direct = run_prepared(case, "direct", (x, w, bias), around)
-            y = run_prepared(case, algorithm(form), (x, w, bias), around)
-            odd = ~np.isfinite(direct)
-            assert odd.any() and not odd.all()
-            np.testing.assert_array_equal(y[odd], direct[odd])
-            expected = clean if around.residual is None else clean + residual
-            assert np.abs(y[~odd] - expected[~odd]).max() <= 1e-4 * np.abs(expected).max()
+        check_not_finite(case, algorithm(form), value)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_residual_that_is_not_finite_stays_where_it_is(isa: str, form: tuple[int, int]) -> None:
     case = Convolution(16, 17, (2 * form[0] + 1,) * 2, (form[1],) * 2, pads=(form[1] // 2,) * 4, images=1)
-    given = case.arrays()
-    residual = normal(*output_of(case), seed=3)
-    clean = run_prepared(case, algorithm(form), given, Around(residual=residual, in_place=True))
-    residual[0, 16, 0, 0], residual[0, 3, -1, -1], residual[0, 5, 2, 1] = np.nan, np.inf, -np.inf
-    y = run_prepared(case, algorithm(form), given, Around(residual=residual, in_place=True))
-    np.testing.assert_array_equal(np.where(np.isfinite(residual), clean, residual), y)
+    check_residual_not_finite(case, algorithm(form))
 
 
 def test_large_values_do_not_overflow_on_the_way(isa: str) -> None:

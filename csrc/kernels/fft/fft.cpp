@@ -77,9 +77,7 @@ FftConv::FftConv(const ConvSpec& spec, const FftKernels& kernels, const TileSet&
 std::size_t FftConv::group_floats() const noexcept {
   return fft_size(spec_.output.channels / spec_.groups, depth_, static_cast<long>(spec_.kernel_h) * spec_.kernel_w);
 }
-std::size_t FftConv::weight_floats() const noexcept {
-  return static_cast<std::size_t>(spec_.groups) * group_floats();
-}
+std::size_t FftConv::weight_floats() const noexcept { return static_cast<std::size_t>(spec_.groups) * group_floats(); }
 
 // Per block of tiles: transformed input, then one byte a tile.
 long FftConv::input_floats() const noexcept {
@@ -157,7 +155,8 @@ void FftConv::transform_input(const ConvArrays& arrays, const Block& b, long beg
       const int top = at.y - spec_.top, left = at.x - spec_.left;
       i.x = plane + at.image * in.image + in.origin() + top * in.row + left * kBlock;
       i.x_row = in.row;
-      const int rows = std::min(kFftSide, in.height + in.halo - top), columns = std::min(kFftSide, in.width + in.halo - left);
+      const int rows = std::min(kFftSide, in.height + in.halo - top),
+                columns = std::min(kFftSide, in.width + in.halo - left);
       if (rows < kFftSide || columns < kFftSide) {  // reaches beyond the halo
         std::memset(window, 0, sizeof window);
         for (int y = 0; y < rows; ++y)
@@ -181,7 +180,8 @@ void FftConv::run_panels(const ConvArrays& arrays, const Block& block, long begi
 }
 
 // products[frequency][panel][row][16] of panels panel .. panel + panels - 1.
-void FftConv::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels, float* products) const noexcept {
+void FftConv::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels,
+                       float* products) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
   const int rows = 2 * b.count;
   const long per_panel = 2l * depth_blocks_ * kBlock * kBlock, row_floats = static_cast<long>(rows) * kBlock;
@@ -196,6 +196,7 @@ void FftConv::multiply(const ConvArrays& arrays, const Block& b, long panel, int
   t.bias = kNoBias;
   t.c_at = row_at_.data();
   t.c_panel = row_floats;
+  // tried: fetching weights 4 KB ahead where few rows let them stream from memory, no gain
   for (int f = 0; f < kFftFrequencies; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
@@ -227,7 +228,8 @@ void FftConv::transform_output(const ConvArrays& arrays, const Block& b, long pa
       o.m = products + (2l * p * b.count + t) * kBlock;
       o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y * out.row + at.x * kBlock;
       if (arrays.residual)
-        o.residual = arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
+        o.residual =
+            arrays.residual + at.image * res.image + block * res.plane + res.origin() + at.y * res.row + at.x * kBlock;
       o.rows = std::min(tile_h_, out.height - at.y);
       o.columns = std::min(tile_w_, out.width - at.x);
       if (!b.irregular[t]) {

@@ -6,12 +6,12 @@
 // Transforms run with channels in the lanes; of a real tile's spectrum the Hermitian half is kept: 126 complex numbers,
 // and 4 real ones that stand in pairs for 2 more, 128 "frequencies". A sum over C channels of complex products is one
 // real product of the register tile with two rows a tile and depth 2 C: rows [re, im] and [im, -re], weights [re; im].
-// Weights: [frequency][panel][re, im][channels filled up to blocks][16], then the plain ones as pack_weights makes them.
-// A tile whose window holds a NaN or an infinity is computed directly, by the plain weights; weights must be finite, and
-// values below 1e34, where the products begin to overflow.
-// Aliasing: residual may be y (same map); nothing else may overlap. Threads split the output, never a sum.
-// Source: M. Mathieu, M. Henaff, Y. LeCun, Fast Training of Convolutional Networks through FFTs, ICLR 2014; A. Zlateski
-// et al., The Anatomy of Efficient FFT and Winograd Convolutions on Modern CPUs, ICS 2019.
+// Weights: [frequency][panel][re, im][channels filled up to blocks][16], then the plain ones as pack_weights makes
+// them. A tile whose window holds a NaN or an infinity is computed directly, by the plain weights; weights must be
+// finite, and values below 1e34, where the products begin to overflow. Aliasing: residual may be y (same map); nothing
+// else may overlap. Threads split the output, never a sum. Source: M. Mathieu, M. Henaff, Y. LeCun, Fast Training of
+// Convolutional Networks through FFTs, ICLR 2014; A. Zlateski et al., The Anatomy of Efficient FFT and Winograd
+// Convolutions on Modern CPUs, ICS 2019.
 #pragma once
 #include <cstddef>
 #include <vector>
@@ -22,8 +22,8 @@ namespace accel {
 
 inline constexpr int kFftSide = 16, kFftFrequencies = 128, kMostFftKernel = 13;
 
-// Where the spectrum of one tile of one block of 16 channels goes: frequency f at v + f * step, its four numbers re, im,
-// im, -re in the two rows of the tile at 0, half, row, half + row.
+// Where the spectrum of one tile of one block of 16 channels goes: frequency f at v + f * step, its four numbers re,
+// im, im, -re in the two rows of the tile at 0, half, row, half + row.
 struct FftInput {
   const float* x;  // first pixel of a 16 x 16 window, rows x_row floats apart
   long x_row;

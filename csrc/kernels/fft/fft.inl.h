@@ -2,8 +2,8 @@
 // The transforms of fft.h: complex transforms of 16 numbers, 4 x 4 (Cooley-Tukey), two real lines at a time as the real
 // and imaginary part of one. Without its factors 1/2, which the weights take on: z = a + i b gives
 //   2 a_k = z_k + conj z_-k,  2 b_k = (z_k - conj z_-k) / i.
-// The spectrum: rows first. Column c of 1 .. 7 is complex; columns 0 and 8 are real before the transform along them and go
-// through it as one. Frequency 16 c + k; in column 0 the frequencies 1 .. 7 are those of column 0, 9 .. 15 those of
+// The spectrum: rows first. Column c of 1 .. 7 is complex; columns 0 and 8 are real before the transform along them and
+// go through it as one. Frequency 16 c + k; in column 0 the frequencies 1 .. 7 are those of column 0, 9 .. 15 those of
 // column 8, and 0 and 8 hold the two real numbers at k = 0 and k = 8.
 #include "kernels/activation/activation.inl.h"
 
@@ -17,8 +17,10 @@ constexpr int place(int n) { return 4 * (n % 4) + n / 4; }
 // By exp(-2 pi i K / 16).
 template <int K>
 ACCEL_INLINE void twiddle(f32& re, f32& im) {
-  constexpr float kCos[] = {1.f, 0.92387953251f, 0.70710678119f, 0.38268343236f, 0.f, 0.f, -0.70710678119f, 0.f, 0.f, -0.92387953251f};
-  constexpr float kSin[] = {0.f, 0.38268343236f, 0.70710678119f, 0.92387953251f, 1.f, 0.f, 0.70710678119f, 0.f, 0.f, -0.38268343236f};
+  constexpr float kCos[] = {1.f, 0.92387953251f, 0.70710678119f, 0.38268343236f, 0.f, 0.f, -0.70710678119f, 0.f,
+                            0.f, -0.92387953251f};
+  constexpr float kSin[] = {0.f, 0.38268343236f, 0.70710678119f, 0.92387953251f, 1.f, 0.f, 0.70710678119f, 0.f,
+                            0.f, -0.38268343236f};
   if constexpr (K == 4) {
     const f32 old = re;
     re = im;

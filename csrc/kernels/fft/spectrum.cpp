@@ -49,8 +49,8 @@ void transform_column(const Roots& roots, const Lines& lines, int kh, int bin, i
   }
 }
 
-// What frequency f of fft.inl.h multiplies re and im of the input with: also by 1/256, which the inverse transform lacks,
-// and 1/2, by which the input's spectrum is too large where two real lines were separated.
+// What frequency f of fft.inl.h multiplies re and im of the input with: also by 1/256, which the inverse transform
+// lacks, and 1/2, by which the input's spectrum is too large where two real lines were separated.
 void weights_of(const Roots& roots, const Lines& lines, int kh, int f, double* re, double* im) {
   const int c = f / kSide, k = f % kSide;
   const bool pair = f == 0 || f == 8;

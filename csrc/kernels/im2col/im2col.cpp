@@ -23,7 +23,8 @@ std::vector<std::int32_t> pixels_at(const Map& map, const Map& out, long first, 
 
 }  // namespace
 
-Im2col::Im2col(const ConvSpec& spec, const TileSet& tiles, int threads) : spec_(spec), tiles_(tiles), threads_(threads) {
+Im2col::Im2col(const ConvSpec& spec, const TileSet& tiles, int threads)
+    : spec_(spec), tiles_(tiles), threads_(threads) {
   check_conv(spec);
   const Map &in = spec.input, &out = spec.output;
   const double cells = static_cast<double>(in.channels / spec.groups) * spec.kernel_h * spec.kernel_w;
@@ -79,7 +80,8 @@ void Im2col::copy_windows(const float* planes, Range pixels, float* windows) con
   }
 }
 
-void Im2col::multiply(const ConvArrays& arrays, long image, long group, Range pixels, const float* windows) const noexcept {
+void Im2col::multiply(const ConvArrays& arrays, long image, long group, Range pixels,
+                      const float* windows) const noexcept {
   const Map &out = spec_.output, &res = spec_.residual;
   const bool clamped = spec_.activation.kind == Activation::Kind::clamp;
   const int count = static_cast<int>(pixels.end - pixels.begin);

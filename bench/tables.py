@@ -6,7 +6,7 @@
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
-(bench/accuracy/recipes.py), or what pytest-benchmark writes.
+(bench/accuracy/recipes.py), `errors` (bench/accuracy/winograd_error.py), or what pytest-benchmark writes.
 """
 
 from __future__ import annotations
@@ -127,6 +127,17 @@ def recipes(document: dict[str, Any]) -> str:
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
+def errors(document: dict[str, Any]) -> str:
+    """A row per kernel, channels and method: its errors, and its largest as a multiple of direct convolution's."""
+    direct = {(r["kernel"], r["channels"]): r["largest"] for r in document["results"] if r["method"] == "direct"}
+    table = Table(["kernel", "channels", "method", "largest error", "root mean square", "of direct's", "constant"])
+    for r in document["results"]:
+        kernel, relative = f"{r['kernel']} × {r['kernel']}", r["largest"] / direct[r["kernel"], r["channels"]]
+        figures = (f"{r['largest']:.1e}", f"{r['rms']:.1e}", f"{relative:.1f}", f"{r['constant']:.3f}")
+        table.add(kernel, r["channels"], r["method"], *figures)
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
 def origin(machine: dict[str, Any]) -> str:
     """One line on where the figures are from."""
     peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
@@ -153,6 +164,7 @@ def table(name: str) -> str:
         "small": small,
         "benchmarks": benchmarks,
         "recipes": recipes,
+        "errors": errors,
     }
     return kinds[document.get("kind", "benchmarks")](document) + "\n"
 

@@ -14,6 +14,18 @@ from accel.kernels import runtime
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Measured times of convolutions go to a temporary folder, never into the user's."""
+    before = os.environ.get("ACCEL_CACHE_DIR")
+    os.environ["ACCEL_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["ACCEL_CACHE_DIR"]
+    else:
+        os.environ["ACCEL_CACHE_DIR"] = before
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real networks and images (ACCEL_DATA, or ../shared/data beside the repository), or a skip."""

@@ -3,6 +3,7 @@ before the engine measures, and to choose where nothing is measured."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from accel.kernels import runtime
@@ -12,6 +13,7 @@ from accel.kernels.conv_native import Method, Pair, Route, methods
 _TRANSFORMS = {
     (2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230), (3, 4): (195, 100), (5, 4): (430, 260)
 }  # fmt: skip
+_FFT_TRANSFORMS = (5250, 3450)
 _EFFICIENCY = 0.93
 """Of the peak that products reach."""
 _CALL = 80
@@ -21,8 +23,8 @@ _CACHE = 8 << 20
 """Bytes of weights from which on they stream from memory in every run."""
 _STREAM = 6.5
 """Bytes per cycle from memory."""
-OPT_IN = ("winograd6",)
-"""Never chosen unasked: several times the error of winograd4."""
+OPT_IN = ("winograd6", "im2col")
+"""Never chosen unasked: several times the error of winograd4, and nowhere faster than direct."""
 
 
 class Shape(NamedTuple):
@@ -46,6 +48,8 @@ def _products(results: int, depth: int, lanes: int) -> float:
 def cycles(method: Method, shape: Shape, lanes: int) -> float:
     """Cycles per image on one core with `lanes` multiply-adds a cycle."""
     out = -(-shape.out // 16) * 16
+    if method.algorithm == "fft":
+        return _fft_cycles(shape, lanes)
     if not method.tile:
         taps = shape.kernel[0] * shape.kernel[1]
         return _products(shape.size[0] * shape.size[1] * out, shape.depth * taps, lanes)
@@ -58,6 +62,16 @@ def cycles(method: Method, shape: Shape, lanes: int) -> float:
     into, out_of = (c * 16 / lanes for c in _TRANSFORMS[m, r])
     transforms = tiles * (-(-depth // 16) * into + -(-shape.out // 16) * out_of)
     weights = 4 * frequencies * shape.out * depth
+    return max(products, weights / _STREAM if weights > _CACHE else 0.0) + transforms
+
+
+def _fft_cycles(shape: Shape, lanes: int) -> float:
+    """A tile's products have 2 rows, twice the depth and 128 frequencies; blocks of channels are filled up."""
+    depth, out = (-(-channels // 16) * 16 for channels in (shape.depth, shape.out))
+    tiles = math.prod(-(-size // (17 - kernel)) for size, kernel in zip(shape.size, shape.kernel, strict=True))
+    products = _products(tiles * 256 * out, 2 * depth, lanes)
+    transforms = tiles * 16 / lanes * (depth // 16 * _FFT_TRANSFORMS[0] + out // 16 * _FFT_TRANSFORMS[1])
+    weights = 4 * 256 * depth * out
     return max(products, weights / _STREAM if weights > _CACHE else 0.0) + transforms
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.reference import conv as reference
+from accel.reference import fft, winograd
 
 Pair = tuple[int, int]
+Pads = tuple[int, int, int, int]
 ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "winograd6", "fft")
 MOST = 2**31 - 1
 """The largest stride, dilation, pad or window: the native kernels count in 32 bits."""
@@ -95,9 +97,10 @@ def conv2d(
     strides, dilations : integer or (h, w), at least 1.
     pads : p, (ph, pw) or (top, left, bottom, right), at least 0; filled with zeros.
     group : number of groups; divides C and O.
-    algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5 too),
-        strides and dilations 1; "fft" kernels from 5 x 5 on, strides and dilations 1. "auto" takes what should be the
-        fastest for one image of this size; winograd6 only by its name.
+    algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5
+        too), strides and dilations 1; "fft" kernels whose longer side is 5 to 13, strides and dilations 1. "auto" takes
+        what should be the fastest of direct, winograd2, winograd4 and fft for one image of this size; winograd6 only by
+        its name.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def conv2d(
     ------
     TypeError   an array is not float32, or a parameter not an integer (nothing is converted).
     ValueError  ranks, channels, groups or sizes do not fit together, or the algorithm is unknown, cannot compute this
-                convolution, or is Winograd's and a weight is not finite.
+                convolution, or transforms weights and one is not finite.
 
     Notes
     -----
@@ -124,17 +127,61 @@ def conv2d(
         raise ValueError(f"bias: expected shape ({w.shape[0]},), got {bias.shape}")
     if shape[0] == 0:
         return np.zeros(shape, np.float32)
+    geometry = (strides, pads, dilations, group)
     if native.native():
         from accel.kernels.conv_native import conv2d_native
 
         method = choose_method(algorithm, w, shape[2:], strides, dilations, group)
-        packed = method.pack(w, bias, strides, group)
-        return conv2d_native(x, w.shape, method, packed, shape, strides, pads, dilations, group)
-    if runtime.backend() == "numba":
-        from accel.kernels.conv_numba import conv2d_numba
+        return conv2d_native(x, w.shape, method, method.pack(w, bias, strides, group), shape, *geometry)
+    if algorithm != "auto":
+        choose_method(algorithm, w, shape[2:], strides, dilations, group)  # the same are refused as natively
+    if algorithm not in ("direct", "im2col") and not np.isfinite(x).all():
+        algorithm = "direct"  # a tile would spread what is not finite
+    return (
+        _by_numba(x, w, bias, shape, algorithm, *geometry)
+        if runtime.backend() == "numba"
+        else _by_definition(x, w, bias, algorithm, *geometry)
+    )
 
-        return conv2d_numba(x, w, bias, shape, strides, pads, dilations, group)
-    y = reference.conv2d(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group)
+
+def _by_numba(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    shape: tuple[int, int, int, int],
+    algorithm: str,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    group: int,
+) -> np.ndarray:
+    from accel.kernels import conv_numba, winograd_numba
+
+    if algorithm.startswith("winograd"):
+        return winograd_numba.winograd2d_numba(x, w, bias, shape, int(algorithm[8:]), pads, group)
+    if algorithm == "fft":
+        return winograd_numba.fft2d_numpy(x, w, bias, shape, pads, group)
+    by = winograd_numba.im2col2d_numpy if algorithm == "im2col" else conv_numba.conv2d_numba
+    return by(x, w, bias, shape, strides, pads, dilations, group)
+
+
+def _by_definition(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    algorithm: str,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    group: int,
+) -> np.ndarray:
+    if algorithm.startswith("winograd"):
+        y = winograd.conv2d(x, w, bias, m=int(algorithm[8:]), pads=pads, group=group)
+    elif algorithm == "fft":
+        y = fft.conv2d(x, w, bias, pads=pads, group=group)
+    else:
+        by = reference.conv2d_im2col if algorithm == "im2col" else reference.conv2d
+        y = by(x, w, bias, strides=strides, pads=pads, dilations=dilations, group=group)
     return y.astype(np.float32, order="C")
 
 
@@ -145,13 +192,13 @@ def choose_method(algorithm: str, w: np.ndarray, size: Pair, strides: Pair, dila
 
     if algorithm != "auto":
         method = method_named(algorithm, w.shape, strides, dilations, group)
-        if method.tile and not np.isfinite(w).all():
+        if method.transforms and not np.isfinite(w).all():
             raise ValueError(f"w: expected finite weights for {algorithm}, got some that are not; direct takes them")
         return method
     method = promising(w.shape, size, strides, dilations, group, within=1.0)[0][0]
     return (
         method
-        if not method.tile or np.isfinite(w).all()
+        if not method.transforms or np.isfinite(w).all()
         else method_named("direct", w.shape, strides, dilations, group)
     )
 
@@ -162,7 +209,7 @@ def conv2d_packed(
     prepared: Callable[[Pair], tuple[Any, tuple[np.ndarray, np.ndarray]]],
     *,
     strides: Pair,
-    pads: tuple[int, int, int, int],
+    pads: Pads,
     dilations: Pair,
     group: int,
 ) -> np.ndarray:

@@ -13,6 +13,9 @@ from accel.kernels import runtime
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 Packed = tuple[np.ndarray, np.ndarray]
+FFT_KERNEL = (5, 13)
+"""Rows or columns, whichever are more, of kernels for tiled FFT convolution: below, Winograd is shorter; above,
+its tiles of 16 x 16 hold hardly any outputs."""
 
 
 class Route(Enum):
@@ -42,7 +45,7 @@ class Method(NamedTuple):
     """An algorithm and the layout that it reads and writes."""
 
     route: Route
-    algorithm: str  # direct, or winogradM with tiles of M x M outputs
+    algorithm: str  # direct, im2col, fft, or winogradM with tiles of M x M outputs
 
     def __str__(self) -> str:
         return self.algorithm if self.route is Route.BLOCKED else f"{self.algorithm} {self.route.value}"
@@ -56,6 +59,11 @@ class Method(NamedTuple):
         """Outputs per side of a Winograd tile, 0 for other algorithms."""
         return int(self.algorithm[8:]) if self.algorithm.startswith("winograd") else 0
 
+    @property
+    def transforms(self) -> bool:
+        """Whether weights are transformed, and so must be finite."""
+        return self.tile > 0 or self.algorithm == "fft"
+
     def source_map(self, shape: tuple[int, ...], pads: Pads) -> Any:
         """The map of an input of `shape` that the method reads; not of a folded one."""
         return (native.plain_map if self.reads_planes else native.blocked_map)(shape, max(pads))
@@ -68,9 +76,13 @@ class Method(NamedTuple):
             w = folded_weights(w, strides[0])
         if self.tile:
             return native.pack_winograd(w, self.tile, group), native.pack_bias(bias, w.shape[0])
+        if self.algorithm == "fft":
+            return native.pack_fft(w, group), native.pack_bias(bias, w.shape[0])
         if self.route is Route.GATHER_GROUPS:
             column = np.zeros((w.shape[0], 1), np.float32) if bias is None else bias[:, np.newaxis]
             bias, w = native.pad_groups(column, group)[:, 0], native.pad_groups(w, group)
+        if self.algorithm == "im2col":
+            return native.pack_conv(w.reshape(w.shape[0], -1, 1, 1), gather=False), native.pack_bias(bias, w.shape[0])
         return native.pack_conv(w, gather=self.reads_planes), native.pack_bias(bias, w.shape[0])
 
     def prepare(self, spec: Any, threads: int) -> Any:
@@ -80,6 +92,10 @@ class Method(NamedTuple):
             return core.prepare_depthwise(isa, spec)
         if self.tile:
             return core.prepare_winograd(isa, spec, self.tile, threads)
+        if self.algorithm == "fft":
+            return core.prepare_fft(isa, spec, threads)
+        if self.algorithm == "im2col":
+            return core.prepare_im2col(isa, spec, threads)
         return core.prepare_direct(isa, spec)
 
 
@@ -95,12 +111,18 @@ def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int
     """Every method that can compute this convolution, direct first."""
     found = [Method(route(w_shape, group), "direct")]
     out, per_group, height, width = w_shape
-    if height != width or strides[0] != strides[1] or dilations != (1, 1):
+    gaps = group > 1 and out // group % native.BLOCK
+    found.append(Method(Route.GATHER_GROUPS if gaps else Route.GATHER, "im2col"))
+    if dilations != (1, 1):
         return found
+    aligned = group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)
+    if strides == (1, 1) and aligned:
+        if height == width:
+            found += [Method(Route.BLOCKED, f"winograd{m}") for m in _FORMS.get(height, ())]
+        if FFT_KERNEL[0] <= max(height, width) <= FFT_KERNEL[1]:
+            found.append(Method(Route.BLOCKED, "fft"))
     stride = strides[0]
-    if stride == 1 and (group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)):
-        found += [Method(Route.BLOCKED, f"winograd{m}") for m in _FORMS.get(height, ())]
-    if stride > 1 and group == 1 and per_group * stride**2 <= _MOST_FOLDED:
+    if stride == strides[1] > 1 and height == width and group == 1 and per_group * stride**2 <= _MOST_FOLDED:
         found += [Method(Route.FOLDED, f"winograd{m}") for m in _FOLDED_FORMS.get(-(-height // stride), ())]
     return found
 

@@ -181,6 +181,16 @@ def pack_winograd(w: np.ndarray, m: int, groups: int) -> np.ndarray:
     return packed
 
 
+def pack_fft(w: np.ndarray, groups: int) -> np.ndarray:
+    """Spectra of weights (out, in/groups, kh, kw) and the weights themselves, group after group."""
+    per_group = np.ascontiguousarray(w, np.float32).reshape(groups, -1, *w.shape[1:])
+    size = runtime.core.fft_size(*per_group.shape[1:3], w.shape[2] * w.shape[3])
+    packed = aligned(groups * size)
+    for group, filters in enumerate(per_group):
+        runtime.core.pack_fft(filters, runtime.threads(), packed[group * size : (group + 1) * size])
+    return packed
+
+
 def pack_bias(bias: np.ndarray | None, channels: int) -> np.ndarray:
     """Bias filled up with zeros to whole blocks."""
     packed = aligned(-(-channels // BLOCK) * BLOCK)

@@ -47,6 +47,27 @@ def conv2d(
     return y if bias is None else np.asarray(y + bias.astype(np.float64)[:, None, None])
 
 
+def conv2d_im2col(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None = None,
+    *,
+    strides: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    dilations: tuple[int, int] = (1, 1),
+    group: int = 1,
+) -> np.ndarray:
+    """`conv2d` as one matrix product per group: rows are windows, columns their (channel, row, column) cells."""
+    out, per_group, kh, kw = w.shape
+    windows = _windows(x, (kh, kw), strides, pads, dilations, 0.0)
+    n, _, height, width = windows.shape[:4]
+    columns = windows.reshape(n, group, per_group, height, width, kh, kw).transpose(1, 0, 3, 4, 2, 5, 6)
+    rows = columns.reshape(group, n * height * width, per_group * kh * kw)
+    products = rows @ w.astype(np.float64).reshape(group, out // group, -1).transpose(0, 2, 1)
+    y = products.reshape(group, n, height, width, out // group).transpose(1, 0, 4, 2, 3).reshape(n, out, height, width)
+    return y if bias is None else np.asarray(y + bias.astype(np.float64)[:, None, None])
+
+
 def max_pool2d(
     x: np.ndarray,
     kernel: tuple[int, int],

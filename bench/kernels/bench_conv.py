@@ -15,8 +15,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
-from accel.kernels import program
-from accel.kernels.conv_native import Route, pack, route
+from accel.kernels import program, runtime
+from accel.kernels.conv_native import Method, Route, methods
 from accel.reference import conv as reference
 
 
@@ -37,12 +37,25 @@ class Layer(NamedTuple):
         side = (self.size + 2 * self.pad - self.kernel) // self.stride + 1
         return side * side * self.out * self.channels // self.group * self.kernel**2
 
+    def methods(self) -> list[Method]:
+        weights = (self.out, self.channels // self.group, self.kernel, self.kernel)
+        return methods(weights, (self.stride,) * 2, (1, 1), self.group)
+
 
 LAYERS = {
     "resnet/conv1": Layer(3, 64, 224, 7, 2),
     "resnet/3x3/56": Layer(64, 64, 56, 3),
     "resnet/3x3/14": Layer(256, 256, 14, 3),
     "resnet/3x3/7": Layer(512, 512, 7, 3),
+    "alexnet/5x5/27": Layer(64, 192, 27, 5),
+    "large/5x5/14": Layer(64, 64, 14, 5),
+    "large/5x5/28": Layer(64, 64, 28, 5),
+    "large/5x5/56": Layer(64, 64, 56, 5),
+    "large/7x7/14": Layer(64, 64, 14, 7),
+    "large/7x7/28": Layer(64, 64, 28, 7),
+    "large/7x7/56": Layer(64, 64, 56, 7),
+    "large/7x7/28/256": Layer(256, 256, 28, 7),
+    "large/11x11/56": Layer(64, 64, 56, 11),
     "resnet/1x1/56": Layer(64, 256, 56, 1),
     "resnet/1x1/14": Layer(1024, 256, 14, 1),
     "resnet/1x1/s2": Layer(256, 512, 56, 1, 2),
@@ -94,38 +107,44 @@ def bench_conv2d(benchmark: BenchmarkFixture, work: Work, implementation: str, n
     benchmark(conv, given[0])
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def bench_conv_kernel(benchmark: BenchmarkFixture, work: Work, implementation: str, name: str) -> None:
+def algorithms() -> list[tuple[str, str]]:
+    """Every layer with every method that computes it."""
+    return [(n, m.algorithm) for n, layer in LAYERS.items() for m in layer.methods()]
+
+
+@pytest.mark.parametrize(("name", "algorithm"), algorithms())
+def bench_conv_kernel(benchmark: BenchmarkFixture, work: Work, implementation: str, name: str, algorithm: str) -> None:
     """The prepared step alone, blocks in and blocks out, as the engine runs it."""
     if not implementation.startswith("native"):
         pytest.skip("no prepared steps without native kernels")
-    run, result = prepared(LAYERS[name], arrays(LAYERS[name]))
-    check(LAYERS[name], arrays(LAYERS[name]), result())
+    layer, given = LAYERS[name], arrays(LAYERS[name])
+    method = next(m for m in layer.methods() if m.algorithm == algorithm)
+    run, result = prepared(layer, given, method)
+    check(layer, given, result())
     describe(benchmark, work, "conv kernel", name)
     benchmark(run)
 
 
-def prepared(layer: Layer, given: Arrays) -> tuple[Callable[[], None], Callable[[], np.ndarray]]:
+def prepared(layer: Layer, given: Arrays, method: Method) -> tuple[Callable[[], None], Callable[[], np.ndarray]]:
     """What runs the convolution, and what runs everything and returns the plain result."""
     x, w, bias = given
-    kind = route(w.shape, layer.group)
-    assert kind is not Route.GATHER_GROUPS
+    assert method.route is not Route.GATHER_GROUPS
     side = (layer.size + 2 * layer.pad - layer.kernel) // layer.stride + 1
     shape = (1, layer.out, side, side)
-    source = (program.plain_map if kind is Route.GATHER else program.blocked_map)(x.shape, layer.pad)
-    target, steps = program.blocked_map(shape), program.new_program()
+    source, target = method.source_map(x.shape, (layer.pad,) * 4), program.blocked_map(shape)
     spec = program.conv_spec(
         source, target, (layer.kernel,) * 2, strides=(layer.stride,) * 2, before=(layer.pad,) * 2, dilations=(1, 1),
-        groups=1 if kind is Route.DEPTHWISE else layer.group,
+        groups=1 if method.route is Route.DEPTHWISE else layer.group,
     )  # fmt: skip
-    at = [program.place(i) for i in range(4)]
+    kernel, steps = method.prepare(spec, runtime.threads()), program.new_program()
+    at = [program.place(i) for i in range(5)]
     y = np.empty(shape, np.float32)
     steps.import_plain(source, at[0], at[1])
-    step = steps.depthwise if kind is Route.DEPTHWISE else steps.conv
-    step(spec, at[1], at[2], program.place(program.NOWHERE), *pack(w, bias, layer.group, kind))
+    steps.conv(kernel, at[1], at[2], program.place(program.NOWHERE), at[4], *method.pack(w, bias, layer.group))
     steps.export_plain(target, at[2], at[3])
-    bindings = list(enumerate([x, program.aligned(source.floats), program.aligned(target.floats), y]))
-    slots = np.zeros(4, np.uintp)
+    rooms = [program.aligned(floats) for floats in (source.floats, target.floats, kernel.scratch_floats)]
+    bindings = list(enumerate([x, *rooms[:2], y, rooms[2]]))
+    slots = np.zeros(5, np.uintp)
 
     def everything() -> np.ndarray:
         program.run(steps, slots, bindings)

@@ -9,6 +9,8 @@
 
 #include "bind/bind.h"
 #include "kernels/depthwise/depthwise.h"
+#include "kernels/fft/fft.h"
+#include "kernels/im2col/im2col.h"
 #include "kernels/layout/fold.h"
 #include "kernels/winograd/winograd.h"
 
@@ -25,10 +27,20 @@ Prepared prepare_depthwise(int isa, const ConvSpec& spec) {
   return std::make_shared<Depthwise>(spec, kDepthwise[checked_isa(isa)]);
 }
 
-Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads) {
+Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads, std::pair<int, int> blocking) {
   const std::size_t i = checked_isa(isa);
-  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i], WinogradBlocking{},
-                                    threads);
+  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i],
+                                    WinogradBlocking{blocking.first, blocking.second}, threads);
+}
+
+Prepared prepare_im2col(int isa, const ConvSpec& spec, int threads) {
+  return std::make_shared<Im2col>(spec, *kTileSets[checked_isa(isa)], threads);
+}
+
+Prepared prepare_fft(int isa, const ConvSpec& spec, int threads, std::pair<int, int> blocking) {
+  const std::size_t i = checked_isa(isa);
+  return std::make_shared<FftConv>(spec, *kFft[i], *kTileSets[i], FftBlocking{blocking.first, blocking.second},
+                                   threads);
 }
 
 Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {
@@ -59,6 +71,19 @@ Array<float> packed_winograd(const Array<float>& w, int m, int threads, const Ar
   float* to = const_cast<float*>(out.data());
   py::gil_scoped_release release;
   pack_winograd(w.data(), o, d, m, r, to, threads);
+  return out;
+}
+
+Array<float> packed_fft(const Array<float>& w, int threads, const Array<float>& out) {
+  require(w.ndim() == 4 && w.shape(2) <= kMostFftKernel && w.shape(3) <= kMostFftKernel,
+          "pack_fft: expected (out, depth, kh, kw), kh and kw at most 13");
+  const long o = w.shape(0), d = w.shape(1);
+  const int kh = static_cast<int>(w.shape(2)), kw = static_cast<int>(w.shape(3));
+  require(static_cast<std::size_t>(out.size()) >= fft_size(o, d, w.shape(2) * w.shape(3)),
+          "pack_fft: out is too small");
+  float* to = const_cast<float*>(out.data());
+  py::gil_scoped_release release;
+  pack_fft(w.data(), o, d, kh, kw, to, threads);
   return out;
 }
 
@@ -105,7 +130,13 @@ void bind_conv(py::module_& m) {
       .def_property_readonly("scratch_floats", &PreparedConv::scratch_floats);
   m.def("prepare_direct", &prepare_direct, py::arg("isa"), py::arg("spec"));
   m.def("prepare_depthwise", &prepare_depthwise, py::arg("isa"), py::arg("spec"));
-  m.def("prepare_winograd", &prepare_winograd, py::arg("isa"), py::arg("spec"), py::arg("m"), py::arg("threads"));
+  m.def("prepare_winograd", &prepare_winograd, py::arg("isa"), py::arg("spec"), py::arg("m"), py::arg("threads"),
+        py::arg("blocking") = std::pair(0, 0));  // tiles and panels; 0: by a rule
+  m.def("prepare_im2col", &prepare_im2col, py::arg("isa"), py::arg("spec"), py::arg("threads"));
+  m.def("prepare_fft", &prepare_fft, py::arg("isa"), py::arg("spec"), py::arg("threads"),
+        py::arg("blocking") = std::pair(0, 0));  // tiles and panels; 0: by a rule
+  m.def("fft_size", &fft_size, py::arg("out"), py::arg("depth"), py::arg("taps"));
+  m.def("pack_fft", &packed_fft, py::arg("w").noconvert(), py::arg("threads"), py::arg("out").noconvert());
   m.def("pack_weights", &packed, py::arg("w").noconvert(), py::arg("inner"), py::arg("threads"),
         py::arg("out").noconvert());
   m.def("pack_depthwise", &packed_depthwise, py::arg("w").noconvert(), py::arg("out").noconvert());

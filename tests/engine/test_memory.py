@@ -93,8 +93,9 @@ def test_a_deep_chain_runs_in_the_memory_of_two_layers() -> None:
         y = s.add("Relu", s.conv(y, 32, 32))
     session = accel.InferenceSession(s.network(y))
     session.run(None, {"x0": normal(1, 32, 28, 28)})
-    padded = 32 * 30 * 30 * 4
-    assert plan_of(session).arena_bytes <= 2 * padded + 4 * ALIGNMENT
+    padded, plan = 32 * 30 * 30 * 4, plan_of(session)
+    scratch = max(step.writes[1].storage.nbytes for step in plan.steps if step.kernel.startswith("conv"))
+    assert plan.arena_bytes <= 2 * padded + scratch + 4 * ALIGNMENT
 
 
 @needs_native

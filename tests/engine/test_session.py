@@ -68,13 +68,16 @@ def test_old_plans_are_dropped_and_made_again() -> None:
 
 
 @pytest.mark.skipif(runtime.core is None, reason="plans are made of native kernels")
-def test_weights_are_packed_once_for_all_shapes() -> None:
+def test_weights_are_packed_once_for_each_method() -> None:
+    """Batches share all of them; another image size may bring methods of its own, and leaves what there is."""
     session = accel.InferenceSession(small())
     session.run(None, feed(1, 3, 8, 8))
     packed = {key: id(value) for key, value in session._packed.items()}
+    session.run(None, feed(2, 3, 8, 8))
+    assert {key: id(value) for key, value in session._packed.items()} == packed
     before = session.resident_bytes
     session.run(None, feed(2, 3, 9, 9))
-    assert {key: id(value) for key, value in session._packed.items()} == packed
+    assert packed.items() <= {key: id(value) for key, value in session._packed.items()}.items()
     assert session.resident_bytes > before > sum(c.nbytes for c in session.network.constants.values())
 
 

@@ -47,13 +47,13 @@ def test_a_special_value_stays_in_its_windows(implementation: str, case: Convolu
     """Image i holds it in channel i: every lane of every block, a different pixel each time."""
     case = case._replace(images=case.channels)
     x, w, bias = case.arrays()
-    clean = conv2d(x, w, bias, **case.geometry)
+    clean = conv2d(x, w, bias, **case.geometry, algorithm="direct")
     holds = np.zeros(x.shape, bool)
     pixels = case.size[0] * case.size[1]
     for i in range(case.images):
         holds[i, i, *np.unravel_index(i * 7 % pixels, case.size)] = True
     x[holds] = value
-    y = conv2d(x, w, bias, **case.geometry)
+    y = conv2d(x, w, bias, **case.geometry, algorithm="direct")
     hit = touched(case, holds)
     assert hit.any() and not hit.all()
     assert not np.isfinite(y[hit]).any()
@@ -64,17 +64,17 @@ def test_a_special_value_stays_in_its_windows(implementation: str, case: Convolu
 def test_infinity_times_a_zero_weight_is_nan_only_where_the_definition_says_so(implementation: str) -> None:
     """The zeros that fill up blocks of weights and images are none of the network's."""
     x, w = np.full((1, 17, 3, 3), np.inf, np.float32), np.ones((17, 17, 3, 3), np.float32)
-    assert np.isposinf(conv2d(x, w, pads=1)).all()
+    assert np.isposinf(conv2d(x, w, pads=1, algorithm="direct")).all()
     x, w = np.full((1, 34, 3, 3), np.inf, np.float32), np.ones((6, 17, 1, 1), np.float32)
-    assert np.isposinf(conv2d(x, w, group=2)).all()
+    assert np.isposinf(conv2d(x, w, group=2, algorithm="direct")).all()
     x, w = np.full((1, 17, 3, 3), np.inf, np.float32), np.ones((17, 1, 3, 3), np.float32)
-    assert np.isposinf(conv2d(x, w, pads=1, group=17)).all()
+    assert np.isposinf(conv2d(x, w, pads=1, group=17, algorithm="direct")).all()
 
 
 def test_infinities_of_both_signs_make_nan(implementation: str) -> None:
     x = np.zeros((1, 16, 1, 2), np.float32)
     x[0, 3, 0, 0], x[0, 12, 0, 0] = np.inf, -np.inf
-    y = conv2d(x, np.ones((16, 16, 1, 1), np.float32))
+    y = conv2d(x, np.ones((16, 16, 1, 1), np.float32), algorithm="direct")
     assert np.isnan(y[..., 0]).all() and (y[..., 1] == 0).all()
 
 
@@ -83,10 +83,10 @@ def test_nan_weights_and_biases_reach_their_own_channel_alone(implementation: st
         case = Convolution(channels, out, group=group)
         x, w, bias = case.arrays()
         assert bias is not None
-        clean = conv2d(x, w, bias, **case.geometry)
+        clean = conv2d(x, w, bias, **case.geometry, algorithm="direct")
         for where in (w[:, 0, 1, 1], bias):
             before, where[out - 3] = where[out - 3], np.nan
-            y = conv2d(x, w, bias, **case.geometry)
+            y = conv2d(x, w, bias, **case.geometry, algorithm="direct")
             where[out - 3] = before
             assert np.isnan(y[:, out - 3]).all()
             assert_same_bits(np.delete(y, out - 3, 1), np.delete(clean, out - 3, 1))
@@ -97,14 +97,16 @@ def test_denormals_are_kept(implementation: str) -> None:
         x = np.full((1, channels, 3, 3), 1e-40, np.float32)
         w = np.zeros((16, channels // group, 1, 1), np.float32)
         w[:, 0] = 1.0
-        y = conv2d(x, w, group=group)
+        y = conv2d(x, w, group=group, algorithm="direct")
         assert (y == np.float32(1e-40)).all()
-        assert (conv2d(np.ones_like(x), np.float32(1e-40) * w, group=group) == np.float32(1e-40)).all()
+        assert (
+            conv2d(np.ones_like(x), np.float32(1e-40) * w, group=group, algorithm="direct") == np.float32(1e-40)
+        ).all()
 
 
 def test_overflow_is_infinite(implementation: str) -> None:
     x = np.full((1, 16, 2, 2), 3e38, np.float32)
-    assert np.isposinf(conv2d(x, np.ones((1, 16, 1, 1), np.float32))).all()
+    assert np.isposinf(conv2d(x, np.ones((1, 16, 1, 1), np.float32), algorithm="direct")).all()
 
 
 def test_the_image_is_not_read_past_its_end(implementation: str) -> None:
@@ -113,7 +115,10 @@ def test_the_image_is_not_read_past_its_end(implementation: str) -> None:
         case = Convolution(channels, out, (3, 5), group=group, images=1)
         x, w, bias = case.arrays()
         around = [embedded(a) for a in (x, w, normal(out, seed=2))]
-        assert_same_bits(conv2d(*around, **case.geometry), conv2d(x, w, bias, **case.geometry))
+        assert_same_bits(
+            conv2d(*around, **case.geometry, algorithm="direct"),
+            conv2d(x, w, bias, **case.geometry, algorithm="direct"),
+        )
 
 
 def embedded(a: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from kernels.board import Board, halo_of
 from kernels.floats import assert_same_bits, normal
 
 from accel.kernels import conv2d, linear, program, runtime
-from accel.kernels.conv_native import Route, grouped_channels, pack, route
+from accel.kernels.conv_native import Method, Route, grouped_channels, route
 
 if runtime.core is None:
     pytest.skip("the native kernels are not built", allow_module_level=True)
@@ -126,10 +126,9 @@ class ConvBoard(Board):
         residual: np.ndarray | None = None, in_place: bool = False,
     ) -> np.ndarray:  # fmt: skip
         x, w, bias = conv_inputs(channels, out, group)
-        kind = route(w.shape, group)
-        make = program.plain_map if kind in (Route.GATHER, Route.GATHER_GROUPS) else program.blocked_map
+        method = Method(route(w.shape, group), "direct")
         shape = (2, out, 5, 7)
-        source, target = make(x.shape, 1), program.blocked_map(shape, halo)
+        source, target = method.source_map(x.shape, (1,) * 4), program.blocked_map(shape, halo)
         place = self.put(source, x)
         added = program.blocked_map(shape, halo if in_place else 2)
         residual_at = program.place(program.NOWHERE) if residual is None else self.put(added, residual)
@@ -137,11 +136,12 @@ class ConvBoard(Board):
         slot = len(self.arrays) - 1
         spec = program.conv_spec(
             source, target, (3, 3), strides=(1, 1), before=(1, 1), dilations=(1, 1),
-            groups=1 if kind is Route.DEPTHWISE else group, residual=None if residual is None else added,
+            groups=1 if method.route is Route.DEPTHWISE else group, residual=None if residual is None else added,
             activation=activation,
         )  # fmt: skip
-        step = self.program.depthwise if kind is Route.DEPTHWISE else self.program.conv
-        step(spec, place, to, residual_at, *pack(w, bias, group, kind))
+        nowhere = program.place(program.NOWHERE)
+        prepared = method.prepare(spec, 2)
+        self.program.conv(prepared, place, to, residual_at, nowhere, *method.pack(w, bias, group))
         y = self.get(target, to, shape)
         assert (halo_of(target, self.arrays[slot], shape) == 0).all()
         return y
@@ -149,7 +149,7 @@ class ConvBoard(Board):
 
 @pytest.mark.parametrize(("channels", "out", "group"), CONVS)
 def test_conv_writes_its_map_and_a_zero_halo(isa: str, channels: int, out: int, group: int) -> None:
-    expected = conv2d(*conv_inputs(channels, out, group), pads=1, group=group)
+    expected = conv2d(*conv_inputs(channels, out, group), pads=1, group=group, algorithm="direct")
     for halo in (0, 1, 4):
         assert_same_bits(ConvBoard().conv(channels, out, group, halo=halo), expected)
 
@@ -157,7 +157,7 @@ def test_conv_writes_its_map_and_a_zero_halo(isa: str, channels: int, out: int, 
 @pytest.mark.parametrize(("channels", "out", "group"), CONVS)
 def test_a_residual_is_added_before_the_activation(isa: str, channels: int, out: int, group: int) -> None:
     residual = normal(2, out, 5, 7, seed=9)
-    plain = conv2d(*conv_inputs(channels, out, group), pads=1, group=group)
+    plain = conv2d(*conv_inputs(channels, out, group), pads=1, group=group, algorithm="direct")
     relu = program.activation("Relu")
     for in_place, halo in itertools.product((False, True), (0, 1)):
         y = ConvBoard().conv(channels, out, group, halo=halo, residual=residual, in_place=in_place)
@@ -297,6 +297,14 @@ def conv_spec(**changes: Any) -> Any:
     return program.conv_spec(**{**fields, **changes})
 
 
+def prepare_direct(spec: Any) -> Any:
+    return runtime.core.prepare_direct(runtime.isa_index(), spec)
+
+
+def prepare_winograd(spec: Any) -> Any:
+    return runtime.core.prepare_winograd(runtime.isa_index(), spec, 2, 1)
+
+
 BAD_CONVS = [
     ("kernel, strides and dilations must be positive", {"strides": (0, 1)}),
     ("kernel, strides and dilations must be positive", {"kernel": (3, 0)}),
@@ -317,25 +325,25 @@ BAD_CONVS = [
 
 @pytest.mark.parametrize(("message", "changes"), BAD_CONVS)
 def test_a_convolution_that_does_not_fit_is_refused(message: str, changes: dict[str, Any]) -> None:
-    weights, bias, place = program.aligned(16 * 16 * 9), program.aligned(16), program.place(0)
-    with pytest.raises(ValueError, match=message):
-        program.new_program().conv(conv_spec(**changes), place, place, place, weights, bias)
+    for prepare in (prepare_direct, prepare_winograd):
+        with pytest.raises(ValueError, match=message):
+            prepare(conv_spec(**changes))
 
 
 def test_too_few_weights_are_refused() -> None:
-    place = program.place(0)
+    place, prepared = program.place(0), prepare_direct(conv_spec())
     enough, bias = program.aligned(16 * 16 * 9), program.aligned(16)
     for weights, biases in ((enough[:-1], bias), (enough, bias[:-1])):
         with pytest.raises(ValueError, match="constant: too few floats"):
-            program.new_program().conv(conv_spec(), place, place, place, weights, biases)
-    program.new_program().conv(conv_spec(), place, place, place, enough, bias)
+            program.new_program().conv(prepared, place, place, place, place, weights, biases)
+    program.new_program().conv(prepared, place, place, place, place, enough, bias)
 
 
 def test_maps_that_do_not_fit_are_refused() -> None:
     new, place = program.new_program, program.place(0)
     a, b = program.blocked_map((1, 16, 4, 4)), program.blocked_map((1, 17, 4, 4))
     with pytest.raises(ValueError, match="depthwise: maps do not fit"):
-        new().depthwise(conv_spec(target=b), place, place, place, program.aligned(999), program.aligned(32))
+        runtime.core.prepare_depthwise(runtime.isa_index(), conv_spec(target=b))
     with pytest.raises(ValueError, match="pool: maps do not fit"):
         new().pool(
             program.pool_spec(a, b, (1, 1), average=False, strides=(1, 1), pads=(0,) * 4, dilations=(1, 1)),

@@ -213,7 +213,7 @@ def test_the_gil_is_released(name: str) -> None:
 def long_step(name: str) -> tuple[list[np.ndarray], Callable[[object], None]]:
     """Arrays for the slots and what adds one step over them to a program."""
     from accel.kernels import program
-    from accel.kernels.conv_native import Route, pack
+    from accel.kernels.conv_native import Method, Route
 
     shape = (1, 64, 56, 56)
     source, target = program.blocked_map(shape, 1), program.blocked_map(shape)
@@ -230,16 +230,16 @@ def long_step(name: str) -> tuple[list[np.ndarray], Callable[[object], None]]:
             source, target, (3, 3), average=name.startswith("average"), strides=(1, 1), pads=(1,) * 4, dilations=(1, 1)
         )
         return arrays, lambda p: p.pool(pool, place(0), place(1))  # type: ignore[attr-defined]
-    kind = {"conv": Route.BLOCKED, "gather": Route.GATHER, "depthwise": Route.DEPTHWISE}[name]
+    method = Method({"conv": Route.BLOCKED, "gather": Route.GATHER, "depthwise": Route.DEPTHWISE}[name], "direct")
     w = normal(64, {"conv": 64, "gather": 3, "depthwise": 1}[name], 3, 3)
-    if kind is Route.GATHER:
+    if method.route is Route.GATHER:
         source = program.plain_map((1, 3, 56, 56), 1)
     spec = program.conv_spec(source, target, (3, 3), strides=(1, 1), before=(1, 1), dilations=(1, 1))
-    packed = pack(w, None, 64 if kind is Route.DEPTHWISE else 1, kind)
+    packed = method.pack(w, None, 64 if method.route is Route.DEPTHWISE else 1)
+    nowhere = place(program.NOWHERE)
 
     def add(p: object) -> None:
-        step = p.depthwise if kind is Route.DEPTHWISE else p.conv  # type: ignore[attr-defined]
-        step(spec, place(0), place(1), place(program.NOWHERE), *packed)
+        p.conv(method.prepare(spec, 1), place(0), place(1), nowhere, nowhere, *packed)  # type: ignore[attr-defined]
 
     return arrays, add
 

@@ -66,7 +66,7 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
 
         return builder.pack_once(
             node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group),
-            None if method.tile else places,
+            None if method.transforms else places,
         )  # fmt: skip
 
     choice = choose(layer, array, pack, tune=builder.tune)

@@ -65,8 +65,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
             return method.pack(numbers, None, layer.strides, layer.group)[0]
 
         return builder.pack_once(
-            node.inputs[1:3], (method, layer.strides, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group),
-            None if method.tile else places,
+            node.inputs[1:3], (method, layer.strides, layer.group),
+            lambda: method.pack(array, bias, layer.strides, layer.group), None if method.tile else places,
         )  # fmt: skip
 
     before = set(builder.packed)

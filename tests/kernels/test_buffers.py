@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -84,7 +85,7 @@ def resident() -> int:
 def assert_apart(arrays: list[np.ndarray]) -> None:
     """No two on one cache line."""
     spans = sorted((address(a), address(a) + max(a.nbytes, 1)) for a in arrays if a.nbytes)
-    for (_, end), (begin, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (begin, _) in itertools.pairwise(spans):
         assert begin >= -(-end // 64) * 64
 
 

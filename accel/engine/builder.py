@@ -22,6 +22,7 @@ from accel.weights.base import dense
 PLAIN = "plain"
 BLOCKED = "blocked"
 PADDED = "padded"  # planes with a halo
+FOLDED = "folded"  # blocks whose channels hold a stride
 
 Packed = tuple[np.ndarray, np.ndarray]
 Arrays = Callable[["Tensor"], np.ndarray]
@@ -162,10 +163,13 @@ class PlanBuilder:
         self, name: str, kernel: int, stride: int, pads: tuple[int, int, int, int], size: tuple[int, int]
     ) -> tuple[Tensor, tuple[int, int]]:
         """A float image with a stride folded into its channels for an output of `size`, and the kernel that remains."""
+        fold, layout, taps = Folded.of(self.spec(name).shape, kernel, stride, pads, size)
+        forms = self.forms.setdefault(name, {})
+        key = f"{FOLDED} {stride} {pads[:2]} {layout.height} {layout.width}"
+        if key in forms:
+            return forms[key], taps
         source = self.plain(name)
-        fold, layout, taps = Folded.of(source.spec.shape, kernel, stride, pads, size)
-        target = self.scratch(layout.floats)
-        target.map = layout
+        target = self._new(name, key, layout)
         self.native_step("fold", name, [source], [target], lambda p, at: p.fold(fold, at(source), at(target)))
         return target, taps
 

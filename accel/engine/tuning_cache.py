@@ -33,14 +33,15 @@ def get(layer: str) -> dict[str, float] | None:
         return _table().get(layer)
 
 
-def put(layer: str, seconds: dict[str, float]) -> None:
-    """Keep the times of a layer."""
+def put(layer: str, seconds: dict[str, float]) -> dict[str, float]:
+    """Keep the times of a layer; returns those in force. Times that are known stay: other plans may rest on them."""
     with _lock:
         table = _table()
-        table[layer] = {**table.get(layer, {}), **seconds}
+        kept = table[layer] = {**seconds, **table.get(layer, {})}
         path = _path()
         if path is not None:
             _save(path, {**_load(path), **table})
+    return kept
 
 
 def _table() -> dict[str, dict[str, float]]:
@@ -110,3 +111,13 @@ def _save(path: Path, layers: dict[str, dict[str, float]]) -> None:
         replace_file(path, [text.encode()])
     except (OSError, SaveError):
         pass  # read-only home, full disk: the times are measured again next time
+
+
+def _renew_lock() -> None:
+    """In a forked child: a thread that held the lock in the parent is not there to release it."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

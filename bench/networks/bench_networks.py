@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import zoo  # noqa: E402
 from conftest import machine  # noqa: E402
-from engines import ENGINES, Call, Model  # noqa: E402
+from engines import ENGINES, Call, Model, difference  # noqa: E402
 
 import accel  # noqa: E402
 from accel import timing  # noqa: E402
@@ -60,12 +60,13 @@ def prepared(engines: list[str], model: Model, threads: int, x: np.ndarray) -> t
     return ready, loading
 
 
-def compared(name: str, ready: dict[str, tuple[Call, np.ndarray]]) -> tuple[dict[str, Call], dict[str, float]]:
+def compared(
+    name: str, ready: dict[str, tuple[Call, Sequence[np.ndarray]]]
+) -> tuple[dict[str, Call], dict[str, float]]:
     """The calls whose answers agree with the first peer's, and the differences. Ours must be among them."""
     peers = [engine for engine in ready if engine != "accel"]
-    expected = ready[peers[0] if peers else "accel"][1].astype(np.float64)
-    scale = np.abs(expected).max()
-    errors = {engine: float(np.abs(answer - expected).max() / scale) for engine, (_, answer) in ready.items()}
+    expected = ready[peers[0] if peers else "accel"][1]
+    errors = {engine: difference(answer, expected) for engine, (_, answer) in ready.items()}
     for engine, error in errors.items():
         if not error <= TOLERANCE:
             message = f"{name}: the answers of {engine} differ by {error:.2e}, more than {TOLERANCE:.0e}"
@@ -85,7 +86,7 @@ def measure(model: Model, engines: list[str], threads: int, seconds: float) -> d
     ratios = {e: timing.ratio(row, times["accel"]) for e, row in times.items() if e != "accel"}
     return {
         "network": model.path.stem,
-        "batch": model.batch,
+        "batch": model.shape[0],
         "threads": threads,
         "isa": runtime.isa(),
         "errors": errors,
@@ -146,7 +147,8 @@ def main() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before any engine starts threads
     with accel.using(isa=chosen.isa), folder(chosen.models) as models:
         for name in chosen.networks:
-            model = Model(written(name, models), chosen.batch)
+            shape = (chosen.batch, 3, 224, 224)
+            model = Model(written(name, models), models, "input", ("logits",), shape)
             results.append(measure(model, chosen.engines, chosen.threads, chosen.seconds))
             report(results[-1])
         where = machine()

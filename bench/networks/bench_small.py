@@ -25,8 +25,8 @@ import accel
 from accel import timing
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-import peers  # noqa: E402
 from conftest import ROOT, machine  # noqa: E402
+from engines import ENGINES, Call, Model, difference  # noqa: E402
 
 FOLDER = Path(os.environ.get("ACCEL_DATA") or ROOT.parent / "shared" / "data") / "models"
 TOLERANCE = 1e-3
@@ -45,18 +45,12 @@ NETWORKS: dict[str, tuple[str, tuple[int, ...]]] = {
 }
 
 
-def difference(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
-    """The largest of all outputs, relative to their largest value; infinite where sizes differ."""
-    if [y.size for y in got] != [e.size for e in wanted]:
-        return np.inf
-    scale = max(float(np.abs(e).max()) for e in wanted)
-    return max(float(np.abs(y.ravel() - e.ravel()).max()) for y, e in zip(got, wanted, strict=True)) / scale
-
-
-def prepared(model: peers.Model, threads: int, x: np.ndarray, wanted: Sequence[np.ndarray]) -> dict[str, peers.Call]:
+def prepared(model: Model, threads: int, x: np.ndarray, wanted: Sequence[np.ndarray]) -> dict[str, Call]:
     """Every peer that runs the network and agrees."""
     calls = {}
-    for name, make in peers.PEERS.items():
+    for name, make in ENGINES.items():
+        if name == "accel":
+            continue
         try:
             call = make(model, threads)
             error = difference(call(x), wanted)
@@ -73,11 +67,12 @@ def prepared(model: peers.Model, threads: int, x: np.ndarray, wanted: Sequence[n
 def measure(name: str, threads: int, seconds: float, folder: Path) -> dict[str, Any]:
     """One network: times of every engine, and the ratio of each peer's to ours."""
     file, shape = NETWORKS[name]
-    path = FOLDER / f"{file}.onnx"
+    path, converted = FOLDER / f"{file}.onnx", folder / name
+    converted.mkdir()
     network = accel.load(path)
-    model = peers.Model(path, folder, network.inputs[0].name, [v.name for v in network.outputs], shape)
+    model = Model(path, converted, network.inputs[0].name, tuple(v.name for v in network.outputs), shape)
     x = np.random.default_rng(1).standard_normal(shape, np.float32)
-    ours = peers.accel(model, threads)
+    ours = ENGINES["accel"](model, threads)
     calls = {"accel": ours, **prepared(model, threads, x, ours(x))}
     times = timing.alternate({engine: lambda call=call: call(x) for engine, call in calls.items()}, seconds)
     ratios = {engine: timing.ratio(times[engine], times["accel"]) for engine in calls if engine != "accel"}

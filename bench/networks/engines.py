@@ -1,9 +1,9 @@
-"""The engines that networks are timed in: each takes a model, and gives a call from input to output.
+"""The engines that networks are timed in: each takes a model, and gives a call from its input to all its outputs.
 
 Every engine runs float32 on the threads it is told, at the settings that its makers advise for latency, and without
 threads that spin after a call has returned: they would take their time from the others. An engine that is not
 installed, or cannot read the model, raises; the caller leaves it out. MNN and ncnn read files of their own, which their
-converters write beside the ONNX file once.
+converters write into the model's folder once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,32 +20,28 @@ import numpy as np
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("KMP_BLOCKTIME", "0")
 
-Call = Callable[[np.ndarray], np.ndarray]
+Call = Callable[[np.ndarray], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Model:
-    """An ONNX file with one image as input and one output, as the zoo writes them."""
+    """An ONNX file of one input, as the engines must be told of it.
+
+    `folder` takes what converters make of it: for images of one size, with the file's name.
+    """
 
     path: Path
-    batch: int
-    input: str = "input"
-    output: str = "logits"
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        return (self.batch, 3, 224, 224)
+    folder: Path
+    input: str
+    outputs: tuple[str, ...]
+    shape: tuple[int, ...]
 
 
 def accel(model: Model, threads: int) -> Call:
     import accel as engine
 
     session = engine.InferenceSession(model.path, threads=threads)
-
-    def call(x: np.ndarray) -> np.ndarray:
-        return session.run(None, {model.input: x})[0]
-
-    return call
+    return lambda x: session.run(None, {model.input: x})
 
 
 def onnxruntime(model: Model, threads: int) -> Call:
@@ -56,12 +52,7 @@ def onnxruntime(model: Model, threads: int) -> Call:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = engine.InferenceSession(str(model.path), options, providers=["CPUExecutionProvider"])
-
-    def call(x: np.ndarray) -> np.ndarray:
-        y: np.ndarray = session.run(None, {model.input: x})[0]
-        return y
-
-    return call
+    return lambda x: session.run(None, {model.input: x})
 
 
 def openvino(model: Model, threads: int) -> Call:
@@ -77,11 +68,11 @@ def openvino(model: Model, threads: int) -> Call:
         "NUM_STREAMS": 1,
     }
     compiled = core.compile_model(network, "CPU", settings)
-    request, output = compiled.create_infer_request(), compiled.output(0)
+    request, outputs = compiled.create_infer_request(), [compiled.output(i) for i in range(len(model.outputs))]
 
-    def call(x: np.ndarray) -> np.ndarray:
-        y: np.ndarray = request.infer({0: x})[output]
-        return y
+    def call(x: np.ndarray) -> list[np.ndarray]:
+        results = request.infer({0: x})
+        return [results[o] for o in outputs]
 
     return call
 
@@ -90,17 +81,17 @@ def mnn(model: Model, threads: int) -> Call:
     import MNN
     from MNN import expr
 
-    file = model.path.with_suffix(".mnn")
+    file = model.folder / f"{model.path.stem}.mnn"
     if not file.is_file():
         _convert("mnnconvert", "-f", "ONNX", "--modelFile", model.path, "--MNNModel", file, "--bizCode", "bench")
     settings = {"backend": 0, "precision": 1, "numThread": threads}  # the processor, float32
     manager = MNN.nn.create_runtime_manager((settings,))
-    network = MNN.nn.load_module_from_file(str(file), [model.input], [model.output], runtime_manager=manager)
+    network = MNN.nn.load_module_from_file(str(file), [model.input], list(model.outputs), runtime_manager=manager)
 
-    def call(x: np.ndarray) -> np.ndarray:
-        blocked = expr.convert(expr.const(x, x.shape, expr.NCHW), expr.NC4HW4)
-        (y,) = network.forward([blocked])
-        return np.array(expr.convert(y, expr.NCHW).read())
+    def call(x: np.ndarray) -> list[np.ndarray]:
+        results = network.forward([expr.convert(expr.const(x, x.shape, expr.NCHW), expr.NC4HW4)])
+        results = results if isinstance(results, (list, tuple)) else [results]
+        return [np.array(expr.convert(y, expr.NCHW).read()) for y in results]
 
     return call
 
@@ -108,29 +99,53 @@ def mnn(model: Model, threads: int) -> Call:
 def ncnn(model: Model, threads: int) -> Call:
     import ncnn as engine
 
-    base = model.path.with_suffix("")
-    files = [f"{base}.ncnn.param", f"{base}.ncnn.bin"]
-    if not all(map(os.path.isfile, files)):
-        _convert("pnnx", model.path, f"inputshape=[{','.join(map(str, (1, *model.shape[1:])))}]", "fp16=0")
-        for left in ("*.pnnx.*", "*.pnnxsim.onnx", "*_pnnx.py", "*_ncnn.py"):
-            for file in base.parent.glob(left.replace("*", base.name, 1)):
-                file.unlink()  # as large as the model
     network = engine.Net()
     network.opt.num_threads, network.opt.use_vulkan_compute = threads, False
     for half in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(network.opt, half, False)
-    if network.load_param(files[0]) or network.load_model(files[1]):
+    parameters, weights = _pnnx(model)
+    if network.load_param(str(parameters)) or network.load_model(str(weights)):
         raise RuntimeError("cannot load what pnnx wrote")
 
-    def one(image: np.ndarray) -> np.ndarray:
+    def one(image: np.ndarray) -> list[np.ndarray]:
         extractor = network.create_extractor()
         extractor.input("in0", engine.Mat(image))
-        return np.array(extractor.extract("out0")[1])
+        return [np.array(extractor.extract(f"out{i}")[1]) for i in range(len(model.outputs))]
 
-    return lambda x: np.stack([one(image) for image in x])  # it knows no batch
+    def call(x: np.ndarray) -> list[np.ndarray]:
+        images = [one(image) for image in x]  # it knows no batch
+        return [np.stack(rows) for rows in zip(*images, strict=True)]
+
+    return call
+
+
+def difference(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> float:
+    """The largest of all outputs, relative to their largest value; infinite where sizes differ."""
+    if [y.size for y in got] != [e.size for e in wanted]:
+        return np.inf
+    pairs = [(y.ravel().astype(np.float64), e.ravel().astype(np.float64)) for y, e in zip(got, wanted, strict=True)]
+    return max(float(np.abs(y - e).max()) for y, e in pairs) / max(float(np.abs(e).max()) for _, e in pairs)
 
 
 ENGINES: dict[str, Callable[[Model, int], Call]] = {f.__name__: f for f in (accel, onnxruntime, openvino, mnn, ncnn)}
+
+
+def _pnnx(model: Model) -> tuple[Path, Path]:
+    """The files that ncnn reads. pnnx writes them beside its input."""
+    name = model.path.stem
+    files = (model.folder / f"{name}.ncnn.param", model.folder / f"{name}.ncnn.bin")
+    if all(file.is_file() for file in files):
+        return files
+    source = model.folder / f"{name}.onnx"
+    if copied := not source.exists():
+        shutil.copyfile(model.path, source)
+    _convert("pnnx", source, f"inputshape=[{','.join(map(str, (1, *model.shape[1:])))}]", "fp16=0")
+    for left in (f"{name}.pnnx.*", f"{name}.pnnxsim.onnx", f"{name}_pnnx.py", f"{name}_ncnn.py"):
+        for file in model.folder.glob(left):
+            file.unlink()  # as large as the model
+    if copied:
+        source.unlink()
+    return files
 
 
 def _convert(command: str, *arguments: str | Path) -> None:

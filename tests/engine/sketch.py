@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import accel
+from accel.engine import tuning
 from accel.engine.interpreter import Interpreter
 from accel.graph import Network, Node, Value
+from accel.kernels.conv_native import Method
 
 F32 = np.dtype(np.float32)
 Feeds = Mapping[str, np.ndarray]
@@ -71,6 +75,21 @@ def expected(network: Network, feeds: Feeds) -> list[np.ndarray]:
     """Node by node on the NumPy back end, whose convolutions are float64."""
     with accel.using(backend="numpy"):
         return Interpreter(network).run(feeds)
+
+
+@contextlib.contextmanager
+def convolving(*algorithms: str) -> Iterator[None]:
+    """Plans that are made here take the first of these algorithms that can compute a convolution, else direct."""
+    promising = tuning.promising
+
+    def wanted(*layer: Any) -> list[tuple[Method, float]]:
+        possible = promising(*layer[:-1], np.inf)
+        order = (*algorithms, "direct")
+        found = [pair for name in order for pair in possible if pair[0].algorithm == name]
+        return possible if layer[-1] == np.inf else found[:1]
+
+    with mock.patch.object(tuning, "promising", wanted):
+        yield
 
 
 def assert_close(got: list[np.ndarray], wanted: list[np.ndarray], tolerance: float = 1e-5) -> None:

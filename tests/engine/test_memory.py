@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from engine.sketch import Sketch, normal
+from engine.sketch import Sketch, convolving, normal
 from engine.test_random_networks import grow
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,17 +85,22 @@ def plan_of(session: accel.InferenceSession) -> Plan:
 
 
 @needs_native
-def test_a_deep_chain_runs_in_the_memory_of_two_layers() -> None:
+@pytest.mark.parametrize("algorithm", ["direct", "winograd2", "winograd4"])
+def test_a_deep_chain_runs_in_the_memory_of_two_layers(algorithm: str) -> None:
+    """And of one layer's scratch, which Winograd has and direct convolution has not."""
     s = Sketch()
     x = s.input(1, 32, 28, 28)
     y = x
     for _ in range(30):
         y = s.add("Relu", s.conv(y, 32, 32))
     session = accel.InferenceSession(s.network(y))
-    session.run(None, {"x0": normal(1, 32, 28, 28)})
-    padded, plan = 32 * 30 * 30 * 4, plan_of(session)
-    scratch = max(step.writes[1].storage.nbytes for step in plan.steps if step.kernel.startswith("conv"))
-    assert plan.arena_bytes <= 2 * padded + scratch + 4 * ALIGNMENT
+    with convolving(algorithm):
+        session.run(None, {"x0": normal(1, 32, 28, 28)})
+    padded = 32 * 30 * 30 * 4
+    plan = plan_of(session)
+    scratches = {step.writes[1].storage.nbytes for step in plan.steps if step.choice}
+    assert len(scratches) == 1 and (scratches == {0}) == (algorithm == "direct")
+    assert plan.arena_bytes <= 2 * padded + max(scratches) + 4 * ALIGNMENT
 
 
 @needs_native

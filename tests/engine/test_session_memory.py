@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from engine.sketch import Sketch, assert_close, expected, normal
+from engine.sketch import Sketch, assert_close, convolving, expected, normal
 from onnx import helper, numpy_helper
 
 import accel
@@ -57,14 +57,35 @@ def packed(session: accel.InferenceSession) -> dict[str, PackedDense]:
     return {n: c for n, c in session._network.constants.items() if isinstance(c, PackedDense)}
 
 
-def test_packed_weights_are_let_go(path: Path) -> None:
+def run_and_look(path: Path, *algorithms: str) -> tuple[list[str], list[str], accel.InferenceSession]:
+    """The names of all weights, and of those that are still held as they were read after a run."""
     session = accel.InferenceSession(path)
     weights = {name: weakref.ref(c) for _, name, c in session._network.weights()}
-    scores = session.run(None, feed(2, 24, 9, 7))
+    with convolving(*algorithms):
+        scores = session.run(None, feed(2, 24, 9, 7))
     assert_close(scores, expected(layers(), feed(2, 24, 9, 7)))
-    alive = [name for name, ref in weights.items() if ref() is not None]
-    assert len(weights) == 11 and alive == list(weights)[-1:], "alpha is multiplied into the last one"
+    return list(weights), [name for name, ref in weights.items() if ref() is not None], session
+
+
+def test_packed_weights_are_let_go(path: Path) -> None:
+    weights, alive, session = run_and_look(path, "direct")
+    assert len(weights) == 11 and alive == weights[-1:], "alpha is multiplied into the last one"
     assert len(packed(session)) == 10
+
+
+def test_weights_that_winograd_transforms_are_held_beside(path: Path) -> None:
+    """The originals cannot be had back from them bit by bit."""
+    weights, alive, session = run_and_look(path, "winograd2")
+    assert alive == [weights[0], weights[3], weights[-1]]
+    assert len(packed(session)) == 8
+
+
+def test_weights_that_were_transformed_in_vain_are_not_held(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a method whose error is too large nothing stays, neither its weights nor the originals."""
+    monkeypatch.setattr("accel.engine.tuning.TOLERANCE", 0.0)
+    weights, alive, session = run_and_look(path, "winograd2")
+    assert alive == weights[-1:] and len(session._packed) == 11
+    assert session.resident_bytes == run_and_look(path, "direct")[2].resident_bytes
 
 
 def test_the_network_of_the_session_is_equal_bit_by_bit(path: Path, isa: str, tmp_path: Path) -> None:

@@ -65,11 +65,15 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
             return method.pack(numbers, None, layer.strides, layer.group)[0]
 
         return builder.pack_once(
-            node.inputs[1:3], (method, layer.group), lambda: method.pack(array, bias, layer.strides, layer.group),
-            None if method.transforms else places,
+            node.inputs[1:3], (method, layer.strides, layer.group),
+            lambda: method.pack(array, bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
+    before = set(builder.packed)
     choice = choose(layer, array, pack, tune=builder.tune)
+    for key in set(builder.packed) - before:
+        if builder.packed[key] is not choice.packed:  # packed to see its error, which was too large
+            del builder.packed[key]
     return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
 
 
@@ -168,14 +172,18 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 
 
 def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
-    """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all."""
+    """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all.
+
+    It adds the bias to the largest sum, which is the largest result as long as the bias is finite.
+    """
     plan = planned(builder, node) if node.op == "Conv" else None
     return (
         plan is not None
         and plan.method.tile > 0
         and plan.method.tile % 2 == 0
         and not node.input(RESIDUAL)
-        and (node.attributes.get("activation") in (None, "Relu", "Clip"))
+        and node.attributes.get("activation") in (None, "Relu", "Clip")
+        and bool(np.isfinite(plan.choice.packed[1]).all())
     )
 
 

@@ -140,7 +140,14 @@ def prepared(layer: Layer, given: Arrays, method: Method) -> tuple[Callable[[], 
     at = [program.place(i) for i in range(5)]
     y = np.empty(shape, np.float32)
     steps.import_plain(source, at[0], at[1])
-    steps.conv(kernel, at[1], at[2], program.place(program.NOWHERE), at[4], *method.pack(w, bias, layer.group))
+    steps.conv(
+        kernel,
+        at[1],
+        at[2],
+        program.place(program.NOWHERE),
+        at[4],
+        *method.pack(w, bias, (layer.stride,) * 2, layer.group),
+    )
     steps.export_plain(target, at[2], at[3])
     rooms = [program.aligned(floats) for floats in (source.floats, target.floats, kernel.scratch_floats)]
     bindings = list(enumerate([x, *rooms[:2], y, rooms[2]]))

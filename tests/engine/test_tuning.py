@@ -44,7 +44,7 @@ def weights(layer: Layer = LAYER, seed: int = 0) -> np.ndarray:
 
 def chosen(layer: Layer = LAYER, w: np.ndarray | None = None, *, tune: bool = False) -> Choice:
     w = weights(layer) if w is None else w
-    return choose(layer, w, lambda method: method.pack(w, None, layer.group), tune=tune)
+    return choose(layer, w, lambda method: method.pack(w, None, layer.strides, layer.group), tune=tune)
 
 
 def times_of(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> list[list[str]]:
@@ -149,7 +149,7 @@ def test_the_error_that_is_measured_is_the_error(isa: str) -> None:
     w = weights()
     for method in methods(LAYER.w_shape, (1, 1), (1, 1), 1):
         if method.tile:
-            packed = method.pack(w, np.ones(64, np.float32), 1)
+            packed = method.pack(w, np.ones(64, np.float32), (1, 1), 1)
             assert 1e-8 < tuning.relative_error(LAYER, method, w, packed) < TOLERANCE
             packed[0][: packed[0].size // 2] = 0
             assert tuning.relative_error(LAYER, method, w, packed) > TOLERANCE
@@ -188,11 +188,11 @@ def test_tune_false_measures_nothing(monkeypatch: pytest.MonkeyPatch, cache: Pat
 def test_costs_grow_with_the_work() -> None:
     for method in methods((64, 64, 3, 3), (1, 1), (1, 1), 1):
         for lanes in (5, 16):
-            small = cycles(method, Shape(64, 64, (3, 3), (14, 14)), lanes)
+            small = cycles(method, Shape(64, 64, (3, 3), 1, (14, 14)), lanes)
             for other in (
-                Shape(64, 64, (3, 3), (56, 56)),
-                Shape(256, 64, (3, 3), (14, 14)),
-                Shape(64, 256, (3, 3), (14, 14)),
+                Shape(64, 64, (3, 3), 1, (56, 56)),
+                Shape(256, 64, (3, 3), 1, (14, 14)),
+                Shape(64, 256, (3, 3), 1, (14, 14)),
             ):
                 assert 0 < small < cycles(method, other, lanes)
 

@@ -64,7 +64,7 @@ def run_prepared(
     )  # fmt: skip
     kernel = around.prepare(spec) if around.prepare else method.prepare(spec, around.threads)
     scratch = program.place(board.slot(kernel.scratch_floats))
-    board.program.conv(kernel, place, to, residual_at, scratch, *method.pack(w, bias, case.group))
+    board.program.conv(kernel, place, to, residual_at, scratch, *method.pack(w, bias, case.strides, case.group))
     closed, final = to, target
     if gaps:
         final = program.blocked_map(shape)

@@ -141,7 +141,7 @@ class ConvBoard(Board):
         )  # fmt: skip
         nowhere = program.place(program.NOWHERE)
         prepared = method.prepare(spec, 2)
-        self.program.conv(prepared, place, to, residual_at, nowhere, *method.pack(w, bias, group))
+        self.program.conv(prepared, place, to, residual_at, nowhere, *method.pack(w, bias, (1, 1), group))
         y = self.get(target, to, shape)
         assert (halo_of(target, self.arrays[slot], shape) == 0).all()
         return y

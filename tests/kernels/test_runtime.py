@@ -235,7 +235,7 @@ def long_step(name: str) -> tuple[list[np.ndarray], Callable[[object], None]]:
     if method.route is Route.GATHER:
         source = program.plain_map((1, 3, 56, 56), 1)
     spec = program.conv_spec(source, target, (3, 3), strides=(1, 1), before=(1, 1), dilations=(1, 1))
-    packed = method.pack(w, None, 64 if method.route is Route.DEPTHWISE else 1)
+    packed = method.pack(w, None, (1, 1), 64 if method.route is Route.DEPTHWISE else 1)
     nowhere = place(program.NOWHERE)
 
     def add(p: object) -> None:

@@ -39,7 +39,8 @@ class Layer(NamedTuple):
 
     def methods(self) -> list[Method]:
         weights = (self.out, self.channels // self.group, self.kernel, self.kernel)
-        return methods(weights, (self.stride,) * 2, (1, 1), self.group)
+        found = methods(weights, (self.stride,) * 2, (1, 1), self.group)
+        return [method for method in found if method.route is not Route.FOLDED]  # its step reads no map of the input
 
 
 LAYERS = {

@@ -10,7 +10,7 @@ import pytest
 from kernels.board import Board
 from kernels.floats import EPS, normal
 
-from accel.kernels import conv2d, program
+from accel.kernels import conv2d, program, runtime
 from accel.layers.operators import registry
 
 ACTIVATIONS: dict[str, tuple[tuple[float, ...], dict[str, Any]]] = {
@@ -113,7 +113,9 @@ def test_kernels_apply_what_the_activation_alone_gives(isa: str, name: str) -> N
             residual=layout if with_residual else None, activation=f,
         )  # fmt: skip
         packed = program.pack_depthwise(w), program.pack_bias(bias, 19)
-        board.program.depthwise(spec, a, to, residual if with_residual else program.place(program.NOWHERE), *packed)
+        prepared = runtime.core.prepare_depthwise(runtime.isa_index(), spec)
+        nowhere = program.place(program.NOWHERE)
+        board.program.conv(prepared, a, to, residual if with_residual else nowhere, nowhere, *packed)
         sums = conv2d(x, w, bias, pads=kernel // 2, group=19)
         np.testing.assert_array_equal(board.get(layout, to, shape), apply(name, sums + y if with_residual else sums))
 

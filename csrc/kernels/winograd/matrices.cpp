@@ -13,6 +13,7 @@ namespace accel {
 namespace {
 
 constexpr int kMostTaps = kMostWinogradTaps;
+constexpr double kRounding = 1.0 / (1 << 20);  // of the largest weight of a filter: what rounding leaves of a zero
 
 // 0, then the pairs: all points but infinity.
 template <int N>
@@ -87,13 +88,20 @@ void WinogradMatrices::recover(const float* u, long step, float* g) const noexce
       for (int i = 0; i < n_; ++i)
         for (int l = 0; l < kBlock; ++l) to[l] += backward_[p][i] * static_cast<double>(u[(i * n_ + j) * step + l]);
     }
+  double largest[kBlock] = {};
   for (int p = 0; p < r_; ++p)
     for (int q = 0; q < r_; ++q)
       for (int l = 0; l < kBlock; ++l) {
         double sum = 0.0;
         for (int j = 0; j < n_; ++j) sum += backward_[q][j] * half[(p * n_ + j) * kBlock + l];
         g[(p * r_ + q) * kBlock + l] = static_cast<float>(sum);
+        largest[l] = std::max(largest[l], sum < 0 ? -sum : sum);
       }
+  // A weight of zero comes back as the rounding of others, and must be zero again: infinity times it is NaN.
+  for (int i = 0; i < r_ * r_ * kBlock; ++i) {
+    const double size = g[i] < 0 ? -static_cast<double>(g[i]) : static_cast<double>(g[i]);
+    if (size < kRounding * largest[i % kBlock]) g[i] = 0.f;
+  }
 }
 
 void pack_winograd(const float* w, long out, long depth, int m, int r, float* packed, int threads) {

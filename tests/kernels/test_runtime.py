@@ -221,7 +221,11 @@ def long_step(name: str) -> tuple[list[np.ndarray], Callable[[object], None]]:
     arrays = [np.zeros(source.floats, np.float32), np.zeros(target.floats, np.float32)]
     if name == "linear":
         weights = program.pack_linear(normal(512, 512)), program.pack_bias(None, 512)
-        arrays = [normal(256, 512), np.zeros((256, 512), np.float32), np.zeros((256, 512), np.float32)]
+        arrays = [
+            normal(256, 512),
+            np.zeros((256, 512), np.float32),
+            np.zeros((257, 528), np.float32),
+        ]  # the last: scratch
         return arrays, lambda p: p.linear(  # type: ignore[attr-defined]
             256, 512, 512, program.activation(None), place(0), place(1), place(2), *weights
         )

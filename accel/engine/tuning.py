@@ -80,11 +80,13 @@ class Choice(NamedTuple):
         return {"method": str(self.method), "reason": self.reason, "error": self.error, "candidates": candidates}
 
 
-def choose(layer: Layer, w: np.ndarray, pack: Callable[[Method], Packed], *, tune: bool) -> Choice:
-    """The method for a layer with weights `w`; `pack` packs them as a method reads them."""
-    found = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
-    direct = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
-    fallback = next(pair for pair in direct if pair[0].algorithm == "direct")
+def choose(layer: Layer, w: np.ndarray, pack: Callable[[Method], Packed], *, tune: bool, folds: bool = True) -> Choice:
+    """The method for a layer with weights `w`; `pack` packs them as a method reads them. `folds`: whether a stride may
+    be folded, which wants the input in planes."""
+    possible = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
+    fallback = next(pair for pair in possible if pair[0].algorithm == "direct")
+    near = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
+    found = [pair for pair in near if folds or pair[0].route is not Route.FOLDED] or [fallback]
     if not np.isfinite(w).all():
         return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
     seconds = measured(layer, [m for m, _ in found]) if tune and len(found) > 1 else {}

@@ -128,13 +128,14 @@ def test_huge_values_do_not_overflow_in_the_transforms() -> None:
 
 
 def test_weights_of_zero_times_infinity_are_not_finite() -> None:
-    """A zero may come back from the transformed weights as a very small number: infinity then, where direct has NaN."""
+    """A zero comes back from the transformed weights as the rounding of others, and must be taken for zero."""
     x = normal(1, 3, 30, 31)
     x[0, 0, 11, 12] = np.inf
     layer = (3, 7, 2, (3, 3, 3, 3))
     for algorithm in algorithms(3, 7, 2):
         got, wanted = run(layer, x, algorithm, zeros=True), run(layer, x, "direct", zeros=True)
-        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(wanted))
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(wanted))
+        np.testing.assert_array_equal(np.isinf(got), np.isinf(wanted))
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(7, 2), (11, 4), (5, 2), (7, 3)])
@@ -150,8 +151,8 @@ def test_folded_weights_are_the_weights(kernel: int, stride: int) -> None:
         assert not folded[:, channel, there.shape[1] :].any() and not folded[:, channel, :, there.shape[2] :].any()
 
 
-def test_a_folded_layer_in_the_middle_of_a_network() -> None:
-    """Its input comes in blocks, is read by others too, and is folded from planes."""
+def test_only_first_layers_are_folded() -> None:
+    """Other inputs are in blocks, and making planes of them for this costs more than was measured."""
     s = Sketch()
     y = s.add("Relu", s.conv(s.input("N", 3, "H", "W"), 3, 4, 3))
     strided = s.conv(y, 4, 20, 5, strides=(2, 2))
@@ -159,4 +160,4 @@ def test_a_folded_layer_in_the_middle_of_a_network() -> None:
     with convolving("winograd4"):
         session = accel.InferenceSession(net)
         assert_close(session.run(None, feeds), expected(net, feeds), 2e-5)
-    assert "conv winograd4 folded" in [step.kernel for step in plan_of(session).steps]
+    assert "conv winograd4 folded" not in [step.kernel for step in plan_of(session).steps]

@@ -70,7 +70,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
         )  # fmt: skip
 
     before = set(builder.packed)
-    choice = choose(layer, array, pack, tune=builder.tune)
+    first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
+    choice = choose(layer, array, pack, tune=builder.tune, folds=first)
     for key in set(builder.packed) - before:
         if builder.packed[key] is not choice.packed:  # packed to see its error, which was too large
             del builder.packed[key]

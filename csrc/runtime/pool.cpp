@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -42,12 +44,15 @@ class Pool {
     }
     inside_ = true;
     grow(parts - 1);
+    const int called = std::min(parts - 1, static_cast<int>(workers_.size()));
     fn_ = fn, context_ = context, parts_ = parts, mode_ = FloatMode::current();
-    remaining_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    remaining_.store(called, std::memory_order_relaxed);
+    for (int i = 0; i < called; ++i) {
+      workers_[static_cast<std::size_t>(i)]->epoch.fetch_add(1, std::memory_order_release);
+      workers_[static_cast<std::size_t>(i)]->epoch.notify_one();
+    }
     fn(context, 0, parts);
-    for (int i = static_cast<int>(workers_.size()) + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
+    for (int i = called + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
     for (int left, spins = 0; (left = remaining_.load(std::memory_order_acquire)) != 0; ++spins) {
       if (spins < kSpins)
         pause_cpu();
@@ -60,30 +65,35 @@ class Pool {
   std::atomic<int> awake{0};
 
  private:
+  // A worker waits for its own epoch to change: a call of two parts does not disturb what a call of many left behind.
+  struct alignas(64) Worker {
+    std::atomic<std::uint32_t> epoch{0};
+  };
+
   void grow(int workers) {
     try {
+      workers_.reserve(static_cast<std::size_t>(workers));  // so that no worker is lost that a thread waits on
       while (static_cast<int>(workers_.size()) < workers) {
         const int part = static_cast<int>(workers_.size()) + 1;
-        const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed);
-        workers_.emplace_back([this, part, epoch] { work(part, epoch); });
-        workers_.back().detach();
+        auto worker = std::make_unique<Worker>();
+        std::thread([this, part, w = worker.get()] { work(part, *w); }).detach();
+        workers_.push_back(std::move(worker));
       }
     } catch (const std::exception&) {
       // The system refuses another thread: the caller does those parts itself.
     }
   }
 
-  void work(int part, std::uint32_t seen) {
+  void work(int part, Worker& worker) {
     inside_ = true;  // a kernel that calls parallel() from here runs serially
-    for (;;) {
-      for (int spins = 0; epoch_.load(std::memory_order_acquire) == seen; ++spins) {
+    for (std::uint32_t seen = 0;; ++seen) {
+      for (int spins = 0; worker.epoch.load(std::memory_order_acquire) == seen; ++spins) {
         if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0)
           pause_cpu();
         else
-          epoch_.wait(seen, std::memory_order_acquire);
+          worker.epoch.wait(seen, std::memory_order_acquire);
       }
-      ++seen;
-      if (part < parts_) {
+      {
         const FloatMode::Scope scope(mode_);
         fn_(context_, part, parts_);
       }
@@ -92,8 +102,7 @@ class Pool {
   }
 
   std::mutex busy_;
-  std::vector<std::thread> workers_;
-  std::atomic<std::uint32_t> epoch_{0};
+  std::vector<std::unique_ptr<Worker>> workers_;  // never shrinks
   std::atomic<int> remaining_{0};
   PartFn fn_ = nullptr;
   void* context_ = nullptr;

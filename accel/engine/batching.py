@@ -108,4 +108,6 @@ def _keeps_images(node: Node, known: Mapping[str, Known], images: int) -> bool:
 def _broadcasts_over_images(known: Mapping[str, Known], name: str, rank: int) -> bool:
     """Whether a value has images along the first of `rank` axes, or is the same for all of them."""
     value = known[name]
-    return (isinstance(value, Spec) and len(value.shape) == rank) or value.ndim < rank or value.shape[0] == 1  # type: ignore[union-attr]
+    if isinstance(value, Spec):
+        return len(value.shape) == rank
+    return value.ndim < rank or value.shape[0] == 1

@@ -17,7 +17,7 @@ from accel.engine.batching import ByImage, better_by_image
 from accel.engine.interpreter import Interpreter
 from accel.engine.packed import PackedDense
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
-from accel.errors import ModelError
+from accel.errors import AccelError, ModelError
 from accel.graph import load, passes
 from accel.graph.network import Network, Value
 from accel.kernels import checks, runtime
@@ -204,18 +204,24 @@ class InferenceSession:
             inferred = infer(fused, specs)
             if better_by_image(fused, inferred):
                 one = self._plan_for_one(feeds)
-                if isinstance(one, planning.Plan) and not one.calls_python:
+                wanted = [(1, *inferred[v.name].shape[1:]) for v in fused.outputs]
+                fits = isinstance(one, planning.Plan) and [shape for _, shape, _ in one.output_shapes] == wanted
+                if isinstance(one, planning.Plan) and fits and not one.calls_python:
                     return ByImage(one, len(next(iter(feeds.values()))))
             with runtime.under(self._settings):
                 return planning.build(fused, inferred, self._packed, held)
         except DynamicShapeError:
             return Interpreter(self._network)
 
-    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
-        """The plan for the first image alone, kept for images that come alone; the lock is held."""
+    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter | None:
+        """The plan for the first image alone, kept for images that come alone; the lock is held. None where the network
+        takes no image alone."""
         key = tuple([(1, *array.shape[1:]) for array in feeds.values()])
         if key not in self._plans:
-            self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()})
+            try:
+                self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()})
+            except AccelError:
+                return None
         return self._plans[key]
 
     def __repr__(self) -> str:

@@ -57,6 +57,39 @@ ACCEL_INLINE void transpose(f32* t) {
     t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
   }
 }
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+  if (bits == 0xff) return load(p);
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+  return {_mm256_maskload_ps(p, _mm256_cmpeq_epi32(set, lane))};
+}
+ACCEL_INLINE f32 quad(__m128 a) { return {_mm256_set_m128(a, a)}; }
+ACCEL_INLINE f32 quad(const float* p) { return {_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p))}; }
+ACCEL_INLINE f32 quad(float a, float b, float c, float d) { return quad(_mm_setr_ps(a, b, c, d)); }
+ACCEL_INLINE f32 quad(const std::uint16_t* p) {
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return quad(_mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(halves), 16)));
+}
+ACCEL_INLINE f32 quad(const std::int8_t* p) {
+  std::int32_t four;
+  std::memcpy(&four, p, 4);
+  return quad(_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
+}
+struct Book16 {
+  __m256 low, high;
+  explicit ACCEL_FORCE_INLINE Book16(const float* p) : low(_mm256_loadu_ps(p)), high(_mm256_loadu_ps(p + 8)) {}
+};
+ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {
+  std::uint16_t four;
+  std::memcpy(&four, nibbles, 2);
+  const __m256i code = _mm256_srlv_epi32(_mm256_set1_epi32(four), _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12));
+  const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));  // bit 3 chooses
+  return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, code), _mm256_permutevar8x32_ps(book.high, code), upper)};
+}
+template <int I>
+ACCEL_INLINE f32 spread(f32 a) {
+  return {_mm256_permute_ps(a.v, I * 0x55)};
+}
 ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx2

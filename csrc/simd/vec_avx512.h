@@ -61,6 +61,37 @@ ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t
     t[i + 12].v = _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd);
   }
 }
+// The lanes whose bit is set, zero in the others, whose memory is not read.
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), p)};
+}
+// Four values side by side, again in every 16 bytes; spread<i> brings value i into all lanes.
+ACCEL_INLINE f32 quad(__m128 a) { return {_mm512_broadcast_f32x4(a)}; }
+ACCEL_INLINE f32 quad(const float* p) { return quad(_mm_loadu_ps(p)); }
+ACCEL_INLINE f32 quad(float a, float b, float c, float d) { return quad(_mm_setr_ps(a, b, c, d)); }
+ACCEL_INLINE f32 quad(const std::uint16_t* p) {  // bfloat16
+  const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  return quad(_mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(halves), 16)));
+}
+ACCEL_INLINE f32 quad(const std::int8_t* p) {
+  std::int32_t four;
+  std::memcpy(&four, p, 4);
+  return quad(_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
+}
+struct Book16 {  // 16 floats to look up
+  __m512 v;
+  explicit ACCEL_FORCE_INLINE Book16(const float* p) : v(_mm512_loadu_ps(p)) {}
+};
+ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {  // of two bytes, low half first
+  std::uint16_t four;
+  std::memcpy(&four, nibbles, 2);
+  const __m512i shifts = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4, 8, 12));
+  return {_mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_set1_epi32(four), shifts), book.v)};
+}
+template <int I>
+ACCEL_INLINE f32 spread(f32 a) {
+  return {_mm512_permute_ps(a.v, I * 0x55)};
+}
 ACCEL_INLINE void pin(f32&) {}  // compute it here, not later: see vec_baseline.h
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 }  // namespace accel::avx512

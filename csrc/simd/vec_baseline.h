@@ -55,6 +55,36 @@ ACCEL_INLINE void transpose(f32* t) {
   t[0].v = __builtin_shufflevector(a, c, 0, 1, 4, 5), t[1].v = __builtin_shufflevector(a, c, 2, 3, 6, 7);
   t[2].v = __builtin_shufflevector(b, d, 0, 1, 4, 5), t[3].v = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 }
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+  if (bits == 0xf) return load(p);
+  float t[4] = {};
+  for (unsigned i = 0; i < 4; ++i)
+    if (bits >> i & 1u) t[i] = p[i];
+  return load(t);
+}
+ACCEL_INLINE f32 quad(float a, float b, float c, float d) { return {v4f{a, b, c, d}}; }
+ACCEL_INLINE f32 quad(const float* p) { return load(p); }
+ACCEL_INLINE f32 quad(const std::uint16_t* p) {
+  std::uint32_t bits[4];
+  for (int i = 0; i < 4; ++i) bits[i] = static_cast<std::uint32_t>(p[i]) << 16;
+  float t[4];
+  std::memcpy(t, bits, sizeof t);
+  return load(t);
+}
+ACCEL_INLINE f32 quad(const std::int8_t* p) {
+  return quad(static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3]));
+}
+struct Book16 {
+  const float* p;
+  explicit ACCEL_FORCE_INLINE Book16(const float* book) : p(book) {}
+};
+ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {
+  return quad(book.p[nibbles[0] & 15], book.p[nibbles[0] >> 4], book.p[nibbles[1] & 15], book.p[nibbles[1] >> 4]);
+}
+template <int I>
+ACCEL_INLINE f32 spread(f32 a) {
+  return {__builtin_shufflevector(a.v, a.v, I, I, I, I)};
+}
 // GCC moves sums of its own vectors down to where they are used, one whole chain after another, and then spills.
 ACCEL_INLINE void pin(f32& a) {
 #if defined(__x86_64__)

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/sparse/sparse_conv.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+
+#include "runtime/pool.h"
+
+namespace accel {
+namespace {
+
+long floor_div(long a, long b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+
+bool plain(const Map& map) { return !map.blocked && map.halo == 0; }
+
+bool same_sizes(const Map& a, const Map& b) {
+  return a.images == b.images && a.channels == b.channels && a.height == b.height && a.width == b.width;
+}
+
+void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatrix>>& matrices) {
+  const bool maps = plain(s.input) && plain(s.output) && (!s.has_residual || plain(s.residual)) &&
+                    s.input.images == s.output.images && (!s.has_residual || same_sizes(s.residual, s.output));
+  const bool window = s.kernel_h > 0 && s.kernel_w > 0 && s.stride_h > 0 && s.stride_w > 0 && s.top >= 0 &&
+                      s.left >= 0 && s.dilation_h > 0 && s.dilation_w > 0;
+  const bool groups = s.groups > 0 && s.input.channels % s.groups == 0 && s.output.channels % s.groups == 0 &&
+                      std::ssize(matrices) == s.groups && s.input.pixels() > 0 && s.output.pixels() > 0;
+  if (!maps || !window || !groups || s.pool != 1 || s.fold != 1)
+    throw std::invalid_argument("sparse conv: maps, kernel or groups do not fit");
+  const double depth = static_cast<double>(s.input.channels / s.groups) * s.kernel_h * s.kernel_w;
+  for (const auto& m : matrices)
+    if (m->rows() != s.output.channels / s.groups || static_cast<double>(m->columns()) != depth)
+      throw std::invalid_argument("sparse conv: a matrix does not fit");
+}
+
+}  // namespace
+
+SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices,
+                       const TileSet& tiles, int threads)
+    : spec_(spec), matrices_(std::move(matrices)), tiles_(tiles), threads_(threads) {
+  check(spec, matrices_);
+  if (threads < 1) throw std::invalid_argument("sparse conv: threads do not fit");
+  lanes_ = matrices_.front()->kernels().lanes;
+  int widest = kSpmmVectors;
+  for (const auto& m : matrices_) {
+    widest = std::min(widest, m->vectors());
+    thread_floats_ = std::max(thread_floats_, m->scratch_floats());
+  }
+  vectors_ = (spec.output.pixels() + lanes_ - 1) / lanes_;
+  column_tiles_ = (vectors_ + widest - 1) / widest;
+  phase_height_ = (spec.input.height + spec.stride_h - 1) / spec.stride_h;
+  phase_width_ = (spec.input.width + spec.stride_w - 1) / spec.stride_w;
+  shifts_ = phase_width_ == spec.output.width;
+  if (shifts_) {
+    find_phases();
+    mark_lanes();
+  } else {
+    find_pixels();
+  }
+}
+
+// Where every tap begins: in which phase of the stride, and how far into it.
+void SparseConv::find_phases() {
+  const bool strided = spec_.stride_h > 1 || spec_.stride_w > 1;
+  std::vector<long> at;
+  for (long p = 0; p < spec_.kernel_h; ++p)
+    for (long q = 0; q < spec_.kernel_w; ++q) {
+      const long y = p * spec_.dilation_h - spec_.top, x = q * spec_.dilation_w - spec_.left;
+      const long down = floor_div(y, spec_.stride_h), right = floor_div(x, spec_.stride_w);
+      const Phase phase{static_cast<int>(y - down * spec_.stride_h), static_cast<int>(x - right * spec_.stride_w)};
+      const auto same = [&](const Phase& other) { return other.y == phase.y && other.x == phase.x; };
+      const auto found = std::find_if(phases_.begin(), phases_.end(), same);
+      at.push_back((found - phases_.begin()) * phase_height_ * phase_width_ + down * phase_width_ + right);
+      if (found == phases_.end()) phases_.push_back(phase);
+    }
+  const long group_channels = spec_.input.channels;
+  for (const long a : at) {
+    if (a != static_cast<std::int32_t>(a)) throw std::length_error("sparse conv: image too large");
+    tap_at_.push_back(static_cast<std::int32_t>(a));
+  }
+  if (!strided)
+    phases_.clear();
+  else
+    phase_floats_ = (group_channels * std::ssize(phases_) * phase_height_ * phase_width_ + 15) / 16 * 16;
+}
+
+// Lanes of every vector of pixels whose row, and whose column, exists for a tap.
+void SparseConv::mark_lanes() {
+  const long width = spec_.output.width, pixels = spec_.output.pixels();
+  const auto mark = [&](long taps, long dilation, long before, long stride, long size, bool row) {
+    std::vector<std::uint16_t> bits(static_cast<std::size_t>(taps * vectors_));
+    for (long t = 0; t < taps; ++t)
+      for (long n = 0; n < pixels; ++n) {
+        const long at = (row ? n / width : n % width) * stride + t * dilation - before;
+        if (at >= 0 && at < size)
+          bits[static_cast<std::size_t>(t * vectors_ + n / lanes_)] |= static_cast<std::uint16_t>(1u << n % lanes_);
+      }
+    return bits;
+  };
+  row_bits_ = mark(spec_.kernel_h, spec_.dilation_h, spec_.top, spec_.stride_h, spec_.input.height, true);
+  column_bits_ = mark(spec_.kernel_w, spec_.dilation_w, spec_.left, spec_.stride_w, spec_.input.width, false);
+}
+
+void SparseConv::find_pixels() {
+  const long width = spec_.output.width, pixels = spec_.output.pixels();
+  const auto find = [&](long taps, long dilation, long before, long stride, long size, long step, bool row) {
+    std::vector<std::int32_t> at;
+    for (long t = 0; t < taps; ++t)
+      for (long n = 0; n < vectors_ * lanes_; ++n) {
+        const long i = (row ? n / width : n % width) * stride + t * dilation - before;
+        at.push_back(n < pixels && i >= 0 && i < size ? static_cast<std::int32_t>(i * step) : -1);
+      }
+    return at;
+  };
+  row_at_ =
+      find(spec_.kernel_h, spec_.dilation_h, spec_.top, spec_.stride_h, spec_.input.height, spec_.input.width, true);
+  column_at_ = find(spec_.kernel_w, spec_.dilation_w, spec_.left, spec_.stride_w, spec_.input.width, 1, false);
+}
+
+void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
+  const int most = std::min(threads, threads_);
+  for (long image = 0; image < spec_.output.images; ++image) {
+    const float* x = arrays.x + image * spec_.input.image;
+    if (!phases_.empty()) {
+      split_phases(x, arrays.scratch, most);
+      x = arrays.scratch;
+    }
+    ConvArrays here = arrays;
+    here.y += image * spec_.output.image;
+    if (here.residual) here.residual += image * spec_.residual.image;
+    for (long g = 0; g < spec_.groups; ++g)
+      share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
+        float* scratch = arrays.scratch + phase_floats_ + i * thread_floats_;
+        for (long t = tiles.begin; t < tiles.end; ++t) run_tile(here, x, scratch, g, t, parts);
+      });
+  }
+}
+
+// planes[channel][phase][row][column] = x[channel][row * stride + phase.y][column * stride + phase.x]
+void SparseConv::split_phases(const float* x, float* planes, int threads) const noexcept {
+  const Map& in = spec_.input;
+  const long channels = in.channels;
+  parallel(parts_for(static_cast<double>(in.plane) * static_cast<double>(channels), channels, threads),
+           [&](int part, int parts) {
+             const Range r = part_of(channels, part, parts);
+             float* to = planes + r.begin * std::ssize(phases_) * phase_height_ * phase_width_;
+             for (long c = r.begin; c < r.end; ++c)
+               for (const Phase& phase : phases_)
+                 for (long i = 0; i < phase_height_; ++i, to += phase_width_) {
+                   const long row = i * spec_.stride_h + phase.y;
+                   if (row >= in.height) continue;
+                   const float* from = x + c * in.plane + row * in.row + phase.x;
+                   const long count = (in.width - phase.x + spec_.stride_w - 1) / spec_.stride_w;
+                   if (spec_.stride_w == 2)  // for the compiler to take two vectors apart
+                     for (long j = 0; j < count; ++j) to[j] = from[2 * j];
+                   else
+                     for (long j = 0; j < count; ++j) to[j] = from[j * spec_.stride_w];
+                 }
+           });
+}
+
+void SparseConv::gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept {
+  const long taps = static_cast<long>(spec_.kernel_h) * spec_.kernel_w, pixels = vectors_ * lanes_;
+  for (long i = k; i < k + count; ++i) {
+    const float* plane = x + i / taps * spec_.input.plane;
+    const std::int32_t* rows = row_at_.data() + i % taps / spec_.kernel_w * pixels + v * lanes_;
+    const std::int32_t* columns = column_at_.data() + i % taps % spec_.kernel_w * pixels + v * lanes_;
+    for (int j = 0; j < n * lanes_; ++j) *tile++ = rows[j] < 0 || columns[j] < 0 ? 0.f : plane[rows[j] + columns[j]];
+  }
+}
+
+void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
+                          Range parts) const noexcept {
+  const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
+  const Range v = part_of(vectors_, static_cast<int>(tile), static_cast<int>(column_tiles_));
+  const int n = static_cast<int>(v.end - v.begin);
+  const long first = v.begin * lanes_, pixels = spec_.output.pixels(),
+             columns = std::min(pixels, v.end * lanes_) - first;
+  const long plane = phases_.empty() ? spec_.input.plane : std::ssize(phases_) * phase_height_ * phase_width_;
+  const float* channels = x + group * (spec_.input.channels / spec_.groups) * plane;
+  const SpmmImage image{
+      channels, plane, spec_.kernel_h, spec_.kernel_w, tap_at_.data(), row_bits_.data(), column_bits_.data(), vectors_};
+  const Activation& f = spec_.activation;
+  const bool clamped = f.kind == Activation::Kind::clamp;
+  const long filters = matrix.rows(), out = group * filters * spec_.output.plane + first;
+  SpmmPiece to{};
+  to.bias = arrays.bias + group * filters;
+  to.low = clamped ? f.low : -std::numeric_limits<float>::infinity();
+  to.high = clamped ? f.high : std::numeric_limits<float>::infinity();
+  to.y = arrays.y + out;
+  to.y_row = spec_.output.plane;
+  to.last_lanes = static_cast<int>(columns - (n - 1l) * lanes_);
+  if (arrays.residual) {
+    to.residual = arrays.residual + group * filters * spec_.residual.plane + first;
+    to.residual_row = spec_.residual.plane;
+  }
+  matrix.multiply(
+      parts, n, to, scratch,
+      [&](long k, int count, float* x_tile) {
+        if (shifts_)
+          matrix.kernels().pack_image[n](image, k, count, v.begin, x_tile);
+        else
+          gather(channels, k, count, v.begin, n, x_tile);
+      },
+      [&](Range rows, float*) {
+        for (long r = rows.begin; !clamped && r < rows.end; ++r)
+          tiles_.activate(f, to.y + r * to.y_row, to.y + r * to.y_row, columns);
+      });
+}
+
+}  // namespace accel

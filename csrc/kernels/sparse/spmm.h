@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sparse matrix times dense columns: Y[row][column] = sum_k W[row][k] X[k][column], float32.
+//
+// Every product needs its own row of X, so the loads of X are the limit: a tile of X, some rows k (a block) times up to
+// four vectors of columns, is packed into the L1 cache, and one weight serves all vectors of the tile. Inside a block
+// rows of W are sorted by how many values they have there, so that no branch depends on the pattern. Partial sums of a
+// tile stay in the L2 cache from block to block.
+// A row is summed in the order of its columns, even and odd ones of a block apart: the same bits for any tile or
+// thread.
+//
+// Source: after Elsen et al., Fast Sparse ConvNets, CVPR 2020, with tiles of X in place of whole rows.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/activation/activation.h"
+#include "kernels/sparse/csr.h"
+#include "kernels/tile/tile.h"
+#include "runtime/pool.h"
+#include "simd/isa.h"
+
+namespace accel {
+
+// Some rows of W in one block, and where their sums go.
+struct SpmmRun {
+  std::uint16_t count;  // values that each of
+  std::uint16_t rows;   // the next rows has in the block
+};
+struct SpmmPiece {
+  const SpmmRun* runs;
+  int run_count;
+  const std::uint16_t* row;    // in the part; readable some entries beyond the end
+  const std::uint8_t* offset;  // of each value's column in the block
+  const std::uint8_t* values;  // as their kind lies in memory
+  const float* book;           // for codes
+  const float* x;              // the tile of X
+  float* sums;                 // [rows of the part][vectors][lanes]
+  bool first, last;            // block: begins the sums; ends them, and writes y
+  const float *bias, *scale;   // of the part's rows; scale may be null
+  float low, high;             // bounds of y
+  float* y;                    // the part's row r at y + r * y_row; null: the sums become y where they are
+  long y_row;
+  const float* residual;  // null, or added before the bounds, at residual + r * residual_row
+  long residual_row;
+  int last_lanes;  // of the last vector that y has
+};
+
+// Columns that are the pixels of one image's planes.
+struct SpmmImage {
+  const float* x;                    // of the image
+  long plane;                        // floats from one channel to the next
+  int taps_high, taps_wide;          // k = (channel * taps_high + tap row) * taps_wide + tap column
+  const std::int32_t* tap_at;        // where pixel 0 of each tap lies in a plane
+  const std::uint16_t* row_bits;     // [tap row][vector] lanes whose row exists
+  const std::uint16_t* column_bits;  // [tap column][vector]
+  long vectors;                      // of an image
+};
+
+// The kernels of one ISA.
+inline constexpr int kSpmmVectors = 4;  // the most per tile
+struct SpmmKernels {
+  int lanes;
+  void (*rows[5][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][vectors of the tile]
+  // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns.
+  void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile) noexcept;
+  // The same where columns are the rows of a matrix x[columns][stride].
+  void (*pack_rows)(const float* x, long stride, long columns, int count, int n, float* tile) noexcept;
+  // And back: y[column][row] = sums[row][column].
+  void (*unpack_rows)(const float* sums, long rows, long columns, int n, float* y, long stride) noexcept;
+};
+extern const SpmmKernels* const kSpmm[kIsaCount];
+
+// A matrix packed for tiles; immutable.
+class SparseMatrix {
+ public:
+  // `threads` that may share its rows; results do not depend on it. Throws std::length_error for more than 2^31 - 1
+  // rows or columns.
+  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, int threads);
+
+  long rows() const noexcept { return rows_; }
+  long columns() const noexcept { return columns_; }
+  long values() const noexcept { return values_; }
+  long parts() const noexcept { return static_cast<long>(part_rows_.size()) - 1; }
+  int vectors() const noexcept { return vectors_; }  // the widest tile that its blocks fit
+  std::size_t nbytes() const noexcept;
+  const SpmmKernels& kernels() const noexcept { return kernels_; }
+
+  // Floats that one thread needs to work on a tile.
+  static constexpr long scratch_floats() noexcept { return kTileFloats + kSumFloats; }
+  // A tile of `n` vectors times the rows of some parts. `out` holds bias, bounds, last_lanes, y of row 0 and residual.
+  // `pack(k, count, tile)` packs rows k .. k + count - 1 of X; `done(rows, sums)` is called when some rows are
+  // finished, which lie in `sums`, [row][vector][lanes], where `out` has no y.
+  template <class Pack, class Done>
+  void multiply(Range parts, int n, const SpmmPiece& out, float* scratch, Pack&& pack, Done&& done) const noexcept {
+    for (long begin = parts.begin; begin < parts.end;) {
+      const long end = group_end(begin, parts.end);
+      for (long b = 0; b < blocks_; ++b) {
+        const Range k = part_of(columns_, static_cast<int>(b), static_cast<int>(blocks_));
+        pack(k.begin, static_cast<int>(k.end - k.begin), scratch);
+        for (long p = begin; p < end; ++p) run_piece(p, b, begin, n, out, scratch);
+      }
+      done(Range{first_row(begin), first_row(end)}, scratch + kTileFloats);
+      begin = end;
+    }
+  }
+
+ private:
+  static constexpr long kTileFloats = 7 * 1024;  // of X: of a 32 KB L1 cache, leaving 4 KB to what streams by
+  static constexpr long kSumFloats = 64 * 1024;  // a quarter of a 1 MB L2 cache
+  struct At {
+    std::size_t run, row, value, byte;
+  };
+  struct Builder;
+  long first_row(long part) const noexcept { return part_rows_[static_cast<std::size_t>(part)]; }
+  long group_rows() const noexcept { return kSumFloats / (vectors_ * kernels_.lanes); }
+  long group_end(long begin, long end) const noexcept;
+  void run_piece(long part, long block, long group, int n, const SpmmPiece& out, float* scratch) const noexcept;
+
+  const SpmmKernels& kernels_;
+  ValueKind kind_;
+  long rows_, columns_, values_, blocks_;
+  int vectors_;
+  std::vector<long> part_rows_;  // where each part begins, and the end
+  std::vector<At> pieces_;       // [block][part], and the end
+  std::vector<SpmmRun> runs_;
+  std::vector<std::uint16_t> row_;
+  std::vector<std::uint8_t> offset_, value_;
+  std::vector<float> scale_, book_;
+};
+
+// y = f(x W^T + bias), x is batch x columns, y batch x rows, both row-major.
+class SparseLinear {
+ public:
+  // `threads`: the most that run() will be asked for.
+  SparseLinear(const SparseMatrix& matrix, long batch, const Activation& activation, const TileSet& tiles, int threads);
+  void run(const float* x, const float* bias, float* y, float* scratch, int threads) const noexcept;
+  long scratch_floats() const noexcept { return threads_ * matrix_.scratch_floats(); }
+
+ private:
+  struct Arrays {
+    const float *x, *bias;
+    float *y, *scratch;
+  };
+  void run_tile(const Arrays& arrays, Range vectors, Range parts) const noexcept;
+
+  const SparseMatrix& matrix_;
+  long batch_, vectors_, column_tiles_;
+  Activation activation_;
+  const TileSet& tiles_;
+  int threads_;
+};
+
+// Calls f(tiles, parts, thread) for each thread's share of `tiles` column tiles times the parts of `matrix`.
+template <class F>
+void share_tiles(const SparseMatrix& matrix, long tiles, int threads, F&& f) {
+  const double columns = static_cast<double>(tiles) * matrix.vectors() * matrix.kernels().lanes;
+  const long parts = matrix.parts();
+  const int n = parts_for(static_cast<double>(matrix.values()) * columns, tiles > parts ? tiles : parts, threads);
+  const bool by_tiles = tiles % n == 0 || tiles >= 4L * n || parts < n;
+  parallel(n, [&](int thread, int all) {
+    f(by_tiles ? part_of(tiles, thread, all) : Range{0, tiles},
+      by_tiles ? Range{0, parts} : part_of(parts, thread, all), thread);
+  });
+}
+
+}  // namespace accel

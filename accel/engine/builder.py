@@ -16,7 +16,7 @@ from accel.engine.tuning import Choice
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
-from accel.kernels.conv_native import Folded
+from accel.kernels.conv_native import Folded, Packed
 from accel.weights.base import dense
 
 PLAIN = "plain"
@@ -24,7 +24,6 @@ BLOCKED = "blocked"
 PADDED = "padded"  # planes with a halo
 FOLDED = "folded"  # blocks whose channels hold a stride
 
-Packed = tuple[np.ndarray, np.ndarray]
 Arrays = Callable[["Tensor"], np.ndarray]
 
 
@@ -76,6 +75,7 @@ class PlanBuilder:
     forms: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     outputs: dict[str, Storage] = field(default_factory=dict)
     convolutions: dict[str, Any] = field(default_factory=dict)  # how each is computed, by its output
+    planes: set[str] = field(default_factory=set)  # values that are made as planes
     pooled: dict[str, str] = field(default_factory=dict)  # convolutions that make their pooled output at once
     threads: int = field(default_factory=runtime.threads)
     tune: bool = field(default_factory=runtime.tune)

@@ -46,6 +46,7 @@ def build(
     for slot, name in enumerate(names, len(inputs)):
         if name not in inputs:
             builder.outputs[name] = Storage(builder.spec(name).nbytes, external=True, slot=slot)
+    _follow_planes(builder)
     _join_pools(builder)
     _want_halos(builder)
     _join_concatenations(builder)
@@ -54,6 +55,20 @@ def build(
             with naming(node):
                 lowering.lower(builder, node)
     return Plan(builder, inputs, names)
+
+
+_SAME_LAYOUT = frozenset({"Add", "Sub", "Mul"} | native.NATIVE_ACTIVATIONS)
+"""Operators whose results lie as their first input does."""
+
+
+def _follow_planes(builder: PlanBuilder) -> None:
+    """Decides how every convolution is computed, from the first to the last: which layout costs a copy depends on the
+    layout of its input."""
+    for node in builder.network.nodes:
+        follows = node.op in _SAME_LAYOUT or node.op == "Concat"
+        with naming(node):
+            if lowering.makes_planes(builder, node) or (follows and set(node.inputs) <= builder.planes):
+                builder.planes.update(node.outputs)
 
 
 def _join_pools(builder: PlanBuilder) -> None:

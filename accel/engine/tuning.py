@@ -15,9 +15,11 @@ import numpy as np
 from accel.engine import tuning_cache
 from accel.kernels import program as native
 from accel.kernels import runtime
-from accel.kernels._conv_cost import promising
+from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import output_size
-from accel.kernels.conv_native import Method, Packed, Pads, Pair, Route, conv2d_native, conv_steps
+from accel.kernels.conv_native import SPARSE, Method, Packed, Pads, Pair, Route, conv2d_native, conv_steps
+from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
+from accel.weights.base import Weight, dense
 
 WITHIN = 1.7
 """Methods predicted to take longer than the best by this factor are not measured."""
@@ -26,6 +28,8 @@ MARGIN = 0.97
 TOLERANCE = 5e-5
 """Largest error of a method on random input, relative to the largest output. Winograd on well-scaled weights: 1e-5."""
 _ROUNDS, _SECONDS = 5, 0.15
+_RELAYOUT_SECONDS, _RELAYOUT_CYCLES = 1e-10, 0.35
+"""Of a float, between planes and blocks."""
 _CHECKED_SIZE = 13  # outputs a side: whole and cut tiles of every form
 
 
@@ -80,26 +84,62 @@ class Choice(NamedTuple):
         return {"method": str(self.method), "reason": self.reason, "error": self.error, "candidates": candidates}
 
 
-def choose(layer: Layer, w: np.ndarray, pack: Callable[[Method], Packed], *, tune: bool, folds: bool = True) -> Choice:
+class SparseOption(NamedTuple):
+    """The layer's weights without their zeros."""
+
+    weights: SparseWeights
+    packed: Packed
+    moved: int  # floats that change their layout should it be chosen; below 0: should it not be
+
+
+def choose(
+    layer: Layer,
+    w: np.ndarray | Weight,
+    pack: Callable[[Method], Packed],
+    *,
+    tune: bool,
+    folds: bool = True,
+    sparse: SparseOption | None = None,
+) -> Choice:
     """The method for a layer with weights `w`; `pack` packs them as a method reads them. `folds`: whether a stride may
-    be folded, which wants the input in planes."""
+    be folded, which wants the input in planes. `w` is not made dense where its zeros are left out."""
     possible = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
     fallback = next(pair for pair in possible if pair[0].algorithm == "direct")
     near = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
     found = [pair for pair in near if folds or pair[0].route is not Route.FOLDED] or [fallback]
-    if not np.isfinite(w).all():
-        return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
-    seconds = measured(layer, [m for m, _ in found]) if tune and len(found) > 1 else {}
+    seconds = measured(layer, [m for m, _ in found]) if tune and (sparse or len(found) > 1) else {}
     candidates = tuple(Candidate(method, cycles, seconds.get(str(method))) for method, cycles in found)
     ordered = sorted(candidates, key=_rank)
-    reason = "measured" if seconds else "predicted" if len(found) > 1 else "nothing else comes near"
+    reason = "measured" if seconds else "predicted" if len(found) > 1 or sparse else "nothing else comes near"
+    if sparse is not None:
+        candidate = _sparse_candidate(layer, sparse.weights, tune)
+        candidates = (*candidates, candidate)
+        if _rank(candidate) + _relayout(sparse.moved, tune) < _rank(ordered[0]):
+            return Choice(SPARSE, sparse.packed, candidates, reason, None)
+    array = dense(w)
+    if not np.isfinite(array).all():
+        return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
     for candidate in ordered:
         method, packed = candidate.method, pack(candidate.method)
-        error = None if method.algorithm == "direct" else relative_error(layer, method, w, packed)
+        error = None if method.algorithm == "direct" else relative_error(layer, method, array, packed)
         if error is None or error <= TOLERANCE:
             return Choice(method, packed, candidates, reason, error)
         reason = f"the error of {method}, {error:.1e}, is more than {TOLERANCE:.0e}"
     return Choice(fallback[0], pack(fallback[0]), candidates, reason, None)
+
+
+def _relayout(floats: int, tune: bool) -> float:
+    """What it costs to bring so many floats into another layout, in the unit of `_rank`; below 0 what it saves."""
+    return floats * (_RELAYOUT_SECONDS if tune else _RELAYOUT_CYCLES)
+
+
+def _sparse_candidate(layer: Layer, weights: SparseWeights, tune: bool) -> Candidate:
+    cycles = sparse_cycles(layer.w_shape, layer.output, weights.values)
+    if not tune:
+        return Candidate(SPARSE, cycles, None)
+    key = f"{layer.key} with {weights.values} values"
+    found = tuning_cache.get(key) or tuning_cache.put(key, {str(SPARSE): _measure([_SparseTrial(layer, weights)])[0]})
+    return Candidate(SPARSE, cycles, found[str(SPARSE)])
 
 
 def _rank(candidate: Candidate) -> float:
@@ -112,14 +152,14 @@ def measured(layer: Layer, methods: Sequence[Method]) -> dict[str, float]:
     names = [str(method) for method in methods]
     found = tuning_cache.get(layer.key)
     if found is None or any(name not in found for name in names):
-        found = dict(zip(names, _measure(layer, methods), strict=True))
+        trials = [_Trial(layer, method) for method in methods]
+        found = dict(zip(names, _measure(trials), strict=True))
         found = tuning_cache.put(layer.key, found)
     return {name: found[name] * (MARGIN if name == names[0] else 1.0) for name in names}
 
 
-def _measure(layer: Layer, methods: Sequence[Method]) -> list[float]:
+def _measure(trials: Sequence[Callable[[], float]]) -> list[float]:
     """Least of a few alternating times, weights out of the cache as in a network."""
-    trials = [_Trial(layer, method) for method in methods]
     best = [np.inf] * len(trials)
     end = time.perf_counter() + _SECONDS
     for done in range(_ROUNDS):
@@ -168,6 +208,31 @@ class _Trial:
         return time.perf_counter() - start
 
 
+class _SparseTrial:
+    """A layer's sparse weights on its shape."""
+
+    def __init__(self, layer: Layer, weights: SparseWeights) -> None:
+        self.program = native.new_program()
+        shapes = (1, layer.channels, *layer.size), (1, layer.w_shape[0], *layer.output)
+        source, target = (native.plain_map(shape) for shape in shapes)
+        spec = native.conv_spec(
+            source, target, (layer.w_shape[2], layer.w_shape[3]), strides=layer.strides, before=layer.pads[:2],
+            dilations=layer.dilations, groups=layer.group,
+        )  # fmt: skip
+        prepared = weights.prepare(spec, 1)
+        self.arrays = [native.aligned(size) for size in (source.floats, target.floats, prepared.scratch_floats)]
+        for array in self.arrays:
+            array.fill(0.0)
+        x, y, scratch, nowhere = (native.place(i) for i in (0, 1, 2, native.NOWHERE))
+        self.program.conv(prepared, x, y, nowhere, scratch, NO_WEIGHTS, native.pack_bias(None, layer.w_shape[0]))
+        self.slots = np.zeros(3, np.uintp)
+
+    def __call__(self) -> float:
+        start = time.perf_counter()
+        native.run(self.program, self.slots, list(enumerate(self.arrays)))
+        return time.perf_counter() - start
+
+
 def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) -> float:
     """Largest error on a small random image at four of its outputs, in every channel, relative to the largest."""
     size = [min(layer.output[i], _CHECKED_SIZE) for i in (0, 1)]
@@ -190,4 +255,4 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     return worst / largest if largest else worst
 
 
-__all__ = ["Candidate", "Choice", "Layer", "choose"]
+__all__ = ["Candidate", "Choice", "Layer", "SparseOption", "choose"]

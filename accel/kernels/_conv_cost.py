@@ -23,6 +23,9 @@ _CACHE = 8 << 20
 """Bytes of weights from which on they stream from memory in every run."""
 _STREAM = 6.5
 """Bytes per cycle from memory."""
+_SPARSE_PRODUCT, _SPARSE_ROW, _SPARSE_BLOCK = 1.3, 5, 112
+"""Cycles per value and vector, and per row and vector in every block of so much depth, of products with sparse
+weights."""
 OPT_IN = ("winograd6", "im2col")
 """Never chosen unasked: several times the error of winograd4, and nowhere faster than direct."""
 
@@ -73,6 +76,14 @@ def _fft_cycles(shape: Shape, lanes: int) -> float:
     transforms = tiles * 16 / lanes * (depth // 16 * _FFT_TRANSFORMS[0] + out // 16 * _FFT_TRANSFORMS[1])
     weights = 4 * 256 * depth * out
     return max(products, weights / _STREAM if weights > _CACHE else 0.0) + transforms
+
+
+def sparse_cycles(w_shape: tuple[int, ...], size: Pair, values: int) -> float:
+    """Cycles per image of the `values` weights that are not zero, over planes."""
+    lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
+    vectors = -(-math.prod(size) // lanes)
+    depth = math.prod(w_shape[1:])
+    return vectors * (values * _SPARSE_PRODUCT + w_shape[0] * -(-depth // _SPARSE_BLOCK) * _SPARSE_ROW + depth * 2)
 
 
 def promising(

@@ -9,10 +9,12 @@ import numpy as np
 
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.kernels.sparse import sparse_conv2d
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
-Packed = tuple[np.ndarray, np.ndarray]
+Packed = tuple[Any, np.ndarray]
+"""Weights as a method reads them, an array but for sparse ones, and the bias."""
 FFT_KERNEL = (5, 13)
 """Rows or columns, whichever are more, of kernels for tiled FFT convolution: below, Winograd is shorter; above,
 its tiles of 16 x 16 hold hardly any outputs."""
@@ -25,6 +27,7 @@ class Route(Enum):
     GATHER = "gather"  # few or unaligned input channels: planes in, channel blocks out
     GATHER_GROUPS = "gather groups"  # the same, each group's output in blocks of its own; then closed up
     DEPTHWISE = "depthwise"
+    PLANES = "planes"  # planes in and out
     FOLDED = "folded"  # planes in, their strides folded into channels (csrc/kernels/layout/fold.h); channel blocks out
 
 
@@ -45,7 +48,7 @@ class Method(NamedTuple):
     """An algorithm and the layout that it reads and writes."""
 
     route: Route
-    algorithm: str  # direct, im2col, fft, or winogradM with tiles of M x M outputs
+    algorithm: str  # direct, im2col, fft, sparse, or winogradM with tiles of M x M outputs
 
     def __str__(self) -> str:
         return self.algorithm if self.route is Route.BLOCKED else f"{self.algorithm} {self.route.value}"
@@ -98,6 +101,9 @@ class Method(NamedTuple):
             return core.prepare_im2col(isa, spec, threads)
         return core.prepare_direct(isa, spec)
 
+
+SPARSE = Method(Route.PLANES, "sparse")
+"""Of the weights' values that are not zero, see accel.kernels.sparse: packed and prepared there."""
 
 _FORMS = {3: (2, 4, 6), 5: (4,)}
 """Winograd tiles by kernel size."""
@@ -181,6 +187,8 @@ def conv2d_native(
     group: int,
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `packed` by `method`; `shape` is that of the result."""
+    if method == SPARSE:
+        return sparse_conv2d(x, *packed, shape, (w_shape[2], w_shape[3]), strides, pads, dilations)
     y = np.empty(shape, np.float32)
     target = native.blocked_map(shape)
     grouped = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))

@@ -1,55 +1,124 @@
-"""Products with a sparse matrix packed for the native kernels."""
+"""Products with sparse weights, packed once for the native kernels."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.kernels.csr import csr_from_dense
 
 
-def pack_sparse(
-    indptr: np.ndarray,
-    indices: np.ndarray,
-    values: np.ndarray,
-    columns: int,
-    *,
-    kind: str = "f32",
-    scale: np.ndarray | None = None,
-    book: np.ndarray | None = None,
-) -> Any:
-    """A CSR matrix as `sparse_linear` and sparse convolution read it, for the instruction set in force.
+class SparseArrays(NamedTuple):
+    """A matrix (rows, columns) as compressed sparse rows, in the form that the native kernels are packed from.
 
-    Parameters
-    ----------
-    indptr, indices : int32, rows + 1 and nnz; every row ascends.
+    indptr, indices : int32, (rows + 1,) and (nnz,); the columns of every row ascend.
     values : (nnz,), by `kind`: float32 for "f32", the upper halves of float32 as uint16 for "bf16", int8 for "i8",
         uint8 for "code16" and "code256".
     scale : (rows,) float32, for "i8".
     book : (16,) or (256,) float32, for codes.
-
-    Raises
-    ------
-    ValueError  the arrays are no such matrix.
     """
-    core = runtime.core
-    return core.pack_sparse(
-        runtime.isa_index(), indptr, indices, values, getattr(core.ValueKind, kind), scale, book, columns,
-        runtime.threads(),
-    )  # fmt: skip
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    values: np.ndarray
+    kind: str = "f32"
+    scale: np.ndarray | None = None
+    book: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, w: np.ndarray) -> SparseArrays:
+        """What is not zero of float32 `w`, its axes after the first seen as one."""
+        data, indices, indptr = csr_from_dense(np.ascontiguousarray(w).reshape(w.shape[0], -1), indptr_dtype=np.int32)
+        return cls(indptr, indices, data)
+
+    @property
+    def rows(self) -> int:
+        return self.indptr.size - 1
+
+    def part(self, first: int, last: int) -> SparseArrays:
+        """Rows first .. last-1."""
+        begin, end = self.indptr[first], self.indptr[last]
+        scale = None if self.scale is None else self.scale[first:last]
+        return SparseArrays(
+            self.indptr[first : last + 1] - begin, self.indices[begin:end], self.values[begin:end], self.kind, scale,
+            self.book,
+        )  # fmt: skip
 
 
-def sparse_linear(x: np.ndarray, matrix: Any, bias: np.ndarray | None = None) -> np.ndarray:
-    """y[..., r] = bias[r] + sum_k w[r, k] x[..., k] for a matrix from `pack_sparse`; x float32, C-contiguous."""
-    batch = x.size // matrix.columns
-    y = np.empty((*x.shape[:-1], matrix.rows), np.float32)
-    program = native.new_program()
-    bias = native.pack_bias(bias, matrix.rows)
+class SparseWeights:
+    """Weights packed for products over many columns, one matrix per group of a convolution.
+
+    For the instruction set in force; `threads` that may share the rows are those of `accel.using`.
+    """
+
+    def __init__(self, arrays: SparseArrays, columns: int, group: int = 1) -> None:
+        core, rows = runtime.core, arrays.rows // group
+        self.matrices = [
+            core.pack_sparse(
+                runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
+                part.scale, part.book, columns, runtime.threads(),
+            )
+            for part in (arrays.part(g * rows, (g + 1) * rows) for g in range(group))
+        ]  # fmt: skip
+        self.rows, self.columns = arrays.rows, columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, positions included."""
+        return sum(int(matrix.nbytes) for matrix in self.matrices)
+
+    @property
+    def values(self) -> int:
+        """How many are stored."""
+        return sum(int(matrix.values) for matrix in self.matrices)
+
+    def prepare(self, spec: Any, threads: int) -> Any:
+        """The convolution `spec`, between plain maps without halos, for `Program.conv`."""
+        return runtime.core.prepare_sparse(runtime.isa_index(), spec, self.matrices, threads)
+
+
+NO_WEIGHTS = np.zeros(0, np.float32)
+"""What `Program.conv` takes in the place of weights that a prepared convolution holds."""
+
+
+def sparse_linear(x: np.ndarray, weights: SparseWeights, bias: np.ndarray | None = None) -> np.ndarray:
+    """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one element or more."""
+    y = np.empty((*x.shape[:-1], weights.rows), np.float32)
+    program, threads = native.new_program(), runtime.threads()
+    places = [native.place(i) for i in range(3)]
     scratch = program.sparse_linear(
-        matrix, batch, native.activation(None), runtime.threads(), native.place(0), native.place(1), native.place(2), bias
+        weights.matrices[0], x.size // weights.columns, native.activation(None), threads, *places,
+        native.pack_bias(bias, weights.rows),
     )  # fmt: skip
     arrays = [x, y, native.aligned(scratch)]
-    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)
+    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=threads, keep_denormals=True)
+    return y
+
+
+def sparse_conv2d(
+    x: np.ndarray,
+    weights: SparseWeights,
+    bias: np.ndarray | None,
+    shape: Sequence[int],
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    pads: tuple[int, int, int, int],
+    dilations: tuple[int, int],
+) -> np.ndarray:
+    """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
+    y = np.empty(shape, np.float32)
+    program, threads = native.new_program(), runtime.threads()
+    spec = native.conv_spec(
+        native.plain_map(x.shape), native.plain_map(y.shape), kernel, strides=strides, before=pads[:2],
+        dilations=dilations, groups=len(weights.matrices),
+    )  # fmt: skip
+    prepared = weights.prepare(spec, threads)
+    places = [native.place(i) for i in (0, 1, native.NOWHERE, 2)]
+    program.conv(prepared, *places, NO_WEIGHTS, native.pack_bias(bias, weights.rows))
+    arrays = [x, y, native.aligned(prepared.scratch_floats)]
+    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=threads, keep_denormals=True)
     return y

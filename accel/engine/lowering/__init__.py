@@ -2,7 +2,7 @@
 
 from accel.engine.builder import PlanBuilder
 from accel.engine.lowering import convolution, elementwise, layout, matrix, movement, pooling, resizing, softmax
-from accel.engine.lowering.convolution import conv_halo, pools_at_once
+from accel.engine.lowering.convolution import conv_halo, makes_planes, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
@@ -13,6 +13,7 @@ __all__ = [
     "layout",
     "lower",
     "makes_blocks",
+    "makes_planes",
     "matrix",
     "movement",
     "pooling",

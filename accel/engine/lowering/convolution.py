@@ -11,12 +11,14 @@ from accel.engine.builder import Packed, PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import Known, Spec, Window, window
-from accel.engine.tuning import Choice, Layer, choose
+from accel.engine.sparsity import sparse_arrays
+from accel.engine.tuning import Choice, Layer, SparseOption, choose
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import Method, Route, grouped_channels
+from accel.kernels.conv_native import SPARSE, Method, Route, grouped_channels
+from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
 from accel.weights.base import dense
 
 
@@ -58,30 +60,47 @@ def planned(builder: PlanBuilder, node: Node) -> Planned | None:
 
 
 def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Planned:
-    bias, array = builder.constant(node.input(2)), dense(w)
+    bias = builder.constant(node.input(2))
 
     def pack(method: Method) -> Packed:
         def places(numbers: np.ndarray) -> np.ndarray:
-            return method.pack(numbers, None, layer.strides, layer.group)[0]
+            return method.pack(numbers, None, layer.strides, layer.group)[0]  # type: ignore[no-any-return]
 
         return builder.pack_once(
             node.inputs[1:3], (method, layer.strides, layer.group),
-            lambda: method.pack(array, bias, layer.strides, layer.group), None if method.transforms else places,
+            lambda: method.pack(dense(w), bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
     before = set(builder.packed)
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
-    choice = choose(layer, array, pack, tune=builder.tune, folds=first)
+    option = _without_zeros(builder, node, w, bias, layer)
+    choice = choose(layer, w, pack, tune=builder.tune, folds=first, sparse=option)
     for key in set(builder.packed) - before:
-        if builder.packed[key] is not choice.packed:  # packed to see its error, which was too large
+        if builder.packed[key] is not choice.packed:  # packed to see its error or its time
             del builder.packed[key]
     return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
+
+
+def _without_zeros(
+    builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer
+) -> SparseOption | None:
+    """The layer's weights without their zeros, where there are enough of them."""
+    arrays = sparse_arrays(w)
+    if arrays is None or layer.w_shape[1] == 1:
+        return None
+    columns = int(np.prod(layer.w_shape[1:]))
+    packed = builder.pack_once(
+        node.inputs[1:3], ("sparse", layer.group),
+        lambda: (SparseWeights(arrays, columns, layer.group), native.pack_bias(bias, layer.w_shape[0])),
+    )  # fmt: skip
+    size = layer.channels * layer.size[0] * layer.size[1]
+    return SparseOption(packed[0], packed, -size if node.inputs[0] in builder.planes else size)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
     """The zero halo that the convolution wants around its blocked input."""
     plan = planned(builder, node)
-    blocks = plan is not None and not plan.method.reads_planes and plan.method.route is not Route.FOLDED
+    blocks = plan is not None and plan.method.route in (Route.BLOCKED, Route.DEPTHWISE)
     return max(plan.geometry.pads) if plan is not None and blocks else 0
 
 
@@ -91,6 +110,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if plan is None:
         return False
     method = plan.method
+    if method == SPARSE:
+        return _sparse_conv(builder, node, plan)
     x, geometry = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     pool = 2 if node.outputs[0] in builder.pooled else 1
@@ -118,6 +139,29 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     )
     if gaps:
         _close_gaps(builder, node, result, residual, target)
+    return True
+
+
+def _sparse_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
+    x, residual = builder.plain(node.inputs[0]), node.input(RESIDUAL)
+    added = builder.plain(residual) if residual else None
+    target = builder.new_plain(node.outputs[0])
+    layout, geometry = native.plain_map(target.spec.shape), plan.geometry
+    spec = native.conv_spec(
+        native.plain_map(x.spec.shape), layout, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
+        dilations=geometry.dilations, groups=plan.group, residual=None if added is None else layout,
+        activation=activation_of(node),
+    )  # fmt: skip
+    weights, bias = plan.choice.packed
+    prepared = weights.prepare(spec, builder.threads)
+    scratch = builder.scratch(prepared.scratch_floats)
+
+    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+        residual_place = native.place(native.NOWHERE) if added is None else at(added)
+        program.conv(prepared, at(x), at(target), residual_place, at(scratch), NO_WEIGHTS, bias)
+
+    reads = [x] if added is None else [x, added]
+    builder.native_step(f"conv {plan.method}", str(node), reads, [target, scratch], emit, plan.choice)
     return True
 
 
@@ -189,5 +233,12 @@ def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
-    """Whether `node` is a convolution that a native kernel runs."""
-    return node.op == "Conv" and planned(builder, node) is not None
+    """Whether `node` is a convolution whose native kernel writes channel blocks."""
+    plan = planned(builder, node) if node.op == "Conv" else None
+    return plan is not None and plan.method != SPARSE
+
+
+def makes_planes(builder: PlanBuilder, node: Node) -> bool:
+    """Whether `node` is a convolution whose native kernel writes planes."""
+    plan = planned(builder, node) if node.op == "Conv" else None
+    return plan is not None and plan.method == SPARSE

@@ -93,6 +93,8 @@ class Method(NamedTuple):
         core, isa = runtime.core, runtime.isa_index()
         if self.route is Route.DEPTHWISE:
             return core.prepare_depthwise(isa, spec)
+        if self.route is Route.PLANES:
+            return core.prepare_plane_depthwise(isa, spec, threads)
         if self.tile:
             return core.prepare_winograd(isa, spec, self.tile, threads)
         if self.algorithm == "fft":
@@ -104,6 +106,9 @@ class Method(NamedTuple):
 
 SPARSE = Method(Route.PLANES, "sparse")
 """Of the weights' values that are not zero, see accel.kernels.sparse: packed and prepared there."""
+
+PLANE_DEPTHWISE = Method(Route.PLANES, "direct")
+"""A depthwise convolution whose input lies in planes."""
 
 _FORMS = {3: (2, 4, 6), 5: (4,)}
 """Winograd tiles by kernel size."""

@@ -80,6 +80,10 @@ class SparseWeights:
         """The convolution `spec`, between plain maps without halos, for `Program.conv`."""
         return runtime.core.prepare_sparse(runtime.isa_index(), spec, self.matrices, threads)
 
+    def prepare_linear(self, batch: int, activation: Any, threads: int) -> Any:
+        """f(x W^T + bias) of `batch` rows, for `Program.sparse_linear`."""
+        return runtime.core.prepare_sparse_linear(runtime.isa_index(), self.matrices[0], batch, activation, threads)
+
 
 NO_WEIGHTS = np.zeros(0, np.float32)
 """What `Program.conv` takes in the place of weights that a prepared convolution holds."""
@@ -89,12 +93,10 @@ def sparse_linear(x: np.ndarray, weights: SparseWeights, bias: np.ndarray | None
     """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one element or more."""
     y = np.empty((*x.shape[:-1], weights.rows), np.float32)
     program, threads = native.new_program(), runtime.threads()
+    prepared = weights.prepare_linear(x.size // weights.columns, native.activation(None), threads)
     places = [native.place(i) for i in range(3)]
-    scratch = program.sparse_linear(
-        weights.matrices[0], x.size // weights.columns, native.activation(None), threads, *places,
-        native.pack_bias(bias, weights.rows),
-    )  # fmt: skip
-    arrays = [x, y, native.aligned(scratch)]
+    program.sparse_linear(prepared, *places, native.pack_bias(bias, weights.rows))
+    arrays = [x, y, native.aligned(prepared.scratch_floats)]
     native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=threads, keep_denormals=True)
     return y
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sparse matrices and the steps that multiply by them.
+// Sparse matrices, the steps that multiply by them, and what runs beside them over planes.
 #include "bind/sparse.h"
 
 #include <pybind11/stl.h>
@@ -26,20 +26,37 @@ std::shared_ptr<PreparedConv> prepare(int isa, const ConvSpec& spec, const std::
   const std::size_t i = checked_isa(isa);
   for (const Matrix& m : matrices) require(m && &m->kernels() == kSpmm[i], "sparse conv: packed for another isa");
   return std::make_shared<SparseConv>(
-      spec, std::vector<std::shared_ptr<const SparseMatrix>>(matrices.begin(), matrices.end()), *kTileSets[i], threads);
+      spec, std::vector<std::shared_ptr<const SparseMatrix>>(matrices.begin(), matrices.end()), *kTileSets[i],
+      *kPlanes[i], threads);
 }
 
-// `scratch` names a slot with the number of floats that it returns.
-long add_linear(PyProgram& p, const Matrix& matrix, long batch, const Activation& activation, int threads, Place x,
-                Place y, Place scratch, const Array<float>& bias) {
-  require(&matrix->kernels() == kSpmm[p.isa], "sparse linear: packed for another isa");
-  const auto linear = std::make_shared<SparseLinear>(*matrix, batch, activation, *kTileSets[p.isa], threads);
-  const float* b = p.keep(bias, static_cast<std::size_t>(matrix->rows()));
-  p.program.add([=](float* const* s, int n) {
-    (void)matrix;  // kept alive with the step: `linear` refers to it
-    linear->run(x.in(s), b, y.in(s), scratch.in(s), n);
-  });
-  return linear->scratch_floats();
+struct PyLinear {  // keeps the matrix that it refers to
+  Matrix matrix;
+  SparseLinear linear;
+};
+using Linear = std::shared_ptr<PyLinear>;
+
+Linear prepare_linear(int isa, const Matrix& matrix, long batch, const Activation& activation, int threads) {
+  const std::size_t i = checked_isa(isa);
+  require(matrix && &matrix->kernels() == kSpmm[i], "sparse linear: packed for another isa");
+  return std::make_shared<PyLinear>(matrix, SparseLinear(*matrix, batch, activation, *kTileSets[i], threads));
+}
+
+void add_linear(PyProgram& p, const Linear& prepared, Place x, Place y, Place scratch, const Array<float>& bias) {
+  const float* b = p.keep(bias, static_cast<std::size_t>(prepared->matrix->rows()));
+  p.program.add([=](float* const* s, int n) { prepared->linear.run(x.in(s), b, y.in(s), scratch.in(s), n); });
+}
+
+std::shared_ptr<PreparedConv> prepare_plane_depthwise(int isa, const ConvSpec& spec, int threads) {
+  return std::make_shared<PlaneDepthwise>(spec, *kPlanes[checked_isa(isa)], threads);
+}
+
+std::shared_ptr<PlaneMaximum> prepare_plane_maximum(int isa, const PoolSpec& spec, int threads) {
+  return std::make_shared<PlaneMaximum>(spec, *kPlanes[checked_isa(isa)], threads);
+}
+
+void add_plane_maximum(PyProgram& p, const std::shared_ptr<PlaneMaximum>& pool, Place x, Place y, Place scratch) {
+  p.program.add([=](float* const* s, int n) { pool->run(x.in(s), y.in(s), scratch.in(s), n); });
 }
 
 }  // namespace
@@ -61,8 +78,17 @@ void bind_sparse(py::module_& m) {
            ValueKind kind, const py::object& scale, const py::object& book, long columns,
            int threads) { return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), threads); });
   m.def("prepare_sparse", &prepare);
+  py::class_<PyLinear, Linear>(m, "SparseLinear").def_property_readonly("scratch_floats", [](const PyLinear& p) {
+    return p.linear.scratch_floats();
+  });
+  py::class_<PlaneMaximum, std::shared_ptr<PlaneMaximum>>(m, "PlaneMaximum")
+      .def_property_readonly("scratch_floats", &PlaneMaximum::scratch_floats);
+  m.def("prepare_sparse_linear", &prepare_linear);
+  m.def("prepare_plane_depthwise", &prepare_plane_depthwise);
+  m.def("prepare_plane_maximum", &prepare_plane_maximum);
+  m.def("plane_maximum_fits", &plane_maximum_fits);
   py::class_<PyProgram> program(m.attr("Program"));
-  program.def("sparse_linear", &add_linear);
+  program.def("sparse_linear", &add_linear).def("plane_maximum", &add_plane_maximum);
 }
 
 }  // namespace accel::bind

@@ -57,11 +57,11 @@ ACCEL_INLINE void transpose(f32* t) {
     t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
   }
 }
-ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
   if (bits == 0xff) return load(p);
   const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-  const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
-  return {_mm256_maskload_ps(p, _mm256_cmpeq_epi32(set, lane))};
+  const __m256i set = _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane), lane);
+  return {_mm256_blendv_ps(other.v, _mm256_maskload_ps(p, set), _mm256_castsi256_ps(set))};
 }
 ACCEL_INLINE f32 quad(__m128 a) { return {_mm256_set_m128(a, a)}; }
 ACCEL_INLINE f32 quad(const float* p) { return {_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p))}; }

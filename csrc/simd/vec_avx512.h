@@ -61,9 +61,9 @@ ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t
     t[i + 12].v = _mm512_shuffle_f32x4(b[i + 4], b[i + 12], 0xdd);
   }
 }
-// The lanes whose bit is set, zero in the others, whose memory is not read.
-ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
-  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>(bits), p)};
+// The lanes whose bit is set; `other` in those whose bit is not, and whose memory is not read.
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
+  return {_mm512_mask_loadu_ps(other.v, static_cast<__mmask16>(bits), p)};
 }
 // Four values side by side, again in every 16 bytes; spread<i> brings value i into all lanes.
 ACCEL_INLINE f32 quad(__m128 a) { return {_mm512_broadcast_f32x4(a)}; }

@@ -55,9 +55,10 @@ ACCEL_INLINE void transpose(f32* t) {
   t[0].v = __builtin_shufflevector(a, c, 0, 1, 4, 5), t[1].v = __builtin_shufflevector(a, c, 2, 3, 6, 7);
   t[2].v = __builtin_shufflevector(b, d, 0, 1, 4, 5), t[3].v = __builtin_shufflevector(b, d, 2, 3, 6, 7);
 }
-ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
   if (bits == 0xf) return load(p);
-  float t[4] = {};
+  float t[4];
+  store(t, other);
   for (unsigned i = 0; i < 4; ++i)
     if (bits >> i & 1u) t[i] = p[i];
   return load(t);

@@ -45,9 +45,10 @@ ACCEL_INLINE void transpose(f32* t) {
   t[2].v = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
   t[3].v = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
-ACCEL_INLINE f32 load_bits(const float* p, unsigned bits) {
+ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
   if (bits == 0xf) return load(p);
-  float t[4] = {};
+  float t[4];
+  store(t, other);
   for (unsigned i = 0; i < 4; ++i)
     if (bits >> i & 1u) t[i] = p[i];
   return load(t);

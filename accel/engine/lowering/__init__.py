@@ -2,7 +2,7 @@
 
 from accel.engine.builder import PlanBuilder
 from accel.engine.lowering import convolution, elementwise, layout, matrix, movement, pooling, resizing, softmax
-from accel.engine.lowering.convolution import conv_halo, makes_planes, pools_at_once
+from accel.engine.lowering.convolution import conv_halo, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
@@ -26,3 +26,8 @@ __all__ = [
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether the lowering of `node` writes its output in channel blocks."""
     return any(part.makes_blocks(builder, node) for part in (convolution, pooling, resizing))
+
+
+def makes_planes(builder: PlanBuilder, node: Node) -> bool:
+    """Whether the lowering of `node` writes its output in planes, and the next would like them there."""
+    return convolution.makes_planes(builder, node) or pooling.keeps_planes(builder, node)

@@ -17,7 +17,7 @@ from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import SPARSE, Method, Route, grouped_channels
+from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Route, grouped_channels, route
 from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
 from accel.weights.base import dense
 
@@ -71,6 +71,11 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
             lambda: method.pack(dense(w), bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
+    same_width = -(-layer.size[1] // layer.strides[1]) == layer.output[1]
+    depthwise = route(layer.w_shape, layer.group) is Route.DEPTHWISE
+    if depthwise and same_width and node.inputs[0] in builder.planes:
+        choice = _over_planes(builder, node, w, bias)
+        return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
     before = set(builder.packed)
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
     option = _without_zeros(builder, node, w, bias, layer)
@@ -79,6 +84,16 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
         if builder.packed[key] is not choice.packed:  # packed to see its error or its time
             del builder.packed[key]
     return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
+
+
+def _over_planes(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None) -> Choice:
+    """A depthwise convolution where its input lies: bringing it into blocks would take as long as the work itself."""
+
+    def pack() -> Packed:
+        return np.ascontiguousarray(dense(w)).reshape(-1), native.pack_bias(bias, w.shape[0])
+
+    packed = builder.pack_once(node.inputs[1:3], (PLANE_DEPTHWISE,), pack)
+    return Choice(PLANE_DEPTHWISE, packed, (), "its input lies in planes", None)
 
 
 def _without_zeros(
@@ -110,8 +125,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if plan is None:
         return False
     method = plan.method
-    if method == SPARSE:
-        return _sparse_conv(builder, node, plan)
+    if method.route is Route.PLANES:
+        return _planes_conv(builder, node, plan)
     x, geometry = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     pool = 2 if node.outputs[0] in builder.pooled else 1
@@ -142,7 +157,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     return True
 
 
-def _sparse_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
+def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
     x, residual = builder.plain(node.inputs[0]), node.input(RESIDUAL)
     added = builder.plain(residual) if residual else None
     target = builder.new_plain(node.outputs[0])
@@ -153,12 +168,15 @@ def _sparse_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
         activation=activation_of(node),
     )  # fmt: skip
     weights, bias = plan.choice.packed
-    prepared = weights.prepare(spec, builder.threads)
+    if plan.method == SPARSE:
+        prepared, weights = weights.prepare(spec, builder.threads), NO_WEIGHTS
+    else:
+        prepared = plan.method.prepare(spec, builder.threads)
     scratch = builder.scratch(prepared.scratch_floats)
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
         residual_place = native.place(native.NOWHERE) if added is None else at(added)
-        program.conv(prepared, at(x), at(target), residual_place, at(scratch), NO_WEIGHTS, bias)
+        program.conv(prepared, at(x), at(target), residual_place, at(scratch), weights, bias)
 
     reads = [x] if added is None else [x, added]
     builder.native_step(f"conv {plan.method}", str(node), reads, [target, scratch], emit, plan.choice)
@@ -235,10 +253,10 @@ def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution whose native kernel writes channel blocks."""
     plan = planned(builder, node) if node.op == "Conv" else None
-    return plan is not None and plan.method != SPARSE
+    return plan is not None and plan.method.route is not Route.PLANES
 
 
 def makes_planes(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution whose native kernel writes planes."""
     plan = planned(builder, node) if node.op == "Conv" else None
-    return plan is not None and plan.method == SPARSE
+    return plan is not None and plan.method.route is Route.PLANES

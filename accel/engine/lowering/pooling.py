@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from accel.engine.builder import PlanBuilder
@@ -9,12 +12,32 @@ from accel.engine.lowering.table import lowers
 from accel.engine.shapes import window
 from accel.graph.network import Node
 from accel.kernels import program as native
+from accel.kernels import runtime
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a pooling that a native kernel runs."""
     pools = node.op in ("MaxPool", "AveragePool") and len(node.outputs) == 1
-    return pools and builder.is_float_image(node.inputs[0])
+    return pools and builder.is_float_image(node.inputs[0]) and not keeps_planes(builder, node)
+
+
+def keeps_planes(builder: PlanBuilder, node: Node) -> bool:
+    """Whether `node` is a max-pooling that runs where its input lies, in planes."""
+    if node.op != "MaxPool" or len(node.outputs) != 1 or node.inputs[0] not in builder.planes:
+        return False
+    fits: bool = runtime.core.plane_maximum_fits(_spec(builder, node, native.plain_map, native.plain_map))
+    return fits
+
+
+def _spec(builder: PlanBuilder, node: Node, source: Callable[..., Any], target: Callable[..., Any]) -> Any:
+    """The pooling from a map `source(shape)` into a map `target(shape)`."""
+    shape, result = builder.spec(node.inputs[0]).shape, builder.spec(node.outputs[0]).shape
+    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), shape[2:])
+    return native.pool_spec(
+        source(shape), target(result), geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,
+        pads=geometry.pads, dilations=geometry.dilations,
+        count_include_pad=bool(node.attributes.get("count_include_pad", 0)),
+    )  # fmt: skip
 
 
 def halves(node: Node) -> bool:
@@ -33,19 +56,28 @@ def halves(node: Node) -> bool:
 
 @lowers("MaxPool", "AveragePool")
 def _pool(builder: PlanBuilder, node: Node) -> bool:
+    if keeps_planes(builder, node):
+        return _pool_planes(builder, node)
     if not makes_blocks(builder, node):
         return False
     if node.inputs[0] in builder.pooled:
         return True  # made by the convolution
     x = builder.blocked(node.inputs[0])
-    geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), x.spec.shape[2:])
     target = builder.new_blocked(node.outputs[0])
-    spec = native.pool_spec(
-        x.map, target.map, geometry.kernel, average=node.op == "AveragePool", strides=geometry.strides,
-        pads=geometry.pads, dilations=geometry.dilations,
-        count_include_pad=bool(node.attributes.get("count_include_pad", 0)),
-    )  # fmt: skip
+    spec = _spec(builder, node, lambda _: x.map, lambda _: target.map)
     builder.native_step("pool", str(node), [x], [target], lambda p, at: p.pool(spec, at(x), at(target)))
+    return True
+
+
+def _pool_planes(builder: PlanBuilder, node: Node) -> bool:
+    x, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
+    spec = _spec(builder, node, native.plain_map, native.plain_map)
+    prepared = runtime.core.prepare_plane_maximum(runtime.isa_index(), spec, builder.threads)
+    scratch = builder.scratch(prepared.scratch_floats)
+    builder.native_step(
+        "pool planes", str(node), [x], [target, scratch],
+        lambda p, at: p.plane_maximum(prepared, at(x), at(target), at(scratch)),
+    )  # fmt: skip
     return True
 
 

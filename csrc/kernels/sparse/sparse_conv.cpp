@@ -10,8 +10,6 @@
 namespace accel {
 namespace {
 
-long floor_div(long a, long b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
 bool plain(const Map& map) { return !map.blocked && map.halo == 0; }
 
 bool same_sizes(const Map& a, const Map& b) {
@@ -36,69 +34,20 @@ void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatr
 }  // namespace
 
 SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices,
-                       const TileSet& tiles, int threads)
-    : spec_(spec), matrices_(std::move(matrices)), tiles_(tiles), threads_(threads) {
+                       const TileSet& tiles, const PlaneKernels& planes, int threads)
+    : spec_(spec), matrices_(std::move(matrices)), tiles_(tiles), planes_(planes), threads_(threads) {
   check(spec, matrices_);
   if (threads < 1) throw std::invalid_argument("sparse conv: threads do not fit");
   lanes_ = matrices_.front()->kernels().lanes;
   int widest = kSpmmVectors;
-  for (const auto& m : matrices_) {
-    widest = std::min(widest, m->vectors());
-    thread_floats_ = std::max(thread_floats_, m->scratch_floats());
-  }
+  for (const auto& m : matrices_) widest = std::min(widest, m->vectors());
   vectors_ = (spec.output.pixels() + lanes_ - 1) / lanes_;
   column_tiles_ = (vectors_ + widest - 1) / widest;
-  phase_height_ = (spec.input.height + spec.stride_h - 1) / spec.stride_h;
-  phase_width_ = (spec.input.width + spec.stride_w - 1) / spec.stride_w;
-  shifts_ = phase_width_ == spec.output.width;
-  if (shifts_) {
-    find_phases();
-    mark_lanes();
-  } else {
-    find_pixels();
-  }
-}
-
-// Where every tap begins: in which phase of the stride, and how far into it.
-void SparseConv::find_phases() {
-  const bool strided = spec_.stride_h > 1 || spec_.stride_w > 1;
-  std::vector<long> at;
-  for (long p = 0; p < spec_.kernel_h; ++p)
-    for (long q = 0; q < spec_.kernel_w; ++q) {
-      const long y = p * spec_.dilation_h - spec_.top, x = q * spec_.dilation_w - spec_.left;
-      const long down = floor_div(y, spec_.stride_h), right = floor_div(x, spec_.stride_w);
-      const Phase phase{static_cast<int>(y - down * spec_.stride_h), static_cast<int>(x - right * spec_.stride_w)};
-      const auto same = [&](const Phase& other) { return other.y == phase.y && other.x == phase.x; };
-      const auto found = std::find_if(phases_.begin(), phases_.end(), same);
-      at.push_back((found - phases_.begin()) * phase_height_ * phase_width_ + down * phase_width_ + right);
-      if (found == phases_.end()) phases_.push_back(phase);
-    }
-  const long group_channels = spec_.input.channels;
-  for (const long a : at) {
-    if (a != static_cast<std::int32_t>(a)) throw std::length_error("sparse conv: image too large");
-    tap_at_.push_back(static_cast<std::int32_t>(a));
-  }
-  if (!strided)
-    phases_.clear();
+  if (TapShifts::fits(spec))
+    taps_.emplace(spec, lanes_);
   else
-    phase_floats_ = (group_channels * std::ssize(phases_) * phase_height_ * phase_width_ + 15) / 16 * 16;
-}
-
-// Lanes of every vector of pixels whose row, and whose column, exists for a tap.
-void SparseConv::mark_lanes() {
-  const long width = spec_.output.width, pixels = spec_.output.pixels();
-  const auto mark = [&](long taps, long dilation, long before, long stride, long size, bool row) {
-    std::vector<std::uint16_t> bits(static_cast<std::size_t>(taps * vectors_));
-    for (long t = 0; t < taps; ++t)
-      for (long n = 0; n < pixels; ++n) {
-        const long at = (row ? n / width : n % width) * stride + t * dilation - before;
-        if (at >= 0 && at < size)
-          bits[static_cast<std::size_t>(t * vectors_ + n / lanes_)] |= static_cast<std::uint16_t>(1u << n % lanes_);
-      }
-    return bits;
-  };
-  row_bits_ = mark(spec_.kernel_h, spec_.dilation_h, spec_.top, spec_.stride_h, spec_.input.height, true);
-  column_bits_ = mark(spec_.kernel_w, spec_.dilation_w, spec_.left, spec_.stride_w, spec_.input.width, false);
+    find_pixels();
+  if (taps_ && taps_->strided()) phase_floats_ = (spec.input.channels * taps_->plane() + 15) / 16 * 16;
 }
 
 void SparseConv::find_pixels() {
@@ -121,7 +70,7 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
   const int most = std::min(threads, threads_);
   for (long image = 0; image < spec_.output.images; ++image) {
     const float* x = arrays.x + image * spec_.input.image;
-    if (!phases_.empty()) {
+    if (phase_floats_ > 0) {
       split_phases(x, arrays.scratch, most);
       x = arrays.scratch;
     }
@@ -130,33 +79,18 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
     if (here.residual) here.residual += image * spec_.residual.image;
     for (long g = 0; g < spec_.groups; ++g)
       share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
-        float* scratch = arrays.scratch + phase_floats_ + i * thread_floats_;
+        float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
         for (long t = tiles.begin; t < tiles.end; ++t) run_tile(here, x, scratch, g, t, parts);
       });
   }
 }
 
-// planes[channel][phase][row][column] = x[channel][row * stride + phase.y][column * stride + phase.x]
-void SparseConv::split_phases(const float* x, float* planes, int threads) const noexcept {
+void SparseConv::split_phases(const float* x, float* phases, int threads) const noexcept {
   const Map& in = spec_.input;
-  const long channels = in.channels;
-  parallel(parts_for(static_cast<double>(in.plane) * static_cast<double>(channels), channels, threads),
-           [&](int part, int parts) {
-             const Range r = part_of(channels, part, parts);
-             float* to = planes + r.begin * std::ssize(phases_) * phase_height_ * phase_width_;
-             for (long c = r.begin; c < r.end; ++c)
-               for (const Phase& phase : phases_)
-                 for (long i = 0; i < phase_height_; ++i, to += phase_width_) {
-                   const long row = i * spec_.stride_h + phase.y;
-                   if (row >= in.height) continue;
-                   const float* from = x + c * in.plane + row * in.row + phase.x;
-                   const long count = (in.width - phase.x + spec_.stride_w - 1) / spec_.stride_w;
-                   if (spec_.stride_w == 2)  // for the compiler to take two vectors apart
-                     for (long j = 0; j < count; ++j) to[j] = from[2 * j];
-                   else
-                     for (long j = 0; j < count; ++j) to[j] = from[j * spec_.stride_w];
-                 }
-           });
+  parallel(parts_for(static_cast<double>(in.image), in.channels, threads), [&](int part, int parts) {
+    const Range r = part_of(in.channels, part, parts);
+    for (long c = r.begin; c < r.end; ++c) taps_->split(x + c * in.plane, phases + c * taps_->plane(), planes_.copy);
+  });
 }
 
 void SparseConv::gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept {
@@ -176,10 +110,10 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
   const int n = static_cast<int>(v.end - v.begin);
   const long first = v.begin * lanes_, pixels = spec_.output.pixels(),
              columns = std::min(pixels, v.end * lanes_) - first;
-  const long plane = phases_.empty() ? spec_.input.plane : std::ssize(phases_) * phase_height_ * phase_width_;
+  const long plane = taps_ ? taps_->plane() : spec_.input.plane;
   const float* channels = x + group * (spec_.input.channels / spec_.groups) * plane;
-  const SpmmImage image{
-      channels, plane, spec_.kernel_h, spec_.kernel_w, tap_at_.data(), row_bits_.data(), column_bits_.data(), vectors_};
+  SpmmImage image{};
+  if (taps_) image = {channels, plane, taps_->taps(), taps_->at(), taps_->bits(), vectors_};
   const Activation& f = spec_.activation;
   const bool clamped = f.kind == Activation::Kind::clamp;
   const long filters = matrix.rows(), out = group * filters * spec_.output.plane + first;
@@ -197,7 +131,7 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
   matrix.multiply(
       parts, n, to, scratch,
       [&](long k, int count, float* x_tile) {
-        if (shifts_)
+        if (taps_)
           matrix.kernels().pack_image[n](image, k, count, v.begin, x_tile);
         else
           gather(channels, k, count, v.begin, n, x_tile);

@@ -48,13 +48,12 @@ struct SpmmPiece {
 
 // Columns that are the pixels of one image's planes.
 struct SpmmImage {
-  const float* x;                    // of the image
-  long plane;                        // floats from one channel to the next
-  int taps_high, taps_wide;          // k = (channel * taps_high + tap row) * taps_wide + tap column
-  const std::int32_t* tap_at;        // where pixel 0 of each tap lies in a plane
-  const std::uint16_t* row_bits;     // [tap row][vector] lanes whose row exists
-  const std::uint16_t* column_bits;  // [tap column][vector]
-  long vectors;                      // of an image
+  const float* x;          // of the image
+  long plane;              // floats from one channel to the next
+  int taps;                // k = channel * taps + tap
+  const std::int32_t* at;  // of taps, as TapShifts has them
+  const std::uint16_t* bits;
+  long vectors;  // of an image
 };
 
 // The kernels of one ISA.

@@ -124,30 +124,22 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   }
 }
 
-// One tap of one channel; fetches the same of a later channel, whose last row of taps no tile has read yet.
-template <int N>
-ACCEL_INLINE void pack_tap(const SpmmImage& s, const float* from, int row, int column, long v, float* tile) {
-  const std::uint16_t* rows = s.row_bits + row * s.vectors + v;
-  const std::uint16_t* columns = s.column_bits + column * s.vectors + v;
-  ACCEL_UNROLL(4)
-  for (int j = 0; j < N; ++j) {
-    if (row + 1 == s.taps_high && column + 1 == s.taps_wide) prefetch(from + kAheadChannels * s.plane + j * f32::lanes);
-    store(tile + j * f32::lanes, load_bits(from + j * f32::lanes, static_cast<unsigned>(rows[j] & columns[j])));
-  }
-}
-
+// Fetches a later channel too, by its last tap, whose pixels no tile has read yet.
 template <int N>
 void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile) noexcept {
-  const long taps = static_cast<long>(s.taps_high) * s.taps_wide;
-  const float* plane = s.x + k / taps * s.plane + v * f32::lanes;
-  int row = static_cast<int>(k % taps) / s.taps_wide, column = static_cast<int>(k % taps) % s.taps_wide;
-  const std::int32_t* at = s.tap_at + k % taps;
+  const float* plane = s.x + k / s.taps * s.plane + v * f32::lanes;
+  int tap = static_cast<int>(k % s.taps);
   for (int i = 0; i < count; ++i, tile += N * f32::lanes) {
-    pack_tap<N>(s, plane + *at++, row, column, v, tile);
-    if (++column < s.taps_wide) continue;
-    column = 0;
-    if (++row < s.taps_high) continue;
-    row = 0, at = s.tap_at, plane += s.plane;
+    const float* from = plane + s.at[tap];
+    const std::uint16_t* bits = s.bits + tap * s.vectors + v;
+    const bool last = tap + 1 == s.taps;
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < N; ++j) {
+      if (last) prefetch(from + kAheadChannels * s.plane + j * f32::lanes);
+      store(tile + j * f32::lanes, load_bits(from + j * f32::lanes, bits[j], zero()));
+    }
+    if (last) plane += s.plane;
+    tap = last ? 0 : tap + 1;
   }
 }
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "kernels/planes/planes.h"
+
+#include <algorithm>
+#include <limits>
+#include <stdexcept>
+#include <type_traits>
+
+#include "runtime/pool.h"
+#define ACCEL_KERNEL_FILE "kernels/planes/planes.inl.h"
+#include "simd/foreach_isa.h"  // after every standard header
+
+namespace accel {
+
+#define ACCEL_TABLE_ENTRY kPlaneKernels
+const PlaneKernels* const kPlanes[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
+
+namespace {
+
+ConvSpec as_conv(const PoolSpec& s) noexcept {
+  ConvSpec spec;
+  spec.input = s.input, spec.output = s.output;
+  spec.kernel_h = s.kernel_h, spec.kernel_w = s.kernel_w, spec.stride_h = s.stride_h, spec.stride_w = s.stride_w;
+  spec.top = s.top, spec.left = s.left, spec.dilation_h = s.dilation_h, spec.dilation_w = s.dilation_w;
+  return spec;
+}
+
+bool same_sizes(const Map& a, const Map& b) {
+  return !a.blocked && a.halo == 0 && a.images == b.images && a.channels == b.channels && a.height == b.height &&
+         a.width == b.width;
+}
+
+const ConvSpec& checked(const ConvSpec& s, int threads) {
+  const bool window = s.kernel_h > 0 && s.kernel_w > 0 && s.stride_h > 0 && s.stride_w > 0 && s.top >= 0 &&
+                      s.left >= 0 && s.dilation_h > 0 && s.dilation_w > 0 && s.pool == 1 && s.fold == 1;
+  const bool maps = window && TapShifts::fits(s) && s.input.images == s.output.images &&
+                    s.input.channels == s.output.channels && (!s.has_residual || same_sizes(s.residual, s.output));
+  if (!maps || threads < 1) throw std::invalid_argument("planes: maps, kernel or threads do not fit");
+  return s;
+}
+
+// Calls work(plane, window) for every plane, with what all windows have in common and x; strides are taken apart.
+template <class F>
+void for_planes(const ConvSpec& spec, const TapShifts& taps, const PlaneKernels& kernels, const float* x,
+                float* scratch, int threads, F&& work) {
+  const Map& out = spec.output;
+  const long planes = static_cast<long>(out.images) * out.channels;
+  const double loads = static_cast<double>(out.pixels()) * static_cast<double>(planes) * taps.taps();
+  parallel(parts_for(loads, planes, threads), [&](int part, int parts) {
+    const Range range = part_of(planes, part, parts);
+    PlaneWindow w{};
+    w.at = taps.at(), w.bits = taps.bits(), w.taps = taps.taps(), w.vectors = taps.vectors();
+    w.last_lanes = static_cast<int>(out.pixels() - (taps.vectors() - 1) * kernels.lanes);
+    float* phases = scratch + part * taps.plane();
+    for (long plane = range.begin; plane < range.end; ++plane) {
+      w.x = x + plane * spec.input.plane;
+      if (taps.strided()) {
+        taps.split(w.x, phases, kernels.copy);
+        w.x = phases;
+      }
+      work(plane, w);
+    }
+  });
+}
+
+}  // namespace
+
+PlaneDepthwise::PlaneDepthwise(const ConvSpec& spec, const PlaneKernels& kernels, int threads)
+    : spec_(checked(spec, threads)), kernels_(kernels), threads_(threads), taps_(spec, kernels.lanes) {}
+
+std::size_t PlaneDepthwise::weight_floats() const noexcept {
+  return static_cast<std::size_t>(spec_.output.channels) * static_cast<std::size_t>(taps_.taps());
+}
+
+long PlaneDepthwise::scratch_floats() const noexcept { return taps_.strided() ? threads_ * taps_.plane() : 0; }
+
+void PlaneDepthwise::run(const ConvArrays& arrays, int threads) const noexcept {
+  const Map& out = spec_.output;
+  for_planes(spec_, taps_, kernels_, arrays.x, arrays.scratch, std::min(threads, threads_),
+             [&](long plane, PlaneWindow& w) {
+               const long c = plane % out.channels;
+               w.weights = arrays.weights + c * w.taps;
+               w.bias = arrays.bias[c];
+               w.activation = spec_.activation;
+               w.y = arrays.y + plane * out.plane;
+               if (arrays.residual) w.residual = arrays.residual + plane * out.plane;
+               kernels_.convolve(w);
+             });
+}
+
+bool plane_maximum_fits(const PoolSpec& spec) noexcept {
+  return spec.kind == PoolSpec::Kind::max && spec.stride_w > 0 && TapShifts::fits(as_conv(spec));
+}
+
+PlaneMaximum::PlaneMaximum(const PoolSpec& spec, const PlaneKernels& kernels, int threads)
+    : spec_(checked(as_conv(spec), threads)), kernels_(kernels), threads_(threads), taps_(spec_, kernels.lanes) {}
+
+long PlaneMaximum::scratch_floats() const noexcept { return taps_.strided() ? threads_ * taps_.plane() : 0; }
+
+void PlaneMaximum::run(const float* x, float* y, float* scratch, int threads) const noexcept {
+  for_planes(spec_, taps_, kernels_, x, scratch, std::min(threads, threads_), [&](long plane, PlaneWindow& w) {
+    w.y = y + plane * spec_.output.plane;
+    kernels_.maximum(w);
+  });
+}
+
+}  // namespace accel

@@ -138,7 +138,7 @@ def _sparse_candidate(layer: Layer, weights: SparseWeights, tune: bool) -> Candi
     if not tune:
         return Candidate(SPARSE, cycles, None)
     key = f"{layer.key} with {weights.values} values"
-    found = tuning_cache.get(key) or tuning_cache.put(key, {str(SPARSE): _measure([_SparseTrial(layer, weights)])[0]})
+    found = tuning_cache.get(key) or tuning_cache.put(key, {str(SPARSE): _least([_SparseTrial(layer, weights)])[0]})
     return Candidate(SPARSE, cycles, found[str(SPARSE)])
 
 
@@ -152,13 +152,16 @@ def measured(layer: Layer, methods: Sequence[Method]) -> dict[str, float]:
     names = [str(method) for method in methods]
     found = tuning_cache.get(layer.key)
     if found is None or any(name not in found for name in names):
-        trials = [_Trial(layer, method) for method in methods]
-        found = dict(zip(names, _measure(trials), strict=True))
+        found = dict(zip(names, _measure(layer, methods), strict=True))
         found = tuning_cache.put(layer.key, found)
     return {name: found[name] * (MARGIN if name == names[0] else 1.0) for name in names}
 
 
-def _measure(trials: Sequence[Callable[[], float]]) -> list[float]:
+def _measure(layer: Layer, methods: Sequence[Method]) -> list[float]:
+    return _least([_Trial(layer, method) for method in methods])
+
+
+def _least(trials: Sequence[Callable[[], float]]) -> list[float]:
     """Least of a few alternating times, weights out of the cache as in a network."""
     best = [np.inf] * len(trials)
     end = time.perf_counter() + _SECONDS

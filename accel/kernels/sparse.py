@@ -57,12 +57,13 @@ class SparseWeights:
 
     def __init__(self, arrays: SparseArrays, columns: int, group: int = 1) -> None:
         core, rows = runtime.core, arrays.rows // group
+        parts = [arrays] if group == 1 else [arrays.part(g * rows, (g + 1) * rows) for g in range(group)]
         self.matrices = [
             core.pack_sparse(
                 runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
                 part.scale, part.book, columns, runtime.threads(),
             )
-            for part in (arrays.part(g * rows, (g + 1) * rows) for g in range(group))
+            for part in parts
         ]  # fmt: skip
         self.rows, self.columns = arrays.rows, columns
 
@@ -90,10 +91,10 @@ NO_WEIGHTS = np.zeros(0, np.float32)
 
 
 def sparse_linear(x: np.ndarray, weights: SparseWeights, bias: np.ndarray | None = None) -> np.ndarray:
-    """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one element or more."""
+    """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one row or more."""
     y = np.empty((*x.shape[:-1], weights.rows), np.float32)
     program, threads = native.new_program(), runtime.threads()
-    prepared = weights.prepare_linear(x.size // weights.columns, native.activation(None), threads)
+    prepared = weights.prepare_linear(y.size // weights.rows, native.activation(None), threads)
     places = [native.place(i) for i in range(3)]
     program.sparse_linear(prepared, *places, native.pack_bias(bias, weights.rows))
     arrays = [x, y, native.aligned(prepared.scratch_floats)]

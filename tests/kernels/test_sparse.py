@@ -1,0 +1,252 @@
+"""Sparse products: every instruction set against float64, within 4 eps sqrt(K) (|bias| + sum |w| |x|) per output, K the
+values of a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kernels.floats import EPS, IMPLEMENTATIONS, Convolution, assert_same_bits, conv_error, normal, using
+
+from accel.kernels import runtime
+from accel.kernels.conv_native import SPARSE, conv2d_native
+from accel.kernels.sparse import SparseArrays, SparseWeights, sparse_linear
+
+if runtime.core is None:
+    pytest.skip("native kernels only", allow_module_level=True)
+
+BOUND = 4.0
+NATIVE = [name for name in IMPLEMENTATIONS if name.startswith("native")]
+KINDS = ("f32", "bf16", "i8", "code16", "code256")
+
+
+@pytest.fixture(params=NATIVE)
+def isa(request: pytest.FixtureRequest) -> Any:
+    with using(request.param):
+        yield request.param
+
+
+def sparse(rows: int, columns: int, density: float, seed: int = 0) -> np.ndarray:
+    keep = np.random.default_rng(seed + 100).random((rows, columns)) < density
+    return normal(rows, columns, seed=seed) * keep.astype(np.float32)
+
+
+def of_kind(w: np.ndarray, kind: str, seed: int = 0) -> tuple[SparseArrays, np.ndarray]:
+    """The weights stored as `kind`, and what they then stand for."""
+    arrays, rng = SparseArrays.of(w), np.random.default_rng(seed)
+    scale = book = None
+    if kind == "f32":
+        return arrays, w
+    if kind == "bf16":
+        values = (arrays.values.view(np.uint32) >> 16).astype(np.uint16)
+        floats = (values.astype(np.uint32) << 16).view(np.float32)
+    elif kind == "i8":
+        values = rng.integers(-127, 128, arrays.values.size).astype(np.int8)
+        scale = rng.random(w.shape[0], np.float32) + np.float32(0.5)
+        floats = values * np.repeat(scale, np.diff(arrays.indptr))
+    else:
+        size = int(kind[4:])
+        book = rng.standard_normal(size).astype(np.float32)
+        values = rng.integers(0, size, arrays.values.size).astype(np.uint8)
+        floats = book[values]
+    dense = np.zeros_like(w)
+    dense[np.repeat(np.arange(w.shape[0]), np.diff(arrays.indptr)), arrays.indices] = floats
+    return arrays._replace(values=values, kind=kind, scale=scale, book=book), dense
+
+
+def check(batch: int, rows: int, columns: int, density: float, kind: str = "f32", seed: int = 0) -> None:
+    arrays, w = of_kind(sparse(rows, columns, density, seed), kind, seed)
+    x, bias = normal(batch, columns, seed=seed + 1), normal(rows, seed=seed + 2)
+    y = sparse_linear(x, SparseWeights(arrays, columns), bias)
+    expected = x.astype(np.float64) @ w.T.astype(np.float64) + bias
+    scale = np.abs(x).astype(np.float64) @ np.abs(w.T).astype(np.float64) + np.abs(bias)
+    most = max(int(np.diff(arrays.indptr).max(initial=0)), 1)
+    assert (np.abs(y - expected) <= BOUND * EPS * np.sqrt(most) * scale).all(), (batch, rows, columns, density, kind)
+
+
+def test_columns_around_every_tile(isa: str) -> None:
+    for batch in (*range(1, 20), 31, 33, 48, 63, 64, 65, 130):
+        check(batch, 37, 50, 0.3, seed=batch)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_values_of_every_kind(isa: str, kind: str) -> None:
+    for density in (0.02, 0.1, 0.5, 1.0):
+        check(17, 33, 300, density, kind)
+        check(40, 70, 130, density, kind)
+
+
+def test_blocks_and_parts(isa: str) -> None:
+    """Depths around the blocks of every tile, more rows than one part or one group of sums holds."""
+    for columns in (0, 1, 15, 111, 112, 113, 223, 224, 225, 256, 257, 520):
+        check(20, 19, columns, 0.2, seed=columns)
+        check(20, 19, columns, 0.03, seed=columns)
+    check(9, 5000, 40, 0.1)
+    check(9, 5000, 600, 0.01)
+
+
+def test_rows_of_very_different_length(isa: str) -> None:
+    w = sparse(100, 700, 0.02)
+    w[3], w[50, :300], w[99, ::2], w[:10, 5] = 1.5, -0.5, 2.0, 0.25
+    w[20:30] = 0
+    x = normal(21, 700)
+    y = sparse_linear(x, SparseWeights(SparseArrays.of(w), 700))
+    np.testing.assert_allclose(y, x.astype(np.float64) @ w.T.astype(np.float64), rtol=2e-4, atol=2e-4)
+    assert (y[:, 20:30] == 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 70), st.integers(1, 300), st.integers(0, 400), st.floats(0, 1), st.sampled_from(KINDS),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_any_size(batch: int, rows: int, columns: int, density: float, kind: str, seed: int) -> None:
+    if columns == 0:
+        columns = 1
+    for name in NATIVE:
+        with using(name):
+            check(batch, rows, columns, density, kind, seed)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_threads_and_batch_do_not_change_a_bit(name: str) -> None:
+    w, x, bias = sparse(700, 333, 0.1), normal(150, 333), normal(700)
+    with using(name, threads=1):
+        one = sparse_linear(x, SparseWeights(SparseArrays.of(w), 333), bias)
+    for threads in (2, 3, 8):
+        with using(name, threads=threads):
+            weights = SparseWeights(SparseArrays.of(w), 333)
+            for _ in range(3):
+                assert_same_bits(sparse_linear(x, weights, bias), one)
+            for count in (1, 5, 16, 17, 33, 64, 70):
+                assert_same_bits(sparse_linear(x[:count], weights, bias), one[:count])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_special_value_reaches_what_is_stored_for_it_and_nothing_else(isa: str, value: float) -> None:
+    w, x = np.abs(sparse(60, 40, 0.3)), normal(35, 40)
+    weights = SparseWeights(SparseArrays.of(w), 40)
+    clean = sparse_linear(x, weights)
+    for i in range(40):
+        bad = x.copy()
+        bad[i % 35, i] = value
+        y, hit = sparse_linear(bad, weights), np.zeros((35, 60), bool)
+        hit[i % 35] = w[:, i] > 0
+        np.testing.assert_array_equal(y[hit], value)
+        assert_same_bits(y[~hit], clean[~hit])
+
+
+GEOMETRIES = [
+    Convolution(kernel=(1, 1), pads=(0, 0, 0, 0)),
+    Convolution(channels=20, out=33, size=(14, 14)),
+    Convolution(channels=5, out=7, size=(28, 28), kernel=(5, 5), pads=(2, 2, 2, 2)),
+    Convolution(channels=9, out=70, size=(13, 9), kernel=(3, 1), pads=(1, 0, 1, 0)),
+    Convolution(channels=12, out=18, size=(15, 16), strides=(2, 2)),
+    Convolution(channels=12, out=18, size=(15, 17), kernel=(1, 1), strides=(2, 2), pads=(0, 0, 0, 0)),
+    Convolution(channels=6, out=10, size=(12, 14), strides=(1, 2)),
+    Convolution(channels=6, out=10, size=(17, 11), strides=(3, 2), pads=(2, 1, 0, 1)),
+    Convolution(channels=8, out=16, size=(12, 12), dilations=(2, 2), pads=(2, 2, 2, 2)),
+    Convolution(channels=8, out=16, size=(12, 12), pads=(0, 0, 0, 0)),
+    Convolution(channels=8, out=16, size=(9, 9), kernel=(4, 4), pads=(1, 2, 2, 1)),
+    Convolution(channels=12, out=18, group=3, size=(10, 10)),
+    Convolution(channels=4, out=130, size=(1, 1), kernel=(1, 1), pads=(0, 0, 0, 0)),
+    Convolution(channels=3, out=5, size=(3, 40), pads=(3, 3, 3, 3), kernel=(7, 7)),
+    Convolution(channels=300, out=40, size=(5, 7), kernel=(1, 1), pads=(0, 0, 0, 0)),
+]
+
+
+def run(case: Convolution, density: float, seed: int = 0) -> tuple[np.ndarray, tuple[Any, ...]]:
+    x, w, bias = case.arrays(seed)
+    w *= np.random.default_rng(seed + 9).random(w.shape) < density
+    columns = int(np.prod(w.shape[1:]))
+    packed = (SparseWeights(SparseArrays.of(w), columns, case.group), bias)
+    size = [
+        (case.size[i] + case.pads[i] + case.pads[2 + i] - case.dilations[i] * (case.kernel[i] - 1) - 1)
+        // case.strides[i]
+        + 1
+        for i in (0, 1)
+    ]
+    shape = (case.images, case.out, size[0], size[1])
+    geometry = (case.strides, case.pads, case.dilations, case.group)
+    return conv2d_native(x, w.shape, SPARSE, packed, shape, *geometry), (x, w, bias)
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_convolutions(isa: str, case: Convolution) -> None:
+    for density in (0.05, 0.3, 1.0):
+        y, arrays = run(case, density)
+        assert conv_error(y, case, *arrays) <= BOUND
+
+
+@pytest.mark.parametrize("case", GEOMETRIES)
+def test_threads_and_images_do_not_change_a_bit_of_a_convolution(isa: str, case: Convolution) -> None:
+    one = run(case, 0.2)[0]
+    for threads in (2, 5):
+        with using(isa, threads=threads):
+            assert_same_bits(run(case, 0.2)[0], one)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 12), st.integers(1, 40), st.tuples(st.integers(1, 20), st.integers(1, 20)),
+    st.tuples(st.integers(1, 5), st.integers(1, 5)), st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.tuples(*[st.integers(0, 3)] * 4), st.tuples(st.integers(1, 2), st.integers(1, 2)), st.floats(0, 1),
+)  # fmt: skip
+def test_any_convolution(
+    channels: int, out: int, size: Any, kernel: Any, strides: Any, pads: Any, dilations: Any, density: float
+) -> None:
+    case = Convolution(channels, out, size, kernel, strides, pads, dilations)
+    if case.fits:
+        for name in NATIVE:
+            with using(name):
+                y, arrays = run(case, density)
+                assert conv_error(y, case, *arrays) <= BOUND
+
+
+def arguments() -> dict[str, Any]:
+    a = SparseArrays.of(sparse(5, 8, 0.5))
+    return {"indptr": a.indptr, "indices": a.indices, "values": a.values, "kind": "f32", "scale": None, "book": None}
+
+
+BAD: list[tuple[str, Any, str]] = [
+    ("indptr", np.array([0, 2], np.int32), "indptr does not fit indices"),
+    ("indptr", np.array([1, 2, 3, 4, 5, 6], np.int32), "indptr does not fit indices"),
+    ("indices", lambda a: a[::-1].copy(), "columns must ascend"),
+    ("indices", lambda a: np.full_like(a, 8), "columns must ascend"),
+    ("indices", lambda a: a - 1, "columns must ascend"),
+    ("values", lambda a: a[:-1].copy(), "values do not fit"),
+    ("values", lambda a: a.astype(np.float64), "values do not fit"),
+    ("kind", "i8", "values do not fit"),
+    ("scale", np.ones(5, np.float32), "scale does not fit"),
+    ("book", np.ones(16, np.float32), "book does not fit"),
+    ("book", np.ones(16, np.float64), "must be float32"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD)
+def test_bad_arrays_are_refused(name: str, value: Any, message: str) -> None:
+    arrays = arguments()
+    arrays[name] = value(arrays[name]) if callable(value) else value
+    with pytest.raises(ValueError, match=message):
+        SparseWeights(SparseArrays(**arrays), 8)
+
+
+def test_positions_at_random_are_refused_or_right() -> None:
+    """A wrong position never reaches a kernel."""
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(3000):
+        a = arguments()
+        name = rng.choice(["indptr", "indices"])
+        a[name] = a[name].copy()
+        a[name][rng.integers(a[name].size)] = rng.choice([-(2**31), -1, 0, 3, 7, 8, 2**31 - 1])
+        try:
+            weights = SparseWeights(SparseArrays(**a), 8)
+        except ValueError:
+            refused += 1
+        else:
+            assert np.isfinite(sparse_linear(normal(3, 8), weights)).all()
+    assert refused > 1000

@@ -2,13 +2,15 @@
 // The kernels of spmv.h. Bound by reading values and index from the L2 or L3 cache or memory, one vector of 16 slots in
 // about 5 cycles; the arithmetic takes half of that on AVX-512.
 #include "kernels/activation/activation.inl.h"
-#define ACCEL_WINDOW_FILE_(isa) ACCEL_WINDOW_STRING_(simd / window_##isa.h)
+// clang-format off
+#define ACCEL_WINDOW_FILE_(isa) ACCEL_WINDOW_STRING_(simd/window_##isa.h)
 #define ACCEL_WINDOW_STRING_(path) #path
 #define ACCEL_WINDOW_FILE(isa) ACCEL_WINDOW_FILE_(isa)
 #include ACCEL_WINDOW_FILE(ACCEL_ISA)
 #undef ACCEL_WINDOW_FILE
 #undef ACCEL_WINDOW_FILE_
 #undef ACCEL_WINDOW_STRING_
+// clang-format on
 
 namespace accel::ACCEL_ISA {
 namespace {

@@ -86,6 +86,8 @@ class SparseWeights:
         return runtime.core.prepare_sparse_linear(runtime.isa_index(), self.matrices[0], batch, activation, threads)
 
 
+FEW = 4
+"""Rows of x up to which a matrix is better packed by `pack_spmv`: 16 columns at once would be mostly empty."""
 NO_WEIGHTS = np.zeros(0, np.float32)
 """What `Program.conv` takes in the place of weights that a prepared convolution holds."""
 

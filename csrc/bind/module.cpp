@@ -10,6 +10,7 @@ void bind_program(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
+void bind_spmv(pybind11::module_& m);
 }  // namespace accel::bind
 
 PYBIND11_MODULE(_core, m) {
@@ -22,4 +23,5 @@ PYBIND11_MODULE(_core, m) {
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above
+  bind_spmv(m);  // after bind_program too
 }

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <pybind11/stl.h>
-#include <sys/mman.h>
 
-#include <algorithm>
 #include <memory>
-#include <mutex>
-#include <new>
 #include <utility>
 #include <vector>
 #if defined(__x86_64__)
@@ -13,6 +9,7 @@
 #endif
 
 #include "bind/bind.h"
+#include "runtime/memory.h"
 #include "runtime/peak.h"
 #include "runtime/pool.h"
 
@@ -32,63 +29,12 @@ std::vector<std::string> supported_isas() {
   return names;
 }
 
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
-
-// Zeroed memory from the system, on 2 MB pages where it has them: weights and arenas are read at memory speed, and 4 KB
-// pages run the TLB dry.
-class Pages {
- public:
-  explicit Pages(std::size_t bytes) : mapped_((bytes + kHugePage - 1) / kHugePage * kHugePage + kHugePage) {
-    if (mapped_ < bytes) throw std::bad_alloc();
-    raw_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw_ == MAP_FAILED) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    madvise(begin(), mapped_ - kHugePage, MADV_HUGEPAGE);
-#endif
-  }
-  ~Pages() { munmap(raw_, mapped_); }
-  Pages(const Pages&) = delete;
-  Pages& operator=(const Pages&) = delete;
-  std::uint8_t* begin() const {
-    return reinterpret_cast<std::uint8_t*>((reinterpret_cast<std::uintptr_t>(raw_) + kHugePage - 1) / kHugePage *
-                                           kHugePage);
-  }
-  std::size_t size() const { return mapped_ - kHugePage; }
-
- private:
-  std::size_t mapped_;
-  void* raw_;
-};
-
-// Small arrays share pages: one after another from the newest, which lives as long as any array on it.
-std::pair<std::shared_ptr<Pages>, std::uint8_t*> allocate(std::size_t bytes) {
-  constexpr std::size_t kLine = 64;
-  static std::mutex mutex;
-  static std::weak_ptr<Pages> newest;
-  static std::size_t used = 0;
-  if (bytes >= kHugePage) {
-    auto pages = std::make_shared<Pages>(bytes);
-    std::uint8_t* begin = pages->begin();
-    return {std::move(pages), begin};
-  }
-  const std::scoped_lock lock(mutex);
-  auto pages = newest.lock();
-  if (!pages || pages->size() - used < bytes) {
-    pages = std::make_shared<Pages>(2 * kHugePage);
-    newest = pages;
-    used = 0;
-  }
-  std::uint8_t* begin = pages->begin() + used;
-  used = std::min((used + bytes + kLine - 1) / kLine * kLine, pages->size());
-  return {std::move(pages), begin};
-}
-
 // Zeroed, on a cache line of its own.
 py::array_t<std::uint8_t> aligned_buffer(std::size_t bytes) {
-  auto [pages, begin] = allocate(bytes);
-  py::capsule owner(new std::shared_ptr<Pages>(std::move(pages)),
-                    [](void* p) { delete static_cast<std::shared_ptr<Pages>*>(p); });
-  return py::array_t<std::uint8_t>({static_cast<py::ssize_t>(bytes)}, {1}, begin, owner);
+  Memory memory = allocate(bytes);
+  py::capsule owner(new std::shared_ptr<void>(std::move(memory.owner)),
+                    [](void* p) { delete static_cast<std::shared_ptr<void>*>(p); });
+  return py::array_t<std::uint8_t>({static_cast<py::ssize_t>(bytes)}, {1}, memory.begin, owner);
 }
 
 // Out of every cache, as weights are when a network comes around to them again. Where no instruction says so: nothing.

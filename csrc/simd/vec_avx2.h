@@ -75,11 +75,11 @@ ACCEL_INLINE f32 quad(const std::int8_t* p) {
   std::memcpy(&four, p, 4);
   return quad(_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
 }
-struct Book16 {
+struct QuadBook {
   __m256 low, high;
-  explicit ACCEL_FORCE_INLINE Book16(const float* p) : low(_mm256_loadu_ps(p)), high(_mm256_loadu_ps(p + 8)) {}
+  explicit ACCEL_FORCE_INLINE QuadBook(const float* p) : low(_mm256_loadu_ps(p)), high(_mm256_loadu_ps(p + 8)) {}
 };
-ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {
+ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {
   std::uint16_t four;
   std::memcpy(&four, nibbles, 2);
   const __m256i code = _mm256_srlv_epi32(_mm256_set1_epi32(four), _mm256_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12));

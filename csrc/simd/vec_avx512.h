@@ -78,11 +78,11 @@ ACCEL_INLINE f32 quad(const std::int8_t* p) {
   std::memcpy(&four, p, 4);
   return quad(_mm_cvtepi32_ps(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
 }
-struct Book16 {  // 16 floats to look up
+struct QuadBook {  // 16 floats to look up
   __m512 v;
-  explicit ACCEL_FORCE_INLINE Book16(const float* p) : v(_mm512_loadu_ps(p)) {}
+  explicit ACCEL_FORCE_INLINE QuadBook(const float* p) : v(_mm512_loadu_ps(p)) {}
 };
-ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {  // of two bytes, low half first
+ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {  // of two bytes, low half first
   std::uint16_t four;
   std::memcpy(&four, nibbles, 2);
   const __m512i shifts = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4, 8, 12));

@@ -75,11 +75,11 @@ ACCEL_INLINE f32 quad(const std::uint16_t* p) {
 ACCEL_INLINE f32 quad(const std::int8_t* p) {
   return quad(static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3]));
 }
-struct Book16 {
+struct QuadBook {
   const float* p;
-  explicit ACCEL_FORCE_INLINE Book16(const float* book) : p(book) {}
+  explicit ACCEL_FORCE_INLINE QuadBook(const float* book) : p(book) {}
 };
-ACCEL_INLINE f32 quad(const Book16& book, const std::uint8_t* nibbles) {
+ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {
   return quad(book.p[nibbles[0] & 15], book.p[nibbles[0] >> 4], book.p[nibbles[1] & 15], book.p[nibbles[1] >> 4]);
 }
 template <int I>

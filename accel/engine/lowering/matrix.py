@@ -12,8 +12,11 @@ from accel.engine.builder import Packed, PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import Known, Spec
+from accel.engine.sparsity import linear_gains, sparse_arrays
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
+from accel.kernels.sparse import FEW, SparseWeights
+from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 
 
@@ -34,8 +37,12 @@ def _gemm_operands(
     """(out, in) weights and bias, alpha and beta multiplied in."""
     alpha, beta = np.float32(attributes.get("alpha", 1.0)), np.float32(attributes.get("beta", 1.0))
     matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
-    bias = None if c is None else np.broadcast_to(dense(c).reshape(-1), matrix.shape[:1]) * beta
-    return matrix if alpha == 1 else matrix * alpha, bias
+    return matrix if alpha == 1 else matrix * alpha, None if c is None else _bias(c, matrix.shape[0], beta)
+
+
+def _bias(c: Constant, out: int, beta: float) -> np.ndarray:
+    """(out,) numbers to add."""
+    return np.broadcast_to(dense(c).reshape(-1), (out,)) * np.float32(beta)
 
 
 def _pack_linear(w: np.ndarray, rows: bool) -> np.ndarray:
@@ -74,6 +81,8 @@ def _linear(
 ) -> bool:
     out, depth = shape
     rows = int(np.prod(builder.spec(node.inputs[0]).shape[:-1]))
+    if how[1] == 1 and _sparse_linear(builder, node, rows, shape, how):
+        return True
 
     def make() -> Packed:
         w, bias = operands()
@@ -90,4 +99,44 @@ def _linear(
         program.linear(rows, depth, out, function, at(source), at(target), at(scratch), *weights)
 
     builder.native_step("linear", str(node), [source], [target, scratch], emit)
+    return True
+
+
+def _sparse_linear(
+    builder: PlanBuilder,
+    node: Node,
+    rows: int,
+    shape: tuple[int, int],
+    how: tuple[Any, ...],
+) -> bool:
+    """The product without the weight's zeros, where that is predicted to be faster."""
+    out, depth = shape
+    w = builder.known[node.inputs[1]]
+    assert not isinstance(w, Spec)
+    arrays = sparse_arrays(w if how[0] else np.ascontiguousarray(dense(w).T))
+    if arrays is None or not rows or not linear_gains(rows, out, depth, arrays.values.size):
+        return False
+    few = rows <= FEW
+    c = builder.known.get(node.input(2))
+    assert not isinstance(c, Spec)
+    bias = None if c is None else _bias(c, out, how[2])
+
+    def make() -> Packed:
+        packed = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth)
+        return packed, native.pack_bias(bias, out)
+
+    weights, packed_bias = builder.pack_once(node.inputs[1:3], ("sparse linear", few, *how), make)
+    source, target, function = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0]), activation_of(node)
+    if few:
+        builder.native_step(
+            "linear sparse", str(node), [source], [target],
+            lambda p, at: p.spmv(weights, rows, function, at(source), at(target), packed_bias),
+        )  # fmt: skip
+        return True
+    prepared = weights.prepare_linear(rows, function, builder.threads)
+    scratch = builder.scratch(prepared.scratch_floats)
+    builder.native_step(
+        "linear sparse", str(node), [source], [target, scratch],
+        lambda p, at: p.sparse_linear(prepared, at(source), at(target), at(scratch), packed_bias),
+    )  # fmt: skip
     return True

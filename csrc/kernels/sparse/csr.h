@@ -13,6 +13,11 @@ enum class ValueKind {
   code16,   // one byte a code in memory before packing, below 16, into a codebook
   code256,  // the same, below 256
 };
+inline constexpr int kValueKinds = 5;
+
+inline constexpr int value_bytes(ValueKind kind) noexcept {
+  return kind == ValueKind::f32 ? 4 : kind == ValueKind::bf16 ? 2 : 1;
+}
 
 // Arrays that belong to the caller and are valid: indptr ascends from 0, the columns of each row ascend.
 struct CsrView {

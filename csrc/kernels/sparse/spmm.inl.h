@@ -20,7 +20,7 @@ struct ValuesI8 {
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::int8_t*>(p)); }
 };
 struct ValuesCode16 {
-  Book16 book;
+  QuadBook book;
   explicit ACCEL_FORCE_INLINE ValuesCode16(const float* b) : book(b) {}
   static constexpr int bytes(int n) { return (n + 3) / 4 * 2; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(book, p); }

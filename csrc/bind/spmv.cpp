@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sparse matrices packed for vectors, and the step that multiplies by them.
+#include "kernels/sparse/spmv.h"
+
+#include <memory>
+
+#include "bind/program.h"
+#include "bind/sparse.h"
+
+namespace accel::bind {
+namespace {
+
+using Prepared = std::shared_ptr<Spmv>;
+
+Prepared pack(const CsrArrays& arrays, int threads) {
+  const CsrView view = arrays.view();
+  py::gil_scoped_release release;
+  return std::make_shared<Spmv>(view, threads);
+}
+
+void add_spmv(PyProgram& p, const Prepared& weights, long batch, const Activation& activation, Place x, Place y,
+              const Array<float>& bias) {
+  require(batch >= 0, "spmv: batch is negative");
+  const float* b = p.keep(bias, static_cast<std::size_t>(weights->rows()));
+  const SpmvKernels& kernels = *kSpmv[p.isa];
+  p.program.add([=, &kernels](float* const* s, int threads) {
+    weights->run(kernels, batch, activation, x.in(s), b, y.in(s), threads);
+  });
+}
+
+}  // namespace
+
+void bind_spmv(py::module_& m) {
+  py::class_<Spmv, Prepared>(m, "Spmv")
+      .def_property_readonly("nbytes", &Spmv::nbytes)
+      .def_property_readonly("rows", &Spmv::rows)
+      .def_property_readonly("columns", &Spmv::columns)
+      .def_property_readonly("slots", &Spmv::slots)
+      .def_property_readonly("singles", &Spmv::singles);
+  m.def("pack_spmv", [](const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
+                        ValueKind kind, const py::object& scale, const py::object& book, long columns, int threads) {
+    return pack(CsrArrays(indptr, indices, values, kind, scale, book, columns), threads);
+  });
+  py::class_<PyProgram> program(m.attr("Program"));
+  program.def("spmv", &add_spmv);
+}
+
+}  // namespace accel::bind

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from accel.errors import FormatError, SaveError
 from accel.formats import container
 from accel.formats.limits import Limits
-from accel.weights import Codebook, Csr, Dense
+from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook, Dense
 
 HEAD = struct.Struct("<8sHHIIQ")
 HEADER = {"graph": {"nodes": ["Conv", "Relu"], "ü": 1.5, "none": None}}
@@ -34,6 +34,11 @@ def small_tensors() -> dict[str, Any]:
     return {
         "codes": Codebook.fit(w, 3),
         "rows": Csr.from_dense(w[:3]),
+        "halves": Csr.from_dense(w[:3], "bfloat16"),
+        "bytes": Csr.from_dense(w[:3], "int8"),
+        "shared": CsrCodebook.fit(w[:3], 3),
+        "blocks": Bsr.from_dense(w[:4], (2, 1)),
+        "2:4": NM.from_dense(w[:2], 2, 4, prune=True),
         "dense": Dense(w[:2].copy()),
         "bias": np.arange(3, dtype=np.float32),
         "shape": np.array([1, -1], np.int64),

@@ -23,7 +23,7 @@ from accel.graph.network import Network
 from accel.graph.shapes import infer_shapes
 from accel.kernels import checks, runtime
 from accel.kernels.gaps import gaps_encode
-from accel.weights import Codebook, Csr, Weight
+from accel.weights import Codebook, Csr, CsrCodebook, Weight
 
 PathLike = str | Path
 
@@ -239,12 +239,12 @@ def stage_bytes(original: Network, compressed: Network) -> dict[str, int]:
     """
     pruned = shared = plain_bytes(original)
     for value in compressed.constants.values():
-        if not isinstance(value, (Codebook, Csr)):
+        if not isinstance(value, (Codebook, Csr, CsrCodebook)):
             continue
         live = np.flatnonzero(value.dense())
         size = math.prod(value.shape)
         pruned += _indexed(live, size, 32) - 4 * size
-        if isinstance(value, Codebook):
+        if isinstance(value, (Codebook, CsrCodebook)):
             bits = max(1, math.ceil(math.log2(value.codebook.size)))
             shared += _indexed(live, size, bits) + value.codebook.nbytes - 4 * size
         else:

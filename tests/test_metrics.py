@@ -14,7 +14,7 @@ import accel
 from accel.compress._size import file_bytes
 from accel.graph.network import Network, Node, Value
 from accel.metrics import Delta, Metrics, count_macs, count_parameters, measure_delta, metrics, stage_bytes
-from accel.weights import Codebook, Csr
+from accel.weights import Codebook, Csr, CsrCodebook
 
 FLOAT = np.dtype(np.float32)
 LENET = (784, 300, 100, 10)
@@ -168,6 +168,8 @@ def test_bytes_of_every_stage_by_hand() -> None:
     }
     csr = original.with_constants({"w": Csr.from_dense(weight.dense())})
     assert stage_bytes(original, csr)["pruned"] == stage_bytes(original, csr)["shared"] == 450
+    shared = stage_bytes(original, original.with_constants({"w": CsrCodebook.from_codebook(weight)}))
+    assert shared["pruned"] == 450 and shared["shared"] == 100 * (1 + 4) // 8 + 1 + 4
 
 
 def test_stages_only_shrink_on_a_real_recipe() -> None:

@@ -49,7 +49,7 @@ def encode(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
     Raises
     ------
     FormatError  the header is not JSON-able (finite numbers, string keys), or a tensor has a dtype without a place
-        in the format.
+        in the format, or a weight stands for more than readers allow (`Limits`): nothing is written that is not read.
     """
     entries, payload = [], []
     for name, tensor in tensors.items():
@@ -125,10 +125,13 @@ def _encode_tensor(name: str, tensor: Tensor) -> tuple[TensorEntry, list[bytes |
         raise FormatError(f"tensor {name!r}: expected an array or a Weight, got {describe(tensor)}")
     parts, payload = [], []
     for part, array in arrays.items():
-        entry, data = _encode_part(f"tensor {name!r}", part, array)
-        parts.append(entry)
+        row, data = _encode_part(f"tensor {name!r}", part, array)
+        parts.append(row)
         payload += data
-    return TensorEntry(name, kind, fields, tuple(parts)), payload
+    entry = TensorEntry(name, kind, fields, tuple(parts))
+    if isinstance(tensor, Weight):
+        _check_dense(f"tensor {name!r}: dense form", tensor, entry, DEFAULT)
+    return entry, payload
 
 
 def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, list[bytes | memoryview]]:
@@ -233,11 +236,15 @@ def _assemble(entry: TensorEntry, arrays: Mapping[str, np.ndarray], limits: Limi
     if kind is None:
         raise FormatError(f"expected a kind of {', '.join([ARRAY, *weight_kinds()])}, got {entry.kind!r:.40}")
     weight = kind.from_state(arrays, entry.fields)
-    # A sparse weight holds little and may stand for much: what dense() will allocate is bounded here.
-    dense_bytes = 4 * math.prod(weight.shape)
-    check("dense form", dense_bytes, limits.max_tensor, "max_tensor")
-    check_ratio("dense form", dense_bytes, entry.nbytes, limits)
+    _check_dense("dense form", weight, entry, limits)
     return weight
+
+
+def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) -> None:
+    """A sparse weight holds little and may stand for much: what dense() will allocate is bounded here."""
+    dense_bytes = 4 * math.prod(weight.shape)
+    check(what, dense_bytes, limits.max_tensor, "max_tensor")
+    check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
 def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:

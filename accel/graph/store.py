@@ -13,9 +13,12 @@ from accel.graph.onnx_reader import read_onnx
 from accel.graph.onnx_wire import BytesWire, FileWire
 from accel.graph.passes import simplify as simplified
 from accel.graph.serialize import network_from_dict, network_to_dict
+from accel.graph.sparsify import sparsify
 
 if TYPE_CHECKING:
     import onnx
+
+SPARSE = ("auto", "keep")
 
 
 def load(
@@ -23,6 +26,7 @@ def load(
     *,
     limits: Limits | None = None,
     simplify: bool = True,
+    sparse: str = "keep",
 ) -> Network:
     """Read a network.
 
@@ -33,6 +37,8 @@ def load(
     limits : what the model may cost, see Limits.
     simplify : fold constants, batch norm and the like (graph/passes.py). An `.accel` file holds what was saved and
         is given as it is.
+    sparse : "keep" gives constants as they are. "auto" makes weights of which half or more is zero sparse, see
+        graph/sparsify.py: `Csr` instead of an array, `CsrCodebook` instead of a `Codebook`.
 
     Returns
     -------
@@ -44,8 +50,15 @@ def load(
     UnsupportedError  the model needs operators, attributes or types that accel does not run; all are named.
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
+    ValueError  `sparse` is neither "auto" nor "keep".
     """
-    limits = limits or Limits()
+    if sparse not in SPARSE:
+        raise ValueError(f"sparse: expected {' or '.join(SPARSE)}, got {sparse!r:.40}")
+    network = _load(source, limits or Limits(), simplify)
+    return sparsify(network) if sparse == "auto" else network
+
+
+def _load(source: Any, limits: Limits, simplify: bool) -> Network:
     if isinstance(source, Network):
         source.validate()
         return simplified(source, limits) if simplify else source

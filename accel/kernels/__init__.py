@@ -2,7 +2,7 @@
 
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
-from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
+from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
@@ -18,6 +18,8 @@ __all__ = [
     "csr_from_dense",
     "csr_matmul",
     "csr_validate",
+    "deltas_decode",
+    "deltas_encode",
     "gaps_decode",
     "gaps_encode",
     "global_average_pool2d",

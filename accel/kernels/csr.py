@@ -70,6 +70,22 @@ def csr_validate(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, colu
     return bool((_ordered if loops is None else loops.csr_ordered)(indices, indptr))
 
 
+def csr_pointers(indptr: np.ndarray) -> int:
+    """Checks that row pointers ascend from 0; the number of entries, the last of them.
+
+    Raises
+    ------
+    TypeError   indptr is neither int32 nor int64.
+    ValueError  it is empty, does not start at 0, or falls.
+    """
+    _one_of("indptr", getattr(indptr, "dtype", indptr), _POINTERS)
+    checks.array("indptr", indptr, indptr.dtype, 1)
+    if indptr.size == 0:
+        raise ValueError("indptr: expected rows + 1 entries, got none")
+    _check_ascent(indptr, int(indptr[-1]))
+    return int(indptr[-1])
+
+
 def csr_canonical(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> Arrays:
     """The same matrix with every row in column order and duplicates added up in the order they came.
 
@@ -157,12 +173,17 @@ def _check_arrays(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, col
         raise ValueError(f"indices: expected {data.size} entries as in data, got {indices.size}")
     if indptr.size == 0:
         raise ValueError("indptr: expected rows + 1 entries, got none")
+    _check_ascent(indptr, data.size)
     loops = _loops()
-    pointers, outside = (_pointers, _outside) if loops is None else (loops.csr_pointers, loops.csr_outside)
-    if (where := pointers(indptr, data.size)) >= 0:
-        raise ValueError(f"indptr: expected ascending values from 0 to {data.size}, got {indptr[where]} at {where}")
+    outside = _outside if loops is None else loops.csr_outside
     if (where := outside(indices, columns)) >= 0:
         raise ValueError(f"indices: expected 0..{columns - 1}, got {indices[where]} at {where}")
+
+
+def _check_ascent(indptr: np.ndarray, nnz: int) -> None:
+    loops = _loops()
+    if (where := (_pointers if loops is None else loops.csr_pointers)(indptr, nnz)) >= 0:
+        raise ValueError(f"indptr: expected ascending values from 0 to {nnz}, got {indptr[where]} at {where}")
 
 
 def _loops() -> Any | None:

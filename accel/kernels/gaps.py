@@ -9,6 +9,10 @@ import numpy as np
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
 from accel.kernels._index_module import index
+from accel.kernels.csr import csr_pointers, csr_validate
+
+ESCAPE = 255
+"""A delta byte: advance so many columns, more follows."""
 
 
 def gaps_encode(positions: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +97,74 @@ def gaps_decode(gaps: np.ndarray, size: int, *, bits: int = 8, dtype: Any = np.u
     return positions
 
 
+def deltas_encode(indices: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    """Columns of the rows of a CSR matrix as distances of one byte, without fillers.
+
+    A byte b < 255 ends an entry that stands b + 1 columns after the one before it in its row; the first of a row stands
+    in column b. A byte 255 advances by 255 columns, and more of the same entry follows. So there are as many bytes
+    below 255 as entries, and each list of columns has one form.
+
+    Parameters
+    ----------
+    indices : ndarray, shape (nnz,), int32, strictly ascending from 0 up inside each row.
+    indptr : ndarray, shape (rows + 1,), int32 or int64: row i has the entries indptr[i]..indptr[i+1]-1.
+
+    Returns
+    -------
+    ndarray, shape (nnz + escapes,), uint8
+
+    Raises
+    ------
+    TypeError   a wrong dtype.
+    ValueError  the arrays are not a CSR matrix, or a row does not ascend.
+    """
+    checks.array("indices", indices, np.int32, 1)
+    if not csr_validate(indices, indices, indptr, np.iinfo(np.int32).max):
+        raise ValueError("indices: expected ascending columns without repetition inside each row")
+    loops = _loops()
+    if loops is None:
+        return _deltas_numpy(indices, indptr)
+    deltas = np.empty(loops.deltas_count(indices, indptr), np.uint8)
+    loops.deltas_fill(indices, indptr, deltas)
+    return deltas
+
+
+def deltas_decode(deltas: np.ndarray, indptr: np.ndarray, columns: int) -> np.ndarray:
+    """The columns that `deltas_encode` wrote.
+
+    Parameters
+    ----------
+    deltas : ndarray, uint8, one axis.
+    indptr : ndarray, shape (rows + 1,), int32 or int64, ascends from 0.
+    columns : every column is below it; at most 2**31 - 1.
+
+    Returns
+    -------
+    ndarray, shape (indptr[-1],), int32
+
+    Raises
+    ------
+    FormatError deltas are not the bytes of so many entries, or a column is not below `columns`.
+    TypeError   a wrong dtype. ValueError   indptr does not ascend from 0, columns out of bounds.
+    """
+    checks.array("deltas", deltas, np.uint8, 1)
+    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
+    entries = csr_pointers(indptr)
+    if entries > deltas.size:  # known before memory is taken: an entry has one byte or more
+        raise FormatError(f"deltas: {deltas.size} bytes are too few for {entries} entries")
+    loops = _loops()
+    if loops is None:
+        indices, wrong = _columns_numpy(deltas, indptr, columns)
+    else:
+        indices = np.empty(entries, np.int32)
+        wrong = loops.deltas_decode(deltas, indptr, columns, indices)
+    if wrong == entries:
+        raise FormatError(f"deltas: {deltas.size} bytes are more than {entries} entries have")
+    if wrong >= 0:
+        raise FormatError(f"deltas: entry {wrong} of {entries}: it has no end, or leaves {columns} columns")
+    return indices
+
+
 def bitmap_encode(mask: np.ndarray) -> bytes:
     """One bit per place, first place in the lowest bit of the first byte, padded with zeros; mask is 1-D bool."""
     return np.packbits(checks.array("mask", mask, np.bool_, 1), bitorder="little").tobytes()
@@ -158,3 +230,30 @@ def _decode_numpy(gaps: np.ndarray, size: int, most: int, kind: np.dtype[Any]) -
     positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
     wrong = (gaps > most) | (positions >= size)
     return positions.astype(kind), int(np.argmax(wrong)) if wrong.any() else -1
+
+
+def _deltas_numpy(indices: np.ndarray, indptr: np.ndarray) -> np.ndarray:
+    steps: np.ndarray = np.diff(indices.astype(np.int64), prepend=-1) - 1
+    filled = indptr[:-1][indptr[1:] > indptr[:-1]]
+    steps[filled] = indices[filled]
+    ends = np.cumsum(steps // ESCAPE + 1) - 1
+    deltas = np.full(int(ends[-1]) + 1 if ends.size else 0, ESCAPE, np.uint8)
+    deltas[ends] = steps % ESCAPE
+    return deltas
+
+
+def _columns_numpy(deltas: np.ndarray, indptr: np.ndarray, columns: int) -> tuple[np.ndarray, int]:
+    ends = np.flatnonzero(deltas != ESCAPE)
+    entries = int(indptr[-1])
+    most = int(ends[entries - 1]) + 1 if entries and ends.size >= entries else 0
+    known = ends[:entries]
+    places = np.cumsum(deltas, dtype=np.int64)[known] + np.arange(known.size)  # as if all were one row
+    before = np.concatenate([np.full(1, -1, np.int64), places])
+    starts = np.minimum(indptr[:-1], known.size)
+    found = places - np.repeat(before[starts] + 1, np.diff(np.minimum(indptr, known.size)))
+    outside = found >= columns
+    if outside.any():
+        return found, int(np.argmax(outside))
+    if known.size < entries:
+        return found, known.size
+    return found.astype(np.int32), -1 if most == deltas.size else entries

@@ -44,3 +44,49 @@ def gaps_decode(gaps: np.ndarray, size: int, most: int, positions: np.ndarray) -
             return k
         positions[k] = now
     return -1
+
+
+@njit
+def deltas_count(indices: np.ndarray, indptr: np.ndarray) -> int:
+    count = indices.size
+    for i in range(indptr.size - 1):
+        before = np.int64(-1)
+        for p in range(indptr[i], indptr[i + 1]):
+            count += (indices[p] - before - 1) // 255
+            before = np.int64(indices[p])
+    return count
+
+
+@njit
+def deltas_fill(indices: np.ndarray, indptr: np.ndarray, deltas: np.ndarray) -> None:
+    at = 0
+    for i in range(indptr.size - 1):
+        before = np.int64(-1)
+        for p in range(indptr[i], indptr[i + 1]):
+            step = indices[p] - before - 1
+            before = np.int64(indices[p])
+            while step >= 255:
+                deltas[at] = 255
+                at += 1
+                step -= 255
+            deltas[at] = step
+            at += 1
+
+
+@njit
+def deltas_decode(deltas: np.ndarray, indptr: np.ndarray, columns: int, indices: np.ndarray) -> int:
+    at = 0
+    for i in range(indptr.size - 1):
+        now = np.int64(-1)
+        for p in range(indptr[i], indptr[i + 1]):
+            while at < deltas.size and deltas[at] == 255:
+                now += 255
+                at += 1
+            if at == deltas.size:
+                return p
+            now += np.int64(deltas[at]) + 1
+            at += 1
+            if now >= columns:
+                return p
+            indices[p] = now
+    return -1 if at == deltas.size else indices.size

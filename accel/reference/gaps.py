@@ -26,3 +26,14 @@ def decode(gaps: list[int]) -> list[int]:
         now += gap + 1
         positions.append(now)
     return positions
+
+
+def row_deltas(columns: list[int]) -> list[int]:
+    """Bytes of one row's ascending columns: a byte b < 255 ends an entry b + 1 places after the one before it (the
+    first at b); 255 advances by 255 and more follows."""
+    deltas, before = [], -1
+    for column in columns:
+        full, rest = divmod(column - before - 1, 255)
+        deltas += [255] * full + [rest]
+        before = column
+    return deltas

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from accel.errors import FormatError
-from accel.kernels.checks import describe
+from accel.kernels.checks import describe, integer
+
+MAX_AXES = 32
+"""What every NumPy version can hold."""
+
+MAX_SIZE = 2**61 - 1
+"""float32 elements whose bytes a signed 64-bit integer counts."""
 
 
 def only(kind: str, found: Mapping[str, Any], expected: tuple[str, ...], what: str) -> None:
@@ -30,6 +37,19 @@ def shape(kind: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, list) and all(type(n) is int and n >= 0 for n in value):
         return tuple(value)
     raise FormatError(f"{kind} weight: expected a shape as a list of sizes, got {describe(value)}")
+
+
+def dims(value: Any) -> tuple[int, ...]:
+    """A dense shape given by a caller: (out, in) or (out, in/group, kh, kw), of elements that can be counted."""
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"shape: expected a tuple of sizes, got {describe(value)}")
+    sizes = tuple(integer("shape", size, 0) for size in value)
+    if not 2 <= len(sizes) <= MAX_AXES:
+        raise ValueError(f"shape: expected (out, in) or (out, in/group, kh, kw), got {sizes}")
+    # As NumPy counts: no axis of length 0 hides what the others multiply to.
+    if math.prod(size or 1 for size in sizes) > MAX_SIZE:
+        raise ValueError(f"shape: expected at most 2**61 - 1 elements, got {sizes}")
+    return sizes
 
 
 def frozen(value: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from accel.errors import FormatError, SaveError
 from accel.formats import container
 from accel.formats.limits import Limits
-from accel.weights import Codebook, Csr, Dense
+from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook, Dense
 
 HEAD = struct.Struct("<8sHHIIQ")
 HEADER = {"graph": {"nodes": ["Conv", "Relu"], "ü": 1.5, "none": None}}
@@ -34,6 +34,11 @@ def small_tensors() -> dict[str, Any]:
     return {
         "codes": Codebook.fit(w, 3),
         "rows": Csr.from_dense(w[:3]),
+        "halves": Csr.from_dense(w[:3], "bfloat16"),
+        "bytes": Csr.from_dense(w[:3], "int8"),
+        "shared": CsrCodebook.fit(w[:3], 3),
+        "blocks": Bsr.from_dense(w[:4], (2, 1)),
+        "2:4": NM.from_dense(w[:2], 2, 4, prune=True),
         "dense": Dense(w[:2].copy()),
         "bias": np.arange(3, dtype=np.float32),
         "shape": np.array([1, -1], np.int64),
@@ -291,15 +296,24 @@ def test_header_bombs_are_refused_before_they_unfold() -> None:
         container.read(signed(bytes(lying)))
 
 
-def test_sparse_bombs_are_refused() -> None:
-    """A few stored bytes that stand for gigabytes of dense weights."""
-    shape = (1, 2**31 - 1)
-    empty = Csr(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(2, np.int32), shape)
-    with pytest.raises(FormatError, match="dense form: 8589934588 exceeds the limit max_tensor"):
-        container.read(container.encode({}, {"w": empty}))
-    smaller = Csr(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(2, np.int32), (1, 10**7))
-    with pytest.raises(FormatError, match="max_ratio"):
-        container.read(container.encode({}, {"w": smaller}))
+def empty_rows(shape: tuple[int, int]) -> Csr:
+    return Csr(np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(shape[0] + 1, np.int32), shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 2**31 - 1), "dense form: 8589934588 exceeds the limit max_tensor"), ((1, 10**7), "dense form: .* max_ratio")],
+)
+def test_sparse_bombs_are_refused(shape: tuple[int, int], message: str) -> None:
+    """A few stored bytes that stand for gigabytes of dense weights: not read, and so not written either."""
+
+    def larger(document: Any) -> None:
+        document["tensors"][0]["fields"]["shape"] = list(shape)
+
+    with pytest.raises(FormatError, match=message):
+        container.read(rewritten(larger, {"w": empty_rows((1, 5))}))
+    with pytest.raises(FormatError, match=f"tensor 'w': {message}"):
+        container.encode({}, {"w": empty_rows(shape)})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The container's page is complete: a reader written from it alone reads a file kept from version 1."""
+"""The container's page is complete: a reader written from it alone reads the files kept from version 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from accel.formats import container
 from accel.reference import huffman
-from accel.weights import dense
+from accel.weights import dense, weight_kinds
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -69,23 +69,63 @@ def join(part: dict[str, Any], streams: list[np.ndarray]) -> np.ndarray:
 def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
     if tensor["kind"] == "codebook":
         return parts["codebook"][parts["codes"]]
-    if tensor["kind"] == "csr":
-        rows = tensor["fields"]["shape"][0]
-        out = np.zeros((rows, math.prod(tensor["fields"]["shape"][1:])), np.float32)
-        for row in range(rows):
-            here = slice(parts["indptr"][row], parts["indptr"][row + 1])
-            out[row, parts["indices"][here]] = parts["data"][here]
-        return out.reshape(tensor["fields"]["shape"])
+    if tensor["kind"] == "nm":
+        return groups_of(parts["values"], parts["positions"], tensor["fields"]["m"])
+    if tensor["kind"] in ("csr", "csr_codebook", "bsr"):
+        return rows_of(tensor["fields"], parts)
     return parts["array" if tensor["kind"] == "dense" else ""]
 
 
-@pytest.fixture(scope="module")
-def golden() -> tuple[bytes, dict[str, np.ndarray]]:
-    with np.load(GOLDEN / "version1.npz", allow_pickle=False) as stored:
-        return (GOLDEN / "version1.accel").read_bytes(), dict(stored)
+def groups_of(values: np.ndarray, positions: np.ndarray, m: int) -> np.ndarray:
+    out = np.zeros((*values.shape[:-2], values.shape[-2] * m), np.float32)
+    for at in np.ndindex(values.shape):
+        out[(*at[:-2], at[-2] * m + int(positions[at]))] = values[at]
+    return np.moveaxis(out, -1, 1)
 
 
-def test_the_page_reads_the_file(golden: tuple[bytes, dict[str, np.ndarray]]) -> None:
+def rows_of(fields: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
+    shape, (r, c), indptr = fields["shape"], fields.get("block", (1, 1)), parts["indptr"].tolist()
+    out = np.zeros((shape[0], math.prod(shape[1:])), np.float32)
+    columns = parts["indices"].tolist() if "indices" in parts else columns_of(parts["deltas"].tolist(), indptr)
+    for row in range(len(indptr) - 1):
+        for p in range(indptr[row], indptr[row + 1]):
+            out[row * r : row * r + r, columns[p] * c : columns[p] * c + c] = value_of(parts, p, row).reshape(r, c)
+    return out.reshape(shape)
+
+
+def columns_of(deltas: list[int], indptr: list[int]) -> list[int]:
+    columns, bytes_left = [], iter(deltas)
+    for row in range(len(indptr) - 1):
+        now = -1
+        for _ in range(indptr[row], indptr[row + 1]):
+            while (byte := next(bytes_left)) == 255:
+                now += 255
+            now += byte + 1
+            columns.append(now)
+    assert not list(bytes_left)
+    return columns
+
+
+def value_of(parts: dict[str, np.ndarray], p: int, row: int) -> np.ndarray:
+    if "codes" in parts:
+        return parts["codebook"][parts["codes"][p]]
+    value = parts["data"][p]
+    if value.dtype == np.uint16:
+        return np.array(int(value) << 16, np.uint32).view(np.float32)
+    return value * parts["scale"][row] if value.dtype == np.int8 else value
+
+
+Golden = tuple[bytes, dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module", params=["version1", "version1_sparse"])
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """A file and what is in it: the first of version 1, and one with the sparse weights that came later."""
+    with np.load(GOLDEN / f"{request.param}.npz", allow_pickle=False) as stored:
+        return (GOLDEN / f"{request.param}.accel").read_bytes(), dict(stored)
+
+
+def test_the_page_reads_the_file(golden: Golden) -> None:
     data, expected = golden
     header, tensors = read_by_the_page(data)
     assert header == {"graph": {"name": "golden"}} and list(tensors) == list(expected)
@@ -94,22 +134,26 @@ def test_the_page_reads_the_file(golden: tuple[bytes, dict[str, np.ndarray]]) ->
         np.testing.assert_array_equal(tensors[name], array, err_msg=name)
 
 
-def test_every_back_end_reads_the_file(golden: tuple[bytes, dict[str, np.ndarray]], backend: str) -> None:
+def test_every_back_end_reads_the_file(golden: Golden, backend: str) -> None:
     data, expected = golden
     _, tensors = container.read(data)
     for name, array in expected.items():
         np.testing.assert_array_equal(dense(tensors[name]), array, err_msg=name)
 
 
-def test_the_file_has_every_coding_method_and_kind(golden: tuple[bytes, dict[str, np.ndarray]]) -> None:
-    tensors = container.inspect(golden[0]).tensors
+def test_the_files_have_every_coding_method_and_kind() -> None:
+    tensors = [t for path in sorted(GOLDEN.glob("*.accel")) for t in container.inspect(path).tensors]
     parts = [part for tensor in tensors for part in tensor.parts]
-    assert {tensor.kind for tensor in tensors} == {"array", "dense", "csr", "codebook"}
+    assert {tensor.kind for tensor in tensors} == {"array", *weight_kinds()}
     assert {part.coding for part in parts} >= {"plain", "planes", "delta", "bitmap", "gaps8"}
     assert {stream.method for part in parts for stream in part.streams} == {"raw", "huffman"}
+    csr = {tuple((part.name, part.dtype) for part in tensor.parts) for tensor in tensors if tensor.kind == "csr"}
+    rest = (("deltas", "u1"), ("indptr", "i4"))
+    forms = {(("data", "f4"), *rest), (("data", "u2"), *rest), (("data", "i1"), *rest, ("scale", "f4"))}
+    assert csr == {(("data", "f4"), ("indices", "i4"), ("indptr", "i4")), *forms}
 
 
-def test_todays_writer_writes_what_the_page_reads(golden: tuple[bytes, dict[str, np.ndarray]]) -> None:
+def test_todays_writer_writes_what_the_page_reads(golden: Golden) -> None:
     _, tensors = container.read(golden[0])
     _, found = read_by_the_page(container.encode({"graph": {}}, tensors))
     for name, array in golden[1].items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 import accel
 from accel.errors import FormatError
 from accel.kernels import runtime
-from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
+from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
 from accel.reference import gaps as reference
 
 BACKENDS = runtime.isa_info()["backends"]
@@ -136,3 +138,75 @@ def test_bitmaps_are_checked() -> None:
 def test_bits_are_an_integer(bits: object) -> None:
     with pytest.raises(ValueError, match="bits: expected 4 or 8, got "):
         gaps_encode(np.array([1], np.int64), bits)  # type: ignore[arg-type]
+
+
+def row_pointers(rows: list[list[int]], dtype: type) -> np.ndarray:
+    return np.cumsum([0, *map(len, rows)]).astype(dtype)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.sets(st.integers(0, 2000), max_size=20), max_size=6),
+    st.sampled_from([np.int32, np.int64]),
+    st.sampled_from(BACKENDS),
+)
+def test_columns_of_rows_come_back(rows: list[set[int]], dtype: type, backend: str) -> None:
+    columns = [sorted(row) for row in rows]
+    indices = np.array([*chain(*columns)], np.int32)
+    indptr = row_pointers(columns, dtype)
+    with accel.using(backend=backend):
+        deltas = deltas_encode(indices, indptr)
+        assert deltas.dtype == np.uint8 and deltas.tolist() == [*chain(*map(reference.row_deltas, columns))]
+        back = deltas_decode(deltas, indptr, max(indices, default=-1) + 1)
+        assert back.dtype == np.int32
+        np.testing.assert_array_equal(back, indices)
+
+
+@pytest.mark.parametrize("column", [2, 254, 255, 509, 510, 511, 2**31 - 2])
+def test_far_columns(backend: str, column: int) -> None:
+    indices, indptr = np.array([column, 1], np.int32), np.array([0, 1, 1, 2], np.int32)
+    deltas = deltas_encode(indices, indptr)
+    assert deltas.size == 2 + column // 255 and deltas_decode(deltas, indptr, column + 1).tolist() == [column, 1]
+    with pytest.raises(FormatError, match=f"deltas: entry 0 of 2: it has no end, or leaves {column} columns"):
+        deltas_decode(deltas, indptr, column)
+
+
+@pytest.mark.parametrize(
+    ("deltas", "message"),
+    [
+        ([0, 1], "2 bytes are too few for 3 entries"),
+        ([0, 1, 255], "entry 2 of 3: it has no end"),
+        ([255, 255, 255], "entry 0 of 3: it has no end"),
+        ([0, 1, 255, 255], "entry 2 of 3: it has no end"),
+        ([0, 0, 0, 0], "4 bytes are more than 3 entries have"),
+        ([0, 0, 0, 255], "4 bytes are more than 3 entries have"),
+        ([0, 9, 0], "entry 1 of 3: it has no end, or leaves 10 columns"),
+        ([9, 0, 10], "entry 1 of 3: it has no end, or leaves 10 columns"),
+        ([0, 0, 10], "entry 2 of 3: it has no end, or leaves 10 columns"),
+        ([255, 0, 0], "entry 0 of 3: it has no end, or leaves 10 columns"),
+    ],
+)
+def test_deltas_that_do_not_fit_are_refused(backend: str, deltas: list[int], message: str) -> None:
+    with pytest.raises(FormatError, match=f"deltas: {message}"):
+        deltas_decode(np.array(deltas, np.uint8), np.array([0, 2, 3], np.int32), 10)
+
+
+def test_arguments_of_deltas_are_checked(backend: str) -> None:
+    deltas, indptr = np.zeros(3, np.uint8), np.array([0, 2, 3], np.int32)
+    for pointers in ([0, 3, 2], [1, 2, 3], [0, -1, 3], []):
+        with pytest.raises(ValueError, match="indptr: expected "):
+            deltas_decode(deltas, np.array(pointers, np.int32), 10)
+    with pytest.raises(FormatError, match="3 bytes are too few for 2147483647 entries"):
+        deltas_decode(deltas, np.array([0, 2**31 - 1], np.int32), 10)
+    with pytest.raises(TypeError, match="indptr: expected int32 or int64, got uint8"):
+        deltas_decode(deltas, deltas, 10)
+    with pytest.raises(TypeError, match="deltas: expected uint8"):
+        deltas_decode(indptr, indptr, 10)
+    with pytest.raises(ValueError, match="columns: expected an integer"):
+        deltas_decode(deltas, indptr, 2**31)
+    with pytest.raises(ValueError, match="indices: expected ascending columns"):
+        deltas_encode(np.array([1, 1, 0], np.int32), indptr)
+    with pytest.raises(ValueError, match=r"indices: expected 0\.\."):
+        deltas_encode(np.array([-1, 1, 0], np.int32), indptr)
+    with pytest.raises(TypeError, match="indices: expected int32"):
+        deltas_encode(np.zeros(3, np.int64), indptr)

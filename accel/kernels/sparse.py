@@ -92,7 +92,7 @@ NO_WEIGHTS = np.zeros(0, np.float32)
 """What `Program.conv` takes in the place of weights that a prepared convolution holds."""
 
 
-def sparse_linear(x: np.ndarray, weights: SparseWeights, bias: np.ndarray | None = None) -> np.ndarray:
+def sparse_linear(weights: SparseWeights, x: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one row or more."""
     y = np.empty((*x.shape[:-1], weights.rows), np.float32)
     program, threads = native.new_program(), runtime.threads()

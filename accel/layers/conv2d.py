@@ -8,9 +8,13 @@ import numpy as np
 
 from accel.kernels import checks
 from accel.kernels import program as native
+from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
+from accel.kernels.conv_native import SPARSE
+from accel.kernels.sparse import SparseArrays, SparseWeights
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
+from accel.weights.zeros import sparse_arrays
 
 
 class Conv2d:
@@ -27,7 +31,8 @@ class Conv2d:
     ------
     TypeError, ValueError  a dtype, shape or parameter is not as above.
 
-    A Weight other than an array runs through its dense form, made and packed at the first call.
+    Sparse weights (`Csr` and its kin) run without their zeros where `algorithm` is "auto" and that is predicted to be
+    faster; other weights through the dense form. Either is packed at the first call.
     """
 
     def __init__(
@@ -57,7 +62,9 @@ class Conv2d:
             raise ValueError(f"group: expected to divide the {weight.shape[0]} filters of weight, got {self.group}")
         self.activation = checked_activation(activation)
         self._methods: dict[Pair, Any] = {}  # by output size
-        self._packed: dict[Any, tuple[np.ndarray, np.ndarray]] = {}  # by method
+        self._packed: dict[Any, Any] = {}  # by method
+        self._arrays: SparseArrays | None = None
+        self._sought = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
@@ -71,12 +78,32 @@ class Conv2d:
             y = conv2d_packed(x, shape, self._prepared, **geometry)
         return apply_activation(self.activation, y)
 
-    def _prepared(self, size: Pair) -> tuple[Any, tuple[np.ndarray, np.ndarray]]:
+    def _prepared(self, size: Pair) -> tuple[Any, Any]:
         """The method for an output of `size`, and weights as it reads them; each is made once."""
         if size not in self._methods:
-            w = dense(self.weight)
-            method = choose_method(self.algorithm, w, size, self.strides, self.dilations, self.group)
+            method = self._method(size)
             if method not in self._packed:
-                self._packed[method] = method.pack(w, self.bias, self.strides, self.group)
+                self._packed[method] = self._pack(method)
             self._methods[size] = method
         return self._methods[size], self._packed[self._methods[size]]
+
+    def _method(self, size: Pair) -> Any:
+        shape, arrays = self.weight.shape, self._sparse()
+        if arrays is not None and self.algorithm == "auto":
+            best = promising(shape, size, self.strides, self.dilations, self.group, 1.0)[0][1]
+            if sparse_cycles(shape, size, arrays.values.size) < best:
+                return SPARSE
+        return choose_method(self.algorithm, dense(self.weight), size, self.strides, self.dilations, self.group)
+
+    def _pack(self, method: Any) -> Any:
+        if method == SPARSE:
+            columns = int(np.prod(self.weight.shape[1:]))
+            return SparseWeights(self._sparse(), columns, self.group), self.bias
+        return method.pack(dense(self.weight), self.bias, self.strides, self.group)
+
+    def _sparse(self) -> SparseArrays | None:
+        """A sparse weight's arrays, found once; an array is dense, whatever it holds."""
+        if not self._sought:
+            self._sought, weight = True, self.weight
+            self._arrays = sparse_arrays(weight) if isinstance(weight, Weight) and weight.shape[1] > 1 else None
+        return self._arrays

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from accel.kernels import checks
 from accel.kernels import program as native
+from accel.kernels._linear_cost import linear_gains
 from accel.kernels.linear import linear, linear_packed
+from accel.kernels.sparse import FEW, SparseArrays, SparseWeights, sparse_linear
+from accel.kernels.spmv import pack_spmv, spmv
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
+from accel.weights.zeros import sparse_arrays
 
 
 class Linear:
@@ -24,7 +30,8 @@ class Linear:
     ------
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
-    A Weight other than an array runs through its dense form, made at the first call.
+    Sparse weights (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few
+    zeros, through the dense form. Either is packed at the first call.
     """
 
     def __init__(
@@ -38,14 +45,32 @@ class Linear:
             raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
         self._packed: tuple[np.ndarray, np.ndarray] | None = None
+        self._sparse_packed: dict[bool, Any] = {}  # for a few rows, and for more
+        self._arrays: SparseArrays | None = None
+        self._sought = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
         checks.array("x", x, np.float32)
-        if x.ndim == 0 or x.shape[-1] != self.weight.shape[1]:
-            raise ValueError(f"x: expected shape (..., {self.weight.shape[1]}), got {x.shape}")
+        out, depth = self.weight.shape
+        if x.ndim == 0 or x.shape[-1] != depth:
+            raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
+        rows, arrays = x.size // depth, self._sparse()
+        if arrays is not None and linear_gains(rows, out, depth, arrays.values.size):
+            few = rows <= FEW
+            if few not in self._sparse_packed:
+                self._sparse_packed[few] = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth)
+            multiply = spmv if few else sparse_linear
+            return apply_activation(self.activation, multiply(self._sparse_packed[few], x, self.bias))
         if self._packed is None:
-            self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, self.weight.shape[0])
-        return apply_activation(self.activation, linear_packed(x, *self._packed, self.weight.shape[0]))
+            self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, out)
+        return apply_activation(self.activation, linear_packed(x, *self._packed, out))
+
+    def _sparse(self) -> SparseArrays | None:
+        """A sparse weight's arrays, found once; an array is dense, whatever it holds."""
+        if not self._sought:
+            self._sought, weight = True, self.weight
+            self._arrays = sparse_arrays(weight) if isinstance(weight, Weight) else None
+        return self._arrays

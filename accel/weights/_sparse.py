@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,26 +15,6 @@ from accel.kernels.csr import csr_validate
 from accel.kernels.gaps import deltas_decode, deltas_encode
 from accel.weights import _state
 from accel.weights.base import Weight
-
-
-class KernelArrays(NamedTuple):
-    """A sparse weight as its kernels read it: one element of `values` for each entry, columns ascend inside a row.
-
-    The weight of an entry is values (kind "f32"), the float32 whose upper half values is ("bf16"), values * scale[row]
-    ("i8"), or book[values] ("code16", "code256").
-    """
-
-    indptr: np.ndarray
-    """int32 (rows + 1,)"""
-    indices: np.ndarray
-    """int32 (nnz,)"""
-    values: np.ndarray
-    """(nnz,), float32, uint16, int8 or uint8"""
-    kind: str
-    scale: np.ndarray | None
-    """float32 (rows,), of "i8" alone"""
-    book: np.ndarray | None
-    """float32 (16,) or (256,), of the codes alone; zeros beyond the codebook's own values"""
 
 
 class RowPositions:

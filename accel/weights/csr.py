@@ -10,8 +10,9 @@ import numpy as np
 from accel.errors import FormatError
 from accel.kernels import checks
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_validate
+from accel.kernels.sparse import SparseArrays
 from accel.weights import _sparse, _state, _values
-from accel.weights._sparse import KernelArrays, RowPositions, SparseRows, matrix_shape
+from accel.weights._sparse import RowPositions, SparseRows, matrix_shape
 
 _NAMES = {dtype: name for name, dtype in _values.KINDS.items()}
 _KERNEL_KINDS = {"float32": "f32", "bfloat16": "bf16", "int8": "i8"}
@@ -157,9 +158,9 @@ class Csr(SparseRows):
                 data = data * np.repeat(self.scale, np.diff(self.indptr))
         return self._scatter(data)
 
-    def kernel_arrays(self) -> KernelArrays:
+    def kernel_arrays(self) -> SparseArrays:
         """The arrays that sparse kernels read; `indices` is made for the call."""
-        return KernelArrays(self.indptr, self.indices, self.data, _KERNEL_KINDS[self.values], self.scale, None)
+        return SparseArrays(self.indptr, self.indices, self.data, _KERNEL_KINDS[self.values], self.scale, None)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"data": self.data, "deltas": self.deltas, "indptr": self.indptr}

@@ -11,8 +11,9 @@ from accel.errors import FormatError
 from accel.kernels import checks
 from accel.kernels.csr import csr_from_dense
 from accel.kernels.kmeans import kmeans_1d
+from accel.kernels.sparse import SparseArrays
 from accel.weights import _sparse, _state
-from accel.weights._sparse import KernelArrays, RowPositions, SparseRows, matrix_shape
+from accel.weights._sparse import RowPositions, SparseRows, matrix_shape
 from accel.weights.codebook import MAX_CODES, Codebook
 
 SMALL = 16
@@ -147,12 +148,12 @@ class CsrCodebook(SparseRows):
     def dense(self) -> np.ndarray:
         return self._scatter(self.codebook[self.codes])
 
-    def kernel_arrays(self) -> KernelArrays:
+    def kernel_arrays(self) -> SparseArrays:
         """The arrays that sparse kernels read; `indices`, and codes one a byte, are made for the call."""
         size = SMALL if self.codebook.size <= SMALL else MAX_CODES
         book = np.zeros(size, np.float32)
         book[: self.codebook.size] = self.codebook
-        return KernelArrays(self.indptr, self.indices, self.codes, f"code{size}", None, book)
+        return SparseArrays(self.indptr, self.indices, self.codes, f"code{size}", None, book)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         # Codes one a byte: the entropy coder of files sees whole symbols.

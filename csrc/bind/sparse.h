@@ -2,7 +2,7 @@
 // A sparse matrix as Python passes it.
 #pragma once
 #include "bind/bind.h"
-#include "kernels/sparse/csr.h"
+#include "kernels/sparse/sparse.h"
 
 namespace accel::bind {
 

@@ -60,7 +60,7 @@ def of_kind(w: np.ndarray, kind: str, seed: int = 0) -> tuple[SparseArrays, np.n
 def check(batch: int, rows: int, columns: int, density: float, kind: str = "f32", seed: int = 0) -> None:
     arrays, w = of_kind(sparse(rows, columns, density, seed), kind, seed)
     x, bias = normal(batch, columns, seed=seed + 1), normal(rows, seed=seed + 2)
-    y = sparse_linear(x, SparseWeights(arrays, columns), bias)
+    y = sparse_linear(SparseWeights(arrays, columns), x, bias)
     expected = x.astype(np.float64) @ w.T.astype(np.float64) + bias
     scale = np.abs(x).astype(np.float64) @ np.abs(w.T).astype(np.float64) + np.abs(bias)
     most = max(int(np.diff(arrays.indptr).max(initial=0)), 1)
@@ -93,7 +93,7 @@ def test_rows_of_very_different_length(isa: str) -> None:
     w[3], w[50, :300], w[99, ::2], w[:10, 5] = 1.5, -0.5, 2.0, 0.25
     w[20:30] = 0
     x = normal(21, 700)
-    y = sparse_linear(x, SparseWeights(SparseArrays.of(w), 700))
+    y = sparse_linear(SparseWeights(SparseArrays.of(w), 700), x)
     np.testing.assert_allclose(y, x.astype(np.float64) @ w.T.astype(np.float64), rtol=2e-4, atol=2e-4)
     assert (y[:, 20:30] == 0).all()
 
@@ -115,25 +115,25 @@ def test_any_size(batch: int, rows: int, columns: int, density: float, kind: str
 def test_threads_and_batch_do_not_change_a_bit(name: str) -> None:
     w, x, bias = sparse(700, 333, 0.1), normal(150, 333), normal(700)
     with using(name, threads=1):
-        one = sparse_linear(x, SparseWeights(SparseArrays.of(w), 333), bias)
+        one = sparse_linear(SparseWeights(SparseArrays.of(w), 333), x, bias)
     for threads in (2, 3, 8):
         with using(name, threads=threads):
             weights = SparseWeights(SparseArrays.of(w), 333)
             for _ in range(3):
-                assert_same_bits(sparse_linear(x, weights, bias), one)
+                assert_same_bits(sparse_linear(weights, x, bias), one)
             for count in (1, 5, 16, 17, 33, 64, 70):
-                assert_same_bits(sparse_linear(x[:count], weights, bias), one[:count])
+                assert_same_bits(sparse_linear(weights, x[:count], bias), one[:count])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_special_value_reaches_what_is_stored_for_it_and_nothing_else(isa: str, value: float) -> None:
     w, x = np.abs(sparse(60, 40, 0.3)), normal(35, 40)
     weights = SparseWeights(SparseArrays.of(w), 40)
-    clean = sparse_linear(x, weights)
+    clean = sparse_linear(weights, x)
     for i in range(40):
         bad = x.copy()
         bad[i % 35, i] = value
-        y, hit = sparse_linear(bad, weights), np.zeros((35, 60), bool)
+        y, hit = sparse_linear(weights, bad), np.zeros((35, 60), bool)
         hit[i % 35] = w[:, i] > 0
         np.testing.assert_array_equal(y[hit], value)
         assert_same_bits(y[~hit], clean[~hit])
@@ -248,5 +248,5 @@ def test_positions_at_random_are_refused_or_right() -> None:
         except ValueError:
             refused += 1
         else:
-            assert np.isfinite(sparse_linear(normal(3, 8), weights)).all()
+            assert np.isfinite(sparse_linear(weights, normal(3, 8))).all()
     assert refused > 1000

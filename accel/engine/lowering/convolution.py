@@ -11,7 +11,6 @@ from accel.engine.builder import Packed, PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import Known, Spec, Window, window
-from accel.engine.sparsity import sparse_arrays
 from accel.engine.tuning import Choice, Layer, SparseOption, choose
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
@@ -20,6 +19,7 @@ from accel.kernels import program as native
 from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Route, grouped_channels, route
 from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
 from accel.weights.base import dense
+from accel.weights.zeros import sparse_arrays
 
 
 class Planned(NamedTuple):

@@ -12,12 +12,13 @@ from accel.engine.builder import Packed, PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import Known, Spec
-from accel.engine.sparsity import linear_gains, sparse_arrays
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
+from accel.kernels._linear_cost import linear_gains
 from accel.kernels.sparse import FEW, SparseWeights
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
+from accel.weights.zeros import sparse_arrays
 
 
 def _native_gemm(known: Mapping[str, Known], node: Node) -> bool:

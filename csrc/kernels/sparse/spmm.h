@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "kernels/activation/activation.h"
-#include "kernels/sparse/csr.h"
+#include "kernels/sparse/sparse.h"
 #include "kernels/tile/tile.h"
 #include "runtime/pool.h"
 #include "simd/isa.h"

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "kernels/activation/activation.h"
-#include "kernels/sparse/csr.h"
+#include "kernels/sparse/sparse.h"
 #include "runtime/memory.h"
 #include "simd/isa.h"
 

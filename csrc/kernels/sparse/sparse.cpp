@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "kernels/sparse/csr.h"
+#include "kernels/sparse/sparse.h"
 
 #include <bit>
 

@@ -1,0 +1,25 @@
+"""Whether a matrix product should be faster without the zeros of its weights, from operations and bytes."""
+
+from __future__ import annotations
+
+from accel.kernels import runtime
+from accel.kernels._conv_cost import MACS_PER_CYCLE
+from accel.kernels.sparse import FEW
+
+_CACHE, _MEMORY, _NEAR = 16 << 20, 7.5, 24.0
+"""Bytes from which on weights come from memory, and bytes per cycle from there and from nearer."""
+_VECTOR = 0.36
+"""Cycles per value and vector on 16 lanes."""
+
+
+def linear_gains(rows: int, out: int, depth: int, values: int) -> bool:
+    """Whether a product of `rows` vectors takes fewer cycles without the zeros, by prediction."""
+    lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
+    slow = 4 * out * depth > _CACHE
+    dense_bytes, bytes_of_value = 4.0 * out * depth, 1.3 * 5.0
+    rate = _MEMORY if slow else _NEAR
+    dense = max(rows * out * depth / lanes / 0.9, dense_bytes / rate)
+    if rows <= FEW:
+        return max(rows * values * _VECTOR * 16 / lanes, values * bytes_of_value / rate) < dense
+    vectors = -(-rows // lanes)
+    return vectors * (values * 1.3 + out * -(-depth // 112) * 5 + (out + depth) * 4) < dense

@@ -48,11 +48,11 @@ def make(mask: np.ndarray, kind: str = "f32", seed: int = 0, data: np.ndarray | 
         data = rng.standard_normal(nnz, np.float32) if data is None else data
         values = data
     elif kind == "bf16":
-        data = (rng.standard_normal(nnz, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        data = (normal(nnz, seed=seed).view(np.uint32) >> 16).astype(np.uint16)
         values = (data.astype(np.uint32) << 16).view(np.float32)
     elif kind == "i8":
         data = rng.integers(-128, 128, nnz).astype(np.int8)
-        scale = rng.uniform(0.01, 0.1, mask.shape[0]).astype(np.float32)
+        scale = 0.01 + 0.1 * rng.random(mask.shape[0], np.float32)
         values = data
     else:
         book = rng.standard_normal(int(kind[4:]), np.float32)
@@ -382,9 +382,10 @@ BAD_CSR: list[tuple[type[Exception], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("error", "change"), BAD_CSR)
 def test_what_is_no_matrix_is_refused(error: type[Exception], change: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = CSR | change
     assert pack_spmv(**CSR).rows == 2
     with pytest.raises(error):
-        pack_spmv(**CSR | change)
+        pack_spmv(**arguments)
 
 
 def test_the_packing_does_not_need_its_arrays() -> None:

@@ -382,7 +382,8 @@ BAD_CSR: list[tuple[type[Exception], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("error", "change"), BAD_CSR)
 def test_what_is_no_matrix_is_refused(error: type[Exception], change: dict[str, Any]) -> None:
-    arguments: dict[str, Any] = CSR | change
+    arguments: dict[str, Any] = {}
+    arguments.update(CSR | change)
     assert pack_spmv(**CSR).rows == 2
     with pytest.raises(error):
         pack_spmv(**arguments)

@@ -390,7 +390,9 @@ def test_what_is_no_matrix_is_refused(error: type[Exception], change: dict[str, 
 
 
 def test_the_packing_does_not_need_its_arrays() -> None:
-    arrays = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in CSR.items()}
+    arrays: dict[str, Any] = {
+        name: value.copy() if isinstance(value, np.ndarray) else value for name, value in CSR.items()
+    }
     packed = pack_spmv(**arrays)
     before = spmv(packed, np.ones(3, np.float32))
     for name in ("data", "indices", "indptr"):

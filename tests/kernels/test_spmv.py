@@ -49,11 +49,11 @@ def make(mask: np.ndarray, kind: str = "f32", seed: int = 0, data: np.ndarray | 
         data = rng.standard_normal(nnz, np.float32) if data is None else data
         values = data
     elif kind == "bf16":
-        data = (rng.standard_normal(nnz, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        data = (normal(nnz, seed=seed).view(np.uint32) >> 16).astype(np.uint16)
         values = (data.astype(np.uint32) << 16).view(np.float32)
     elif kind == "i8":
         data = rng.integers(-128, 128, nnz).astype(np.int8)
-        scale = rng.uniform(0.01, 0.1, mask.shape[0]).astype(np.float32)
+        scale = 0.01 + 0.1 * rng.random(mask.shape[0], np.float32)
         values = data
     else:
         book = rng.standard_normal(int(kind[4:]), np.float32)
@@ -390,13 +390,17 @@ BAD_CSR: list[tuple[type[Exception], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("error", "change"), BAD_CSR)
 def test_what_is_no_matrix_is_refused(error: type[Exception], change: dict[str, Any]) -> None:
+    arguments: dict[str, Any] = {}
+    arguments.update(CSR | change)
     assert pack(**CSR).rows == 2
     with pytest.raises(error):
-        pack(**CSR | change)
+        pack(**arguments)
 
 
 def test_the_packing_does_not_need_its_arrays() -> None:
-    arrays = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in CSR.items()}
+    arrays: dict[str, Any] = {
+        name: value.copy() if isinstance(value, np.ndarray) else value for name, value in CSR.items()
+    }
     packed = pack(**arrays)
     before = spmv(packed, np.ones(3, np.float32))
     for name in ("data", "indices", "indptr"):

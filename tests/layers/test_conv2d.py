@@ -60,7 +60,11 @@ def test_compressed_weights_compute_as_their_dense_form(backend: str) -> None:
     ):
         layer = accel.Conv2d(weight, B, **GEOMETRY)
         assert layer.weight is weight
-        np.testing.assert_array_equal(layer(X), conv2d(X, weight.dense(), B, **GEOMETRY))
+        expected = conv2d(X, weight.dense(), B, **GEOMETRY)
+        if isinstance(weight, accel.weights.Csr):  # sums in another order
+            np.testing.assert_allclose(layer(X), expected, rtol=1e-5, atol=1e-5)
+        else:
+            np.testing.assert_array_equal(layer(X), expected)
 
 
 BAD: list[tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = [

@@ -23,7 +23,7 @@
 namespace accel {
 
 inline constexpr int kSpmvLanes = 16;   // a group of rows, on every ISA
-inline constexpr int kSpmvGroups = 4;   // that share a window at most
+inline constexpr int kSpmvGroups = 8;   // that share a window at most
 inline constexpr int kSpmvWindow = 32;  // columns
 inline constexpr int kSpmvRows = kSpmvLanes * kSpmvGroups;
 inline constexpr std::uint8_t kSpmvReal = 0x80;  // marks a slot that holds a value

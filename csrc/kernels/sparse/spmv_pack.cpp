@@ -78,8 +78,8 @@ class Packer {
 
   void look(int lane) { next_[lane] = at_[lane] < end_[lane] ? a_.indices[at_[lane]] : kDone; }
 
-  // Where the slowest lane stands, but for one lane in 64: it would hold up the others, who then leave slots empty.
-  // Measured on random patterns of 50 to 98 % zeros: none or one in 32 are slower.
+  // Where the slowest lane stands, but for one lane of a large block: it would hold up the others, who then leave slots
+  // empty. Tried on random patterns of 90 and 95 % zeros: none is 5 and 18 % slower.
   std::int32_t next_window() const {
     std::int32_t least = kDone, second = kDone;
     for (int i = 0; i < lanes_; ++i) {

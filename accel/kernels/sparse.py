@@ -49,19 +49,25 @@ class SparseArrays(NamedTuple):
         )  # fmt: skip
 
 
+WIDE, LINEAR = 64, 32
+"""Columns from which on it does not matter how many there are, and those for which matrix products are packed whatever
+their rows: how a matrix is packed decides the last bits of its products."""
+
+
 class SparseWeights:
     """Weights packed for products over many columns, one matrix per group of a convolution.
 
-    For the instruction set in force; `threads` that may share the rows are those of `accel.using`.
+    For the instruction set in force, best at about `width` columns (output pixels, or rows of x); `threads` that may
+    share the rows are those of `accel.using`.
     """
 
-    def __init__(self, arrays: SparseArrays, columns: int, group: int = 1) -> None:
+    def __init__(self, arrays: SparseArrays, columns: int, group: int = 1, width: int = WIDE) -> None:
         core, rows = runtime.core, arrays.rows // group
         parts = [arrays] if group == 1 else [arrays.part(g * rows, (g + 1) * rows) for g in range(group)]
         self.matrices = [
             core.pack_sparse(
                 runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
-                part.scale, part.book, columns, runtime.threads(),
+                part.scale, part.book, columns, width, runtime.threads(),
             )
             for part in parts
         ]  # fmt: skip

@@ -10,7 +10,7 @@ from accel.kernels import checks
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_gains
 from accel.kernels.linear import linear, linear_packed
-from accel.kernels.sparse import FEW, SparseArrays, SparseWeights, sparse_linear
+from accel.kernels.sparse import FEW, LINEAR, SparseArrays, SparseWeights, sparse_linear
 from accel.kernels.spmv import pack_spmv, spmv
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
@@ -61,7 +61,7 @@ class Linear:
         if arrays is not None and linear_gains(rows, out, depth, arrays.values.size):
             few = rows <= FEW
             if few not in self._sparse_packed:
-                self._sparse_packed[few] = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth)
+                self._sparse_packed[few] = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
             multiply = spmv if few else sparse_linear
             return apply_activation(self.activation, multiply(self._sparse_packed[few], x, self.bias))
         if self._packed is None:

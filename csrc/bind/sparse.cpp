@@ -15,11 +15,11 @@ namespace {
 
 using Matrix = std::shared_ptr<SparseMatrix>;
 
-Matrix pack(int isa, const CsrArrays& arrays, int threads) {
+Matrix pack(int isa, const CsrArrays& arrays, long width, int threads) {
   const SpmmKernels& kernels = *kSpmm[checked_isa(isa)];
   const CsrView view = arrays.view();
   py::gil_scoped_release release;
-  return std::make_shared<SparseMatrix>(view, kernels, threads);
+  return std::make_shared<SparseMatrix>(view, kernels, width, threads);
 }
 
 std::shared_ptr<PreparedConv> prepare(int isa, const ConvSpec& spec, const std::vector<Matrix>& matrices, int threads) {
@@ -75,8 +75,9 @@ void bind_sparse(py::module_& m) {
       .def_property_readonly("nbytes", &SparseMatrix::nbytes);
   m.def("pack_sparse",
         [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
-           ValueKind kind, const py::object& scale, const py::object& book, long columns,
-           int threads) { return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), threads); });
+           ValueKind kind, const py::object& scale, const py::object& book, long columns, long width, int threads) {
+          return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads);
+        });
   m.def("prepare_sparse", &prepare);
   py::class_<PyLinear, Linear>(m, "SparseLinear").def_property_readonly("scratch_floats", [](const PyLinear& p) {
     return p.linear.scratch_floats();

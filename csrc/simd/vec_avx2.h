@@ -86,6 +86,15 @@ ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {
   const __m256 upper = _mm256_castsi256_ps(_mm256_slli_epi32(code, 28));  // bit 3 chooses
   return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, code), _mm256_permutevar8x32_ps(book.high, code), upper)};
 }
+struct f32_quarter {
+  __m128 v;
+};
+ACCEL_INLINE f32_quarter zero_quarter() { return {_mm_setzero_ps()}; }
+ACCEL_INLINE f32_quarter load_quarter(const float* p) { return {_mm_loadu_ps(p)}; }
+ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { _mm_storeu_ps(p, a.v); }
+ACCEL_INLINE f32_quarter quarter(f32 a) { return {_mm256_castps256_ps128(a.v)}; }
+ACCEL_INLINE f32_quarter operator+(f32_quarter a, f32_quarter b) { return {_mm_add_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_quarter fma(f32_quarter a, f32_quarter b, f32_quarter c) { return {_mm_fmadd_ps(a.v, b.v, c.v)}; }
 template <int I>
 ACCEL_INLINE f32 spread(f32 a) {
   return {_mm256_permute_ps(a.v, I * 0x55)};

@@ -88,6 +88,16 @@ ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {  // o
   const __m512i shifts = _mm512_broadcast_i32x4(_mm_setr_epi32(0, 4, 8, 12));
   return {_mm512_permutexvar_ps(_mm512_srlv_epi32(_mm512_set1_epi32(four), shifts), book.v)};
 }
+// Four lanes: the start of a vector.
+struct f32_quarter {
+  __m128 v;
+};
+ACCEL_INLINE f32_quarter zero_quarter() { return {_mm_setzero_ps()}; }
+ACCEL_INLINE f32_quarter load_quarter(const float* p) { return {_mm_loadu_ps(p)}; }
+ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { _mm_storeu_ps(p, a.v); }
+ACCEL_INLINE f32_quarter quarter(f32 a) { return {_mm512_castps512_ps128(a.v)}; }
+ACCEL_INLINE f32_quarter operator+(f32_quarter a, f32_quarter b) { return {_mm_add_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_quarter fma(f32_quarter a, f32_quarter b, f32_quarter c) { return {_mm_fmadd_ps(a.v, b.v, c.v)}; }
 template <int I>
 ACCEL_INLINE f32 spread(f32 a) {
   return {_mm512_permute_ps(a.v, I * 0x55)};

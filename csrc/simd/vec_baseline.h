@@ -82,6 +82,11 @@ struct QuadBook {
 ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {
   return quad(book.p[nibbles[0] & 15], book.p[nibbles[0] >> 4], book.p[nibbles[1] & 15], book.p[nibbles[1] >> 4]);
 }
+using f32_quarter = f32;  // four lanes are all there are
+ACCEL_INLINE f32_quarter zero_quarter() { return zero(); }
+ACCEL_INLINE f32_quarter load_quarter(const float* p) { return load(p); }
+ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { store(p, a); }
+ACCEL_INLINE f32_quarter quarter(f32 a) { return a; }
 template <int I>
 ACCEL_INLINE f32 spread(f32 a) {
   return {__builtin_shufflevector(a.v, a.v, I, I, I, I)};

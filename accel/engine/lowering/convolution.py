@@ -17,7 +17,7 @@ from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
 from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Route, grouped_channels, route
-from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
+from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
 from accel.weights.base import dense
 from accel.weights.zeros import sparse_arrays
 
@@ -103,10 +103,10 @@ def _without_zeros(
     arrays = sparse_arrays(w)
     if arrays is None or layer.w_shape[1] == 1:
         return None
-    columns = int(np.prod(layer.w_shape[1:]))
+    columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
     packed = builder.pack_once(
-        node.inputs[1:3], ("sparse", layer.group),
-        lambda: (SparseWeights(arrays, columns, layer.group), native.pack_bias(bias, layer.w_shape[0])),
+        node.inputs[1:3], ("sparse", layer.group, width),
+        lambda: (SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])),
     )  # fmt: skip
     size = layer.channels * layer.size[0] * layer.size[1]
     return SparseOption(packed[0], packed, -size if node.inputs[0] in builder.planes else size)

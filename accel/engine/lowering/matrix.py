@@ -15,7 +15,7 @@ from accel.engine.shapes import Known, Spec
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_gains
-from accel.kernels.sparse import FEW, SparseWeights
+from accel.kernels.sparse import FEW, LINEAR, SparseWeights
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import sparse_arrays
@@ -123,7 +123,7 @@ def _sparse_linear(
     bias = None if c is None else _bias(c, out, how[2])
 
     def make() -> Packed:
-        packed = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth)
+        packed = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
         return packed, native.pack_bias(bias, out)
 
     weights, packed_bias = builder.pack_once(node.inputs[1:3], ("sparse linear", few, *how), make)

@@ -41,7 +41,9 @@ SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const S
   lanes_ = matrices_.front()->kernels().lanes;
   int widest = kSpmmVectors;
   for (const auto& m : matrices_) widest = std::min(widest, m->vectors());
-  vectors_ = (spec.output.pixels() + lanes_ - 1) / lanes_;
+  const long pixels = spec.output.pixels(), left = pixels % lanes_;
+  tail_ = lanes_ > 4 && pixels > lanes_ && left > 0 && left <= 4 && TapShifts::fits(spec);
+  vectors_ = (pixels + (tail_ ? 0 : lanes_ - 1)) / lanes_;
   column_tiles_ = (vectors_ + widest - 1) / widest;
   if (TapShifts::fits(spec))
     taps_.emplace(spec, lanes_);
@@ -108,12 +110,13 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
   const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
   const Range v = part_of(vectors_, static_cast<int>(tile), static_cast<int>(column_tiles_));
   const int n = static_cast<int>(v.end - v.begin);
+  const bool tail = tail_ && tile + 1 == column_tiles_;
   const long first = v.begin * lanes_, pixels = spec_.output.pixels(),
-             columns = std::min(pixels, v.end * lanes_) - first;
+             columns = std::min(pixels, tail ? pixels : v.end * lanes_) - first;
   const long plane = taps_ ? taps_->plane() : spec_.input.plane;
   const float* channels = x + group * (spec_.input.channels / spec_.groups) * plane;
   SpmmImage image{};
-  if (taps_) image = {channels, plane, taps_->taps(), taps_->at(), taps_->bits(), vectors_};
+  if (taps_) image = {channels, plane, taps_->taps(), taps_->at(), taps_->bits(), taps_->vectors()};
   const Activation& f = spec_.activation;
   const bool clamped = f.kind == Activation::Kind::clamp;
   const long filters = matrix.rows(), out = group * filters * spec_.output.plane + first;
@@ -123,16 +126,16 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
   to.high = clamped ? f.high : std::numeric_limits<float>::infinity();
   to.y = arrays.y + out;
   to.y_row = spec_.output.plane;
-  to.last_lanes = static_cast<int>(columns - (n - 1l) * lanes_);
+  to.last_lanes = static_cast<int>(columns - (n - (tail ? 0l : 1l)) * lanes_);
   if (arrays.residual) {
     to.residual = arrays.residual + group * filters * spec_.residual.plane + first;
     to.residual_row = spec_.residual.plane;
   }
   matrix.multiply(
-      parts, n, to, scratch,
-      [&](long k, int count, float* x_tile) {
+      parts, n, tail, to, scratch,
+      [&](long k, int count, float* x_tile, float* tails) {
         if (taps_)
-          matrix.kernels().pack_image[n](image, k, count, v.begin, x_tile);
+          matrix.kernels().pack_image[n](image, k, count, v.begin, x_tile, tails);
         else
           gather(channels, k, count, v.begin, n, x_tile);
       },

@@ -38,6 +38,7 @@ class SparseConv final : public PreparedConv {
   const PlaneKernels& planes_;
   int threads_, lanes_;
   std::optional<TapShifts> taps_;
+  bool tail_;                    // the last tile has up to four pixels more than its vectors
   long vectors_, column_tiles_;  // of an image
   long phase_floats_ = 0;
   std::vector<std::int32_t> row_at_, column_at_;  // [tap row or column][pixel], below 0 outside the image

@@ -21,10 +21,11 @@ constexpr double kSparse = 0.07;    // below this density longer blocks are wort
 constexpr std::size_t kSlack = 64;  // entries that kernels may read past the end
 
 // Vectors of the widest tile: all there may be, or as many as leave room for the longest blocks.
-int tile_vectors(const CsrView& a, int lanes, long tile_floats) {
+int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
   const double size = static_cast<double>(a.rows) * static_cast<double>(a.columns);
-  if (a.indptr[a.rows] >= kSparse * size) return kSpmmVectors;
-  return static_cast<int>(std::clamp(tile_floats / kMostBlock / lanes, 1l, static_cast<long>(kSpmmVectors)));
+  const long most = std::clamp(width / lanes, 1l, static_cast<long>(kSpmmVectors));
+  if (a.indptr[a.rows] >= kSparse * size) return static_cast<int>(most);
+  return static_cast<int>(std::clamp(tile_floats / kMostBlock / lanes, 1l, most));
 }
 
 // Values p .. p + count - 1, which are a row's in a block, behind the others.
@@ -104,10 +105,10 @@ struct SparseMatrix::Builder {
   }
 };
 
-SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, int threads)
+SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads)
     : kernels_(kernels), kind_(csr.kind), rows_(csr.rows), columns_(csr.columns), values_(csr.indptr[csr.rows]) {
   if (rows_ < 1 || rows_ >= 1l << 31 || columns_ >= 1l << 31) throw std::length_error("spmm: sizes out of range");
-  vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats);
+  vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width);
   const long block = std::min(kMostBlock, kTileFloats / (vectors_ * kernels.lanes));
   blocks_ = std::max(1l, (columns_ + block - 1) / block);
   if (csr.scale) scale_.assign(csr.scale, csr.scale + rows_);
@@ -136,7 +137,7 @@ long SparseMatrix::group_end(long begin, long end) const noexcept {
   return last;
 }
 
-void SparseMatrix::run_piece(long part, long block, long group, int n, const SpmmPiece& out,
+void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail, const SpmmPiece& out,
                              float* scratch) const noexcept {
   const std::size_t i = static_cast<std::size_t>(block * parts() + part);
   const At &at = pieces_[i], &next = pieces_[i + 1];
@@ -149,7 +150,8 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, const Spm
   p.values = value_.data() + at.byte;
   p.book = book_.data();
   p.x = scratch;
-  p.sums = scratch + kTileFloats + (row - first_row(group)) * n * kernels_.lanes;
+  p.tails = scratch + kTileFloats;
+  p.sums = scratch + kTileFloats + kTailFloats + (row - first_row(group)) * (n + tail) * kernels_.lanes;
   p.first = block == 0;
   p.last = block + 1 == blocks_;
   p.bias = out.bias + row;
@@ -157,7 +159,7 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, const Spm
   p.y = out.y ? out.y + row * out.y_row : p.sums;
   if (!out.y) p.y_row = static_cast<long>(n) * kernels_.lanes;
   if (out.residual) p.residual = out.residual + row * out.residual_row;
-  kernels_.rows[static_cast<int>(kind_)][n](p);
+  kernels_.rows[static_cast<int>(kind_)][tail][n](p);
 }
 
 SparseLinear::SparseLinear(const SparseMatrix& matrix, long batch, const Activation& activation, const TileSet& tiles,
@@ -188,8 +190,10 @@ void SparseLinear::run_tile(const Arrays& arrays, Range vectors, Range parts) co
   out.high = clamped ? activation_.high : std::numeric_limits<float>::infinity();
   out.last_lanes = k.lanes;
   matrix_.multiply(
-      parts, n, out, arrays.scratch,
-      [&](long row, int count, float* tile) { k.pack_rows(x + row, matrix_.columns(), columns, count, n, tile); },
+      parts, n, false, out, arrays.scratch,
+      [&](long row, int count, float* tile, float*) {
+        k.pack_rows(x + row, matrix_.columns(), columns, count, n, tile);
+      },
       [&](Range rows, float* sums) {
         const long count = rows.end - rows.begin;
         if (!clamped) tiles_.activate(activation_, sums, sums, count * n * k.lanes);

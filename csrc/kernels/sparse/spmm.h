@@ -34,7 +34,7 @@ struct SpmmPiece {
   const std::uint8_t* offset;  // of each value's column in the block
   const std::uint8_t* values;  // as their kind lies in memory
   const float* book;           // for codes
-  const float* x;              // the tile of X
+  const float *x, *tails;      // the tile of X, and four columns more where there is a tail
   float* sums;                 // [rows of the part][vectors][lanes]
   bool first, last;            // block: begins the sums; ends them, and writes y
   const float *bias, *scale;   // of the part's rows; scale may be null
@@ -43,7 +43,7 @@ struct SpmmPiece {
   long y_row;
   const float* residual;  // null, or added before the bounds, at residual + r * residual_row
   long residual_row;
-  int last_lanes;  // of the last vector that y has
+  int last_lanes;  // of the last vector that y has, or of the tail
 };
 
 // Columns that are the pixels of one image's planes.
@@ -60,9 +60,9 @@ struct SpmmImage {
 inline constexpr int kSpmmVectors = 4;  // the most per tile
 struct SpmmKernels {
   int lanes;
-  void (*rows[5][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][vectors of the tile]
-  // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns.
-  void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile) noexcept;
+  void (*rows[5][2][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][tail][vectors]
+  // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
+  void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;
   // The same where columns are the rows of a matrix x[columns][stride].
   void (*pack_rows)(const float* x, long stride, long columns, int count, int n, float* tile) noexcept;
   // And back: y[column][row] = sums[row][column].
@@ -73,9 +73,9 @@ extern const SpmmKernels* const kSpmm[kIsaCount];
 // A matrix packed for tiles; immutable.
 class SparseMatrix {
  public:
-  // `threads` that may share its rows; results do not depend on it. Throws std::length_error for more than 2^31 - 1
-  // rows or columns.
-  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, int threads);
+  // For X of about `width` columns, and `threads` that may share the rows. Results do not depend on threads.
+  // Throws std::length_error for more than 2^31 - 1 rows or columns.
+  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads);
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
@@ -86,35 +86,40 @@ class SparseMatrix {
   const SpmmKernels& kernels() const noexcept { return kernels_; }
 
   // Floats that one thread needs to work on a tile.
-  static constexpr long scratch_floats() noexcept { return kTileFloats + kSumFloats; }
-  // A tile of `n` vectors times the rows of some parts. `out` holds bias, bounds, last_lanes, y of row 0 and residual.
-  // `pack(k, count, tile)` packs rows k .. k + count - 1 of X; `done(rows, sums)` is called when some rows are
-  // finished, which lie in `sums`, [row][vector][lanes], where `out` has no y.
+  static constexpr long scratch_floats() noexcept { return kTileFloats + kTailFloats + kSumFloats; }
+  // A tile of `n` vectors, and a tail of up to four columns more, times the rows of some parts. `out` holds bias,
+  // bounds, last_lanes, y of row 0 and residual. `pack(k, count, tile, tails)` packs rows k .. k + count - 1 of X;
+  // `done(rows, sums)` is called when some rows are finished, which lie in `sums`, [row][vector][lanes], where `out`
+  // has no y.
   template <class Pack, class Done>
-  void multiply(Range parts, int n, const SpmmPiece& out, float* scratch, Pack&& pack, Done&& done) const noexcept {
+  void multiply(Range parts, int n, bool tail, const SpmmPiece& out, float* scratch, Pack&& pack,
+                Done&& done) const noexcept {
+    float* const tails = tail ? scratch + kTileFloats : nullptr;
     for (long begin = parts.begin; begin < parts.end;) {
       const long end = group_end(begin, parts.end);
       for (long b = 0; b < blocks_; ++b) {
         const Range k = part_of(columns_, static_cast<int>(b), static_cast<int>(blocks_));
-        pack(k.begin, static_cast<int>(k.end - k.begin), scratch);
-        for (long p = begin; p < end; ++p) run_piece(p, b, begin, n, out, scratch);
+        pack(k.begin, static_cast<int>(k.end - k.begin), scratch, tails);
+        for (long p = begin; p < end; ++p) run_piece(p, b, begin, n, tail, out, scratch);
       }
-      done(Range{first_row(begin), first_row(end)}, scratch + kTileFloats);
+      done(Range{first_row(begin), first_row(end)}, scratch + kTileFloats + kTailFloats);
       begin = end;
     }
   }
 
  private:
-  static constexpr long kTileFloats = 7 * 1024;  // of X: of a 32 KB L1 cache, leaving 4 KB to what streams by
+  static constexpr long kTileFloats = 8 * 1024;  // of X: of a 32 KB L1 cache, leaving 4 KB to what streams by
+  static constexpr long kTailFloats = 256 * 4;
   static constexpr long kSumFloats = 64 * 1024;  // a quarter of a 1 MB L2 cache
   struct At {
     std::size_t run, row, value, byte;
   };
   struct Builder;
   long first_row(long part) const noexcept { return part_rows_[static_cast<std::size_t>(part)]; }
-  long group_rows() const noexcept { return kSumFloats / (vectors_ * kernels_.lanes); }
+  long group_rows() const noexcept { return kSumFloats / ((vectors_ + 1) * kernels_.lanes); }
   long group_end(long begin, long end) const noexcept;
-  void run_piece(long part, long block, long group, int n, const SpmmPiece& out, float* scratch) const noexcept;
+  void run_piece(long part, long block, long group, int n, bool tail, const SpmmPiece& out,
+                 float* scratch) const noexcept;
 
   const SpmmKernels& kernels_;
   ValueKind kind_;

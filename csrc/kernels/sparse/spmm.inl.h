@@ -34,11 +34,13 @@ struct ValuesCode256 {
   }
 };
 
-// Tried: fetching the partial sums ahead, no gain.
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
-template <int NZ>
+// With TAIL, four more columns after the vectors.
+template <int NZ, bool TAIL>
 struct RowSums {
+  static constexpr int kWidth = NZ * f32::lanes;
   f32 even[NZ], odd[NZ];
+  f32_quarter even_tail, odd_tail;
 
   ACCEL_FORCE_INLINE void begin(const float* sum, bool first) {
     ACCEL_UNROLL(4)
@@ -46,36 +48,46 @@ struct RowSums {
       even[j] = first ? zero() : load(sum + j * f32::lanes);
       odd[j] = zero();
     }
+    if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
   template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const std::uint8_t* offset) {
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, const std::uint8_t* offset) {
     const f32 w = spread<I>(values);
-    const float* row = x + static_cast<long>(offset[I]) * (NZ * f32::lanes);
+    const long k = offset[I];
+    const float* row = x + k * kWidth;
     f32* to = I % 2 ? odd : even;
     ACCEL_UNROLL(4)
     for (int j = 0; j < NZ; ++j) to[j] = fma(w, load(row + j * f32::lanes), to[j]);
+    if constexpr (TAIL) {
+      f32_quarter& tail = I % 2 ? odd_tail : even_tail;
+      tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
+    }
   }
   ACCEL_FORCE_INLINE void store_to(float* sum) const {
     ACCEL_UNROLL(4)
     for (int j = 0; j < NZ; ++j) store(sum + j * f32::lanes, even[j] + odd[j]);
+    if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
-    float* y = p.y + row * p.y_row;
     const f32 bias = set1(p.bias[row]), low = set1(p.low), high = set1(p.high);
-    ACCEL_UNROLL(4)
-    for (int j = 0; j < NZ; ++j) {
-      const int n = j + 1 < NZ ? f32::lanes : p.last_lanes;
-      f32 v = even[j] + odd[j];
+    const auto put = [&](f32 v, int at, int n) __attribute__((always_inline)) {
       v = p.scale ? fma(v, set1(p.scale[row]), bias) : v + bias;
       if (p.residual) {
-        const float* r = p.residual + row * p.residual_row + j * f32::lanes;
+        const float* r = p.residual + row * p.residual_row + at;
         v = v + (n == f32::lanes ? load(r) : load_n(r, n));
       }
       v = min(high, max(low, v));
       if (n == f32::lanes)
-        store(y + j * f32::lanes, v);
+        store(p.y + row * p.y_row + at, v);
       else
-        store_n(y + j * f32::lanes, v, n);
+        store_n(p.y + row * p.y_row + at, v, n);
+    };
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j) put(even[j] + odd[j], j * f32::lanes, TAIL || j + 1 < NZ ? f32::lanes : p.last_lanes);
+    if constexpr (TAIL) {
+      float four[f32::lanes] = {};
+      store_quarter(four, even_tail + odd_tail);
+      put(load(four), kWidth, p.last_lanes);
     }
   }
 };
@@ -84,39 +96,43 @@ constexpr int kAheadRows = 6;      // of y fetched ahead
 constexpr int kAheadBytes = 1024;  // of values
 constexpr int kAheadChannels = 8;
 
-template <class Values, int NZ>
+// Tried: fetching the partial sums ahead, and code unrolled for every count of values: no gain.
+template <class Values, int NZ, bool TAIL>
 void spmm_rows(const SpmmPiece& p) noexcept {
-  constexpr int kWidth = NZ * f32::lanes;
+  using Sums = RowSums<NZ, TAIL>;
+  constexpr int kPitch = Sums::kWidth + (TAIL ? f32::lanes : 0);
   const Values from(p.book);
   const std::uint16_t* row = p.row;
   const std::uint8_t *offset = p.offset, *values = p.values;
-  const float* x = p.x;
-  for (const SpmmRun* run = p.runs; run != p.runs + p.run_count; ++run) {
-    const int count = run->count, rest = count % 4;
-    for (int r = 0; r < run->rows; ++r, ++row) {
-      float* sum = p.sums + static_cast<long>(*row) * kWidth;
+  const float *x = p.x, *tails = p.tails;
+  float* const base = p.sums;
+  const bool first = p.first, last = p.last;
+  for (const SpmmRun *run = p.runs, *end = run + p.run_count; run != end; ++run) {
+    const int count = run->count, rest = count % 4, rows = run->rows;
+    for (int r = 0; r < rows; ++r, ++row) {
+      float* sum = base + static_cast<long>(*row) * kPitch;
       prefetch(values + kAheadBytes);
-      if (p.last) {
+      if (last) {
         ACCEL_UNROLL(4)
-        for (int j = 0; j < kWidth; j += 16) prefetch(p.y + row[kAheadRows] * p.y_row + j);
+        for (int j = 0; j < Sums::kWidth; j += 16) prefetch(p.y + row[kAheadRows] * p.y_row + j);
       }
-      RowSums<NZ> sums;
-      sums.begin(sum, p.first);
+      Sums sums;
+      sums.begin(sum, first);
       for (int i = 4; i <= count; i += 4, offset += 4, values += Values::bytes(4)) {
         const f32 four = from.four(values);
-        sums.template add<0>(four, x, offset);
-        sums.template add<1>(four, x, offset);
-        sums.template add<2>(four, x, offset);
-        sums.template add<3>(four, x, offset);
+        sums.template add<0>(four, x, tails, offset);
+        sums.template add<1>(four, x, tails, offset);
+        sums.template add<2>(four, x, tails, offset);
+        sums.template add<3>(four, x, tails, offset);
       }
       if (rest) {
         const f32 four = from.four(values);
-        sums.template add<0>(four, x, offset);
-        if (rest > 1) sums.template add<1>(four, x, offset);
-        if (rest > 2) sums.template add<2>(four, x, offset);
+        sums.template add<0>(four, x, tails, offset);
+        if (rest > 1) sums.template add<1>(four, x, tails, offset);
+        if (rest > 2) sums.template add<2>(four, x, tails, offset);
         offset += rest, values += Values::bytes(rest);
       }
-      if (p.last)
+      if (last)
         sums.finish(p, *row);
       else
         sums.store_to(sum);
@@ -124,20 +140,34 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   }
 }
 
-// Fetches a later channel too, by its last tap, whose pixels no tile has read yet.
+// One tap of one channel; fetches that of a later channel too if no tile has read its pixels yet.
+template <int N, bool MASKED>
+ACCEL_INLINE void pack_tap(const float* from, const std::uint16_t* bits, long ahead, float* tile, float* tail) {
+  ACCEL_UNROLL(4)
+  for (int j = 0; j < N; ++j) {
+    if (ahead) prefetch(from + ahead + j * f32::lanes);
+    store(tile + j * f32::lanes,
+          MASKED ? load_bits(from + j * f32::lanes, bits[j], zero()) : load(from + j * f32::lanes));
+  }
+  if (tail) store_quarter(tail, quarter(load_bits(from + N * f32::lanes, bits[N], zero())));
+}
+
 template <int N>
-void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile) noexcept {
+void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile, float* tails) noexcept {
+  constexpr unsigned kAll = (1u << f32::lanes) - 1u;
   const float* plane = s.x + k / s.taps * s.plane + v * f32::lanes;
+  const std::uint16_t* bits = s.bits + v;
+  bool whole = s.taps == 1;
+  for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
   int tap = static_cast<int>(k % s.taps);
   for (int i = 0; i < count; ++i, tile += N * f32::lanes) {
-    const float* from = plane + s.at[tap];
-    const std::uint16_t* bits = s.bits + tap * s.vectors + v;
     const bool last = tap + 1 == s.taps;
-    ACCEL_UNROLL(4)
-    for (int j = 0; j < N; ++j) {
-      if (last) prefetch(from + kAheadChannels * s.plane + j * f32::lanes);
-      store(tile + j * f32::lanes, load_bits(from + j * f32::lanes, bits[j], zero()));
-    }
+    const long ahead = last ? kAheadChannels * s.plane : 0;
+    float* tail = tails ? tails + 4 * i : nullptr;
+    if (whole)
+      pack_tap<N, false>(plane + s.at[0], bits, ahead, tile, tail);
+    else
+      pack_tap<N, true>(plane + s.at[tap], bits + tap * s.vectors, ahead, tile, tail);
     if (last) plane += s.plane;
     tap = last ? 0 : tap + 1;
   }
@@ -177,8 +207,9 @@ void spmm_unpack_rows(const float* sums, long rows, long columns, int n, float* 
   }
 }
 
-#define ACCEL_SPMM_KIND(Values) \
-  {nullptr, &spmm_rows<Values, 1>, &spmm_rows<Values, 2>, &spmm_rows<Values, 3>, &spmm_rows<Values, 4>}
+#define ACCEL_SPMM_TAIL(Values, T) \
+  {nullptr, &spmm_rows<Values, 1, T>, &spmm_rows<Values, 2, T>, &spmm_rows<Values, 3, T>, &spmm_rows<Values, 4, T>}
+#define ACCEL_SPMM_KIND(Values) {ACCEL_SPMM_TAIL(Values, false), ACCEL_SPMM_TAIL(Values, true)}
 
 constexpr SpmmKernels kSpmmKernels = {
     f32::lanes,
@@ -189,6 +220,7 @@ constexpr SpmmKernels kSpmmKernels = {
     &spmm_unpack_rows,
 };
 #undef ACCEL_SPMM_KIND
+#undef ACCEL_SPMM_TAIL
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

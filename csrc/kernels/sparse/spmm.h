@@ -155,16 +155,21 @@ class SparseLinear {
   int threads_;
 };
 
-// Calls f(tiles, parts, thread) for each thread's share of `tiles` column tiles times the parts of `matrix`.
+// Shares `tiles` column tiles times the parts of `matrix` out: calls f(tiles, parts, thread) for whole tiles, and for
+// the parts of a tile that two threads share.
 template <class F>
 void share_tiles(const SparseMatrix& matrix, long tiles, int threads, F&& f) {
   const double columns = static_cast<double>(tiles) * matrix.vectors() * matrix.kernels().lanes;
   const long parts = matrix.parts();
-  const int n = parts_for(static_cast<double>(matrix.values()) * columns, tiles > parts ? tiles : parts, threads);
-  const bool by_tiles = tiles % n == 0 || tiles >= 4L * n || parts < n;
-  parallel(n, [&](int thread, int all) {
-    f(by_tiles ? part_of(tiles, thread, all) : Range{0, tiles},
-      by_tiles ? Range{0, parts} : part_of(parts, thread, all), thread);
+  parallel(parts_for(static_cast<double>(matrix.values()) * columns, tiles * parts, threads), [&](int thread, int all) {
+    const Range units = part_of(tiles * parts, thread, all);
+    for (long unit = units.begin; unit < units.end;) {
+      const long tile = unit / parts, part = unit % parts, whole = part == 0 ? (units.end - unit) / parts : 0;
+      const long end =
+          whole > 0 ? unit + whole * parts : (units.end < (tile + 1) * parts ? units.end : (tile + 1) * parts);
+      f(Range{tile, tile + (whole > 0 ? whole : 1)}, Range{part, part + (whole > 0 ? parts : end - unit)}, thread);
+      unit = end;
+    }
   });
 }
 

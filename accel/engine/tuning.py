@@ -114,7 +114,10 @@ def choose(
     if sparse is not None:
         candidate = _sparse_candidate(layer, sparse.weights, tune)
         candidates = (*candidates, candidate)
-        if _rank(candidate) + _relayout(sparse.moved, tune) < _rank(ordered[0]):
+        without = _rank(candidate) + _relayout(sparse.moved, tune)
+        size = float(np.prod(layer.w_shape))
+        reason = f"{reason}, {break_even(sparse.weights.values / size, _rank(ordered[0]), without)}"
+        if without < _rank(ordered[0]):
             return Choice(SPARSE, sparse.packed, candidates, reason, None)
     array = dense(w)
     if not np.isfinite(array).all():
@@ -126,6 +129,27 @@ def choose(
             return Choice(method, packed, candidates, reason, error)
         reason = f"the error of {method}, {error:.1e}, is more than {TOLERANCE:.0e}"
     return Choice(fallback[0], pack(fallback[0]), candidates, reason, None)
+
+
+def break_even(density: float, dense: float, sparse: float) -> str:
+    """In words: the share of zeros, and that from which on leaving them out pays, if time goes with what is left."""
+    worth = 1 - min(density * dense / sparse, 1.0) if sparse > 0 else 0.0
+    return f"{1 - density:.0%} zeros, break-even near {worth:.0%}"
+
+
+class LinearChoice(NamedTuple):
+    """Whether a matrix product leaves zeros out, by prediction."""
+
+    density: float
+    dense: float  # cycles
+    sparse: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a report, as that of a Choice."""
+        cycles = {"dense": self.dense, "sparse": self.sparse}
+        candidates = [{"method": name, "cycles": value, "seconds": None} for name, value in cycles.items()]
+        reason = f"predicted, {break_even(self.density, self.dense, self.sparse)}"
+        return {"method": min(cycles, key=cycles.__getitem__), "reason": reason, "error": None, "candidates": candidates}
 
 
 def _relayout(floats: int, tune: bool) -> float:
@@ -258,4 +282,4 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     return worst / largest if largest else worst
 
 
-__all__ = ["Candidate", "Choice", "Layer", "SparseOption", "choose"]
+__all__ = ["Candidate", "Choice", "Layer", "LinearChoice", "SparseOption", "choose"]

@@ -1,4 +1,4 @@
-"""Whether a matrix product should be faster without the zeros of its weights, from operations and bytes."""
+"""What a matrix product should cost with and without the zeros of its weights, from operations and bytes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ _VECTOR = 0.36
 """Cycles per value and vector on 16 lanes."""
 
 
-def linear_gains(rows: int, out: int, depth: int, values: int) -> bool:
-    """Whether a product of `rows` vectors takes fewer cycles without the zeros, by prediction."""
+def linear_cycles(rows: int, out: int, depth: int, values: int) -> tuple[float, float]:
+    """Cycles of a product of `rows` vectors with all weights, and with the `values` that are not zero."""
     lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
-    slow = 4 * out * depth > _CACHE
     dense_bytes, bytes_of_value = 4.0 * out * depth, 1.3 * 5.0
-    rate = _MEMORY if slow else _NEAR
+    rate = _MEMORY if dense_bytes > _CACHE else _NEAR
     dense = max(rows * out * depth / lanes / 0.9, dense_bytes / rate)
     if rows <= FEW:
-        return max(rows * values * _VECTOR * 16 / lanes, values * bytes_of_value / rate) < dense
+        return dense, max(rows * values * _VECTOR * 16 / lanes, values * bytes_of_value / rate)
     vectors = -(-rows // lanes)
-    return vectors * (values * 1.3 + out * -(-depth // 112) * 5 + (out + depth) * 4) < dense
+    return dense, vectors * (values * 1.3 + out * -(-depth // 112) * 5 + (out + depth) * 4.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from accel.kernels import checks
 from accel.kernels import program as native
-from accel.kernels._linear_cost import linear_gains
+from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.linear import linear, linear_packed
 from accel.kernels.sparse import FEW, LINEAR, SparseArrays, SparseWeights, sparse_linear
 from accel.kernels.spmv import pack_spmv, spmv
@@ -58,7 +58,7 @@ class Linear:
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
         rows, arrays = x.size // depth, self._sparse()
-        if arrays is not None and linear_gains(rows, out, depth, arrays.values.size):
+        if arrays is not None and self._gains(rows, arrays):
             few = rows <= FEW
             if few not in self._sparse_packed:
                 self._sparse_packed[few] = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
@@ -67,6 +67,10 @@ class Linear:
         if self._packed is None:
             self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, out)
         return apply_activation(self.activation, linear_packed(x, *self._packed, out))
+
+    def _gains(self, rows: int, arrays: SparseArrays) -> bool:
+        dense, sparse = linear_cycles(rows, *self.weight.shape, arrays.values.size)
+        return sparse < dense
 
     def _sparse(self) -> SparseArrays | None:
         """A sparse weight's arrays, found once; an array is dense, whatever it holds."""

@@ -272,7 +272,7 @@ def test_specs_that_do_not_fit_are_refused() -> None:
     ]  # fmt: skip
     for name, value in changes:
         spec = conv_spec(case)
-        with pytest.raises(ValueError):  # noqa: PT011 - some by the spec itself
+        with pytest.raises(ValueError):  # some by the spec itself
             setattr(spec, name, value)
             core.prepare_plane_depthwise(isa, spec, 1)
     for threads in (0, -1):

@@ -12,12 +12,12 @@ import numpy as np
 from accel.engine.memory import Storage
 from accel.engine.packed import PackedDense
 from accel.engine.shapes import Known, Spec, as_spec
-from accel.engine.tuning import Choice
+from accel.engine.tuning import Choice, LinearChoice
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels.conv_native import Folded, Packed
-from accel.weights.base import dense
+from accel.weights.base import Weight, dense
 
 PLAIN = "plain"
 BLOCKED = "blocked"
@@ -48,7 +48,7 @@ class Step:
     emit: Callable[[Any, Callable[[Tensor], Any]], None] | None = None
     python: Callable[[Arrays], Callable[[], object]] | None = None
     kernel: str = ""
-    choice: Choice | None = None  # of a convolution: what else it could be, and why it is this
+    choice: Choice | LinearChoice | None = None  # what else it could be, and why it is this
 
     def as_dict(self) -> dict[str, Any]:
         """For a report."""
@@ -253,7 +253,7 @@ class PlanBuilder:
         reads: Sequence[Tensor],
         writes: Sequence[Tensor],
         emit: Callable[[Any, Callable[[Tensor], Any]], None],
-        choice: Choice | None = None,
+        choice: Choice | LinearChoice | None = None,
     ) -> None:
         self.steps.append(Step(node, list(reads), list(writes), emit=emit, kernel=kernel, choice=choice))
 
@@ -285,13 +285,15 @@ class PlanBuilder:
         if key not in self.packed:
             self.packed[key] = make()
             if pack is not None:
-                self._let_go(names[0], self.packed[key][0], pack)
+                packed = self.packed[key][0]
+                self.let_go(names[0], lambda w: PackedDense(w.shape, packed, pack))
         return self.packed[key]
 
-    def _let_go(self, name: str, packed: np.ndarray, pack: Callable[[np.ndarray], np.ndarray]) -> None:
-        original = self.network.constants[name]
+    def let_go(self, name: str, other: Callable[[np.ndarray], Weight]) -> None:
+        """Holds the array `name` only as what `other` makes of it, where it is the session's own."""
+        original = self.network.constants.get(name)
         if self.held and isinstance(original, np.ndarray):  # a Weight is smaller than what is packed of it
-            weight = PackedDense(original.shape, packed, pack)
+            weight = other(original)
             everywhere: list[dict[str, Any]] = [self.network.constants, self.known, *self.held]
             for constants in everywhere:
                 if constants.get(name) is original:

@@ -1,4 +1,4 @@
-"""A weight held only as its kernel reads it."""
+"""Dense weights that a session holds in another form, from which they come back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from accel.kernels import runtime
+from accel.kernels.sparse import SparseArrays
+from accel.weights.csr import Csr
 from accel.weights.dense_array import Dense
 
 
@@ -48,3 +50,13 @@ class PackedDense(Dense):
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, object]]:
         return {"array": self.dense()}, {}
+
+
+class PackedCsr(Csr):
+    """A dense weight held as its values that are not zero. It stays inside a session, as a PackedDense does; a negative
+    zero comes back as a zero."""
+
+    @classmethod
+    def of(cls, w: np.ndarray) -> PackedCsr:
+        arrays = SparseArrays.of(w)
+        return cls(arrays.values, arrays.indices, arrays.indptr, w.shape)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine import lowering
-from accel.engine.builder import PLAIN, Packed, PlanBuilder, Step, Tensor, count_uses
+from accel.engine.builder import PLAIN, PlanBuilder, Step, Tensor, count_uses
 from accel.engine.lowering import pooling
 from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
@@ -17,6 +17,7 @@ from accel.errors import naming
 from accel.graph.network import Constant, Network
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.kernels.conv_native import Packed
 from accel.weights.base import dense
 
 Segment = tuple[int, int] | Step
@@ -65,9 +66,10 @@ def _follow_planes(builder: PlanBuilder) -> None:
     """Decides how every convolution is computed, from the first to the last: which layout costs a copy depends on the
     layout of its input."""
     for node in builder.network.nodes:
-        follows = node.op in _SAME_LAYOUT or node.op == "Concat"
+        values = {name for name in node.inputs if isinstance(builder.known.get(name), Spec)}  # no bounds of a Clip
+        follows = (node.op in _SAME_LAYOUT or node.op == "Concat") and values and values <= builder.planes
         with naming(node):
-            if lowering.makes_planes(builder, node) or (follows and set(node.inputs) <= builder.planes):
+            if lowering.makes_planes(builder, node) or (follows and builder.is_float_image(node.outputs[0])):
                 builder.planes.update(node.outputs)
 
 

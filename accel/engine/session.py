@@ -15,7 +15,7 @@ import numpy as np
 from accel.engine import plan as planning
 from accel.engine.batching import ByImage, better_by_image
 from accel.engine.interpreter import Interpreter
-from accel.engine.packed import PackedDense
+from accel.engine.packed import PackedCsr, PackedDense
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
 from accel.errors import AccelError, ModelError
 from accel.graph import load, passes
@@ -90,7 +90,7 @@ class InferenceSession:
         """The network that runs. Where the session loaded it, weights are unpacked anew on every call."""
         with self._lock:
             constants = dict(self._network.constants)
-        packed = {name: c.dense() for name, c in constants.items() if isinstance(c, PackedDense)}
+        packed = {name: c.dense() for name, c in constants.items() if isinstance(c, (PackedDense, PackedCsr))}
         return self._network.replace(constants={**constants, **packed}) if packed else self._network
 
     @property

@@ -149,7 +149,12 @@ class LinearChoice(NamedTuple):
         cycles = {"dense": self.dense, "sparse": self.sparse}
         candidates = [{"method": name, "cycles": value, "seconds": None} for name, value in cycles.items()]
         reason = f"predicted, {break_even(self.density, self.dense, self.sparse)}"
-        return {"method": min(cycles, key=cycles.__getitem__), "reason": reason, "error": None, "candidates": candidates}
+        return {
+            "method": min(cycles, key=cycles.__getitem__),
+            "reason": reason,
+            "error": None,
+            "candidates": candidates,
+        }
 
 
 def _relayout(floats: int, tune: bool) -> float:

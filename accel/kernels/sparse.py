@@ -48,6 +48,18 @@ class SparseArrays(NamedTuple):
             self.book,
         )  # fmt: skip
 
+    def transposed(self, columns: int) -> SparseArrays:
+        """The matrix with rows and columns exchanged; `columns` become the rows. int8 values become floats, as their
+        scales belong to rows."""
+        order = np.argsort(self.indices, kind="stable")
+        row = np.repeat(np.arange(self.rows, dtype=np.int32), np.diff(self.indptr))
+        values, kind = self.values, self.kind
+        if self.scale is not None:
+            values, kind = values * self.scale[row], "f32"
+        indptr = np.zeros(columns + 1, np.int32)
+        np.cumsum(np.bincount(self.indices, minlength=columns), out=indptr[1:])
+        return SparseArrays(indptr, row[order], values[order], kind, None, self.book)
+
 
 WIDE, LINEAR = 64, 32
 """Columns from which on it does not matter how many there are, and those for which matrix products are packed whatever

@@ -97,8 +97,9 @@ class Conv2d:
 
     def _pack(self, method: Any) -> Any:
         if method == SPARSE:
-            columns = int(np.prod(self.weight.shape[1:]))
-            return SparseWeights(self._sparse(), columns, self.group), self.bias
+            arrays = self._sparse()
+            assert arrays is not None
+            return SparseWeights(arrays, int(np.prod(self.weight.shape[1:])), self.group), self.bias
         return method.pack(dense(self.weight), self.bias, self.strides, self.group)
 
     def _sparse(self) -> SparseArrays | None:

@@ -61,7 +61,9 @@ class Linear:
         if arrays is not None and self._gains(rows, arrays):
             few = rows <= FEW
             if few not in self._sparse_packed:
-                self._sparse_packed[few] = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
+                self._sparse_packed[few] = (
+                    pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
+                )
             multiply = spmv if few else sparse_linear
             return apply_activation(self.activation, multiply(self._sparse_packed[few], x, self.bias))
         if self._packed is None:

@@ -27,7 +27,7 @@ def sparse_arrays(w: np.ndarray | Weight) -> SparseArrays | None:
         return CsrCodebook.from_codebook(w).kernel_arrays() if zeros >= (1 - MOST_DENSE) * w.size else None
     if isinstance(w, Weight) or w.dtype != np.float32 or w.ndim < 2 or not w.size:
         return None
-    sample = w.reshape(-1)[:: max(1, w.size // _SAMPLE)]
+    sample = w.reshape(-1)[:: w.size // _SAMPLE | 1]  # odd: it does not keep to the columns of a pattern
     if np.count_nonzero(sample) > (MOST_DENSE + 0.1) * sample.size or np.count_nonzero(w) > MOST_DENSE * w.size:
         return None
     return SparseArrays.of(w)

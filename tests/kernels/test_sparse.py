@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels.board import Board
 from kernels.floats import EPS, IMPLEMENTATIONS, Convolution, assert_same_bits, conv_error, normal, using
+from kernels.prepared import PARAMETERS, activated, output_of
 
-from accel.kernels import runtime
+from accel.kernels import program, runtime
 from accel.kernels.conv_native import SPARSE, conv2d_native
-from accel.kernels.sparse import SparseArrays, SparseWeights, sparse_linear
+from accel.kernels.sparse import NO_WEIGHTS, SparseArrays, SparseWeights, sparse_linear
+from accel.reference import conv as reference
 
 if runtime.core is None:
     pytest.skip("native kernels only", allow_module_level=True)
@@ -204,6 +207,127 @@ def test_any_convolution(
             with using(name):
                 y, arrays = run(case, density)
                 assert conv_error(y, case, *arrays) <= BOUND
+
+
+def spec_of(case: Convolution, *, residual: bool = False, activation: Any = None) -> Any:
+    source, target = program.plain_map((case.images, case.channels, *case.size)), program.plain_map(output_of(case))
+    return program.conv_spec(
+        source, target, case.kernel, strides=case.strides, before=case.pads[:2], dilations=case.dilations,
+        groups=case.group, residual=target if residual else None, activation=activation,
+    )  # fmt: skip
+
+
+def guarded(
+    case: Convolution,
+    x: np.ndarray,
+    weights: SparseWeights,
+    bias: np.ndarray,
+    residual: np.ndarray | None = None,
+    activation: Any = None,
+    in_place: bool = True,
+    threads: int = 1,
+) -> np.ndarray:
+    """A convolution between canaries. Unset memory, scratch too, holds NaN."""
+    board, shape = Board(), output_of(case)
+    prepared = weights.prepare(spec_of(case, residual=residual is not None, activation=activation), threads)
+    source = program.place(board.slot(x.size, x))
+    target = board.slot(int(np.prod(shape)), residual if in_place else None)
+    added = program.NOWHERE if residual is None else target if in_place else board.slot(residual.size, residual)
+    scratch = program.place(board.slot(prepared.scratch_floats))
+    places = source, program.place(target), program.place(added), scratch
+    board.program.conv(prepared, *places, NO_WEIGHTS, program.pack_bias(bias, case.out))
+    board.run(threads)
+    return board.arrays[target].reshape(shape).copy()
+
+
+def sparse_case(case: Convolution, density: float = 0.3, kind: str = "f32") -> tuple[np.ndarray, Any, SparseWeights]:
+    """The input, (weights, bias) and the weights packed."""
+    x, w, bias = case.arrays()
+    w *= np.random.default_rng(9).random(w.shape) < density
+    arrays, matrix = of_kind(w.reshape(case.out, -1), kind)
+    return x, (matrix.reshape(w.shape), bias), SparseWeights(arrays, w[0].size, case.group)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", [c for c in GEOMETRIES if c.size != (28, 28)])
+def test_convolutions_of_every_kind_between_canaries(isa: str, case: Convolution, kind: str) -> None:
+    x, (w, bias), weights = sparse_case(case, kind=kind)
+    one = guarded(case, x, weights, bias)
+    assert conv_error(one, case, x, w, bias) <= BOUND
+    assert_same_bits(guarded(case, x, weights, bias, threads=3), one)
+    for i in range(case.images):
+        alone = np.ascontiguousarray(x[i : i + 1])
+        assert_same_bits(guarded(case._replace(images=1), alone, weights, bias), one[i : i + 1])
+
+
+@pytest.mark.parametrize("case", [GEOMETRIES[0], GEOMETRIES[4], GEOMETRIES[9], GEOMETRIES[11]])
+@pytest.mark.parametrize("name", [None, *sorted(program.NATIVE_ACTIVATIONS)])
+def test_residual_and_activation_of_convolutions(isa: str, case: Convolution, name: str | None) -> None:
+    """Each is what it is after the convolution without it, in place or not."""
+    x, (_, bias), weights = sparse_case(case)
+    function, plain = program.activation(name, PARAMETERS.get(name or "", ())), guarded(case, x, weights, bias)
+    residual = normal(*plain.shape, seed=9)
+    assert_same_bits(guarded(case, x, weights, bias, activation=function), activated(function, plain))
+    for in_place in (True, False):
+        y = guarded(case, x, weights, bias, residual, function, in_place, threads=2)
+        assert_same_bits(y, activated(function, plain + residual))
+
+
+@pytest.mark.parametrize("case", [GEOMETRIES[1], GEOMETRIES[4], GEOMETRIES[9]])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_special_pixel_reaches_the_windows_that_hold_it(isa: str, case: Convolution, value: float) -> None:
+    x, (w, bias), weights = sparse_case(case, density=1.0)
+    clean = guarded(case, x, weights, bias)
+    for row, column in ((0, 0), (5, 7), (case.size[0] - 1, case.size[1] - 1)):
+        bad = x.copy()
+        bad[1, 2, row, column] = value
+        y, expected = guarded(case, bad, weights, bias), reference.conv2d(bad, w, bias, **case.geometry)
+        hit = ~np.isfinite(expected)
+        assert_same_bits(y[~hit], clean[~hit])
+        np.testing.assert_array_equal(y[hit], expected[hit])
+
+
+@pytest.mark.parametrize("name", [None, *sorted(program.NATIVE_ACTIVATIONS)])
+def test_products_between_canaries(isa: str, name: str | None) -> None:
+    function = program.activation(name, PARAMETERS.get(name or "", ()))
+    weights, bias = SparseWeights(SparseArrays.of(sparse(70, 130, 0.2)), 130), normal(70)
+    for batch in (1, 3, 16, 17, 70):
+        x = normal(batch, 130)
+        for threads in (1, 2, 5):
+            board, prepared = Board(), weights.prepare_linear(batch, function, threads)
+            source, target, scratch = (
+                board.slot(x.size, x), board.slot(batch * 70), board.slot(prepared.scratch_floats)
+            )  # fmt: skip
+            places = map(program.place, (source, target, scratch))
+            board.program.sparse_linear(prepared, *places, program.pack_bias(bias, 70))
+            board.run(threads)
+            y = activated(function, sparse_linear(weights, x, bias))
+            assert_same_bits(board.arrays[target].reshape(y.shape), y)
+
+
+def test_specs_that_do_not_fit_are_refused() -> None:
+    case = Convolution(6, 8, (7, 9))
+    shape, (_, _, weights) = output_of(case), sparse_case(case)
+    changes: list[tuple[str, Any]] = [
+        ("input", program.blocked_map((2, 6, 7, 9))), ("output", program.blocked_map(shape)),
+        ("input", program.plain_map((2, 6, 7, 9), 1)), ("output", program.plain_map(shape, 1)),
+        ("input", program.plain_map((1, 6, 7, 9))), ("input", program.plain_map((2, 7, 7, 9))),
+        ("output", program.plain_map((2, 9, 7, 9))), ("residual", program.blocked_map(shape)),
+        ("residual", program.plain_map((2, 8, 7, 8))), ("residual", program.plain_map(shape, 1)),
+        ("kernel", (3, 2)), ("kernel", (0, 3)), ("strides", (0, 1)), ("dilations", (1, 0)), ("before", (1, -1)),
+        ("groups", 2), ("groups", 0), ("pool", 2), ("fold", (2, 3)),
+    ]  # fmt: skip
+    for name, value in changes:
+        spec = spec_of(case)
+        with pytest.raises(ValueError):  # some by the spec itself
+            setattr(spec, name, value)
+            weights.prepare(spec, 1)
+    for threads in (0, -1):
+        with pytest.raises(ValueError, match="threads"):
+            weights.prepare(spec_of(case), threads)
+    for isa in runtime.isa_info()["supported"][:-1]:
+        with using(f"native-{isa}"), pytest.raises(ValueError, match="another isa"):
+            weights.prepare(spec_of(case), 1)
 
 
 def arguments() -> dict[str, Any]:

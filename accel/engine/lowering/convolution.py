@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel.engine.builder import Packed, PlanBuilder, Tensor
+from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
+from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec, Window, window
 from accel.engine.tuning import Choice, Layer, SparseOption, choose
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Route, grouped_channels, route
+from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Packed, Route, grouped_channels, route
 from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
 from accel.weights.base import dense
 from accel.weights.zeros import sparse_arrays
@@ -80,6 +81,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
     option = _without_zeros(builder, node, w, bias, layer)
     choice = choose(layer, w, pack, tune=builder.tune, folds=first, sparse=option)
+    if choice.method == SPARSE:
+        builder.let_go(node.inputs[1], PackedCsr.of)
     for key in set(builder.packed) - before:
         if builder.packed[key] is not choice.packed:  # packed to see its error or its time
             del builder.packed[key]

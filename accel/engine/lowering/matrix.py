@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from accel.engine.builder import Packed, PlanBuilder, Tensor
+from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
+from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec
+from accel.engine.tuning import LinearChoice
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels._linear_cost import linear_gains
+from accel.kernels._linear_cost import linear_cycles
+from accel.kernels.conv_native import Packed
 from accel.kernels.sparse import FEW, LINEAR, SparseWeights
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
@@ -36,7 +39,7 @@ def _gemm_operands(
     w: Constant, c: Constant | None, attributes: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(out, in) weights and bias, alpha and beta multiplied in."""
-    alpha, beta = np.float32(attributes.get("alpha", 1.0)), np.float32(attributes.get("beta", 1.0))
+    alpha, beta = np.float32(attributes.get("alpha", 1.0)), attributes.get("beta", 1.0)
     matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
     return matrix if alpha == 1 else matrix * alpha, None if c is None else _bias(c, matrix.shape[0], beta)
 
@@ -114,15 +117,20 @@ def _sparse_linear(
     out, depth = shape
     w = builder.known[node.inputs[1]]
     assert not isinstance(w, Spec)
-    arrays = sparse_arrays(w if how[0] else np.ascontiguousarray(dense(w).T))
-    if arrays is None or not rows or not linear_gains(rows, out, depth, arrays.values.size):
+    stored = sparse_arrays(w)
+    if stored is None or not rows:
         return False
+    choice = LinearChoice(stored.values.size / w.size, *linear_cycles(rows, out, depth, stored.values.size))
+    if choice.sparse >= choice.dense:
+        return False
+    builder.let_go(node.inputs[1], PackedCsr.of)
     few = rows <= FEW
     c = builder.known.get(node.input(2))
     assert not isinstance(c, Spec)
     bias = None if c is None else _bias(c, out, how[2])
 
     def make() -> Packed:
+        arrays = stored if how[0] else stored.transposed(out)
         packed = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
         return packed, native.pack_bias(bias, out)
 
@@ -131,13 +139,13 @@ def _sparse_linear(
     if few:
         builder.native_step(
             "linear sparse", str(node), [source], [target],
-            lambda p, at: p.spmv(weights, rows, function, at(source), at(target), packed_bias),
+            lambda p, at: p.spmv(weights, rows, function, at(source), at(target), packed_bias), choice,
         )  # fmt: skip
         return True
     prepared = weights.prepare_linear(rows, function, builder.threads)
     scratch = builder.scratch(prepared.scratch_floats)
     builder.native_step(
         "linear sparse", str(node), [source], [target, scratch],
-        lambda p, at: p.sparse_linear(prepared, at(source), at(target), at(scratch), packed_bias),
+        lambda p, at: p.sparse_linear(prepared, at(source), at(target), at(scratch), packed_bias), choice,
     )  # fmt: skip
     return True

@@ -1,0 +1,96 @@
+"""Which weights have enough zeros to be worth leaving them out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook, Dense
+from accel.weights.zeros import MOST_DENSE, sparse_arrays
+
+
+def pruned(*shape: int, share: float, seed: int = 0) -> np.ndarray:
+    """A `share` of zeros, at random but exactly so many."""
+    rng = np.random.default_rng(seed)
+    w = rng.random(shape, np.float32) + np.float32(0.5)
+    w.reshape(-1)[rng.permutation(w.size)[: round(share * w.size)]] = 0
+    return w
+
+
+def dense_of(arrays: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = arrays.values
+    if arrays.kind == "bf16":
+        values = (values.astype(np.uint32) << 16).view(np.float32)
+    elif arrays.kind == "i8":
+        values = values * np.repeat(arrays.scale, np.diff(arrays.indptr))
+    elif arrays.book is not None:
+        values = arrays.book[values]
+    w = np.zeros((shape[0], int(np.prod(shape[1:]))), np.float32)
+    w[np.repeat(np.arange(shape[0]), np.diff(arrays.indptr)), arrays.indices] = values
+    return w.reshape(shape)
+
+
+def test_the_share_decides() -> None:
+    for shape in ((40, 50), (300, 700), (16, 8, 3, 3)):
+        for share, few in ((0.0, False), (0.35, False), (1 - MOST_DENSE + 0.02, True), (0.9, True), (1.0, True)):
+            w = pruned(*shape, share=share)
+            arrays = sparse_arrays(w)
+            assert (arrays is not None) is few, (shape, share)
+            if arrays is not None:
+                np.testing.assert_array_equal(dense_of(arrays, shape), w)
+
+
+@pytest.mark.parametrize("period", [2, 4, 64, 128, 512])
+def test_zeros_in_a_pattern_are_seen(period: int) -> None:
+    """Whole columns of zeros, which a sample at equal distances could miss."""
+    for kept in (0, 1, period - 1):
+        w = np.zeros((1024, 512), np.float32)
+        w[:, kept::period] = 1
+        arrays = sparse_arrays(w)
+        assert arrays is not None and arrays.values.size == np.count_nonzero(w)
+
+
+@pytest.mark.parametrize(
+    "w",
+    [
+        np.zeros(100, np.float32), np.zeros((10, 10)), np.zeros((10, 10), np.int8), np.zeros((0, 10), np.float32),
+        np.zeros((10, 0), np.float32), Dense(np.zeros((10, 10), np.float32)),
+    ],
+    ids=["one axis", "float64", "int8", "no rows", "no columns", "a dense weight"],
+)  # fmt: skip
+def test_nothing_to_leave_out(w: Any) -> None:
+    assert sparse_arrays(w) is None
+
+
+def test_any_strides() -> None:
+    w = pruned(60, 80, share=0.8)
+    arrays = sparse_arrays(w.T)
+    assert arrays is not None
+    np.testing.assert_array_equal(dense_of(arrays, (80, 60)), w.T)
+
+
+MAKE: dict[str, Any] = {
+    "csr": Csr.from_dense, "bfloat16": lambda w: Csr.from_dense(w, "bfloat16"),
+    "int8": lambda w: Csr.from_dense(w, "int8"), "csr codebook": lambda w: CsrCodebook.fit(w, 4),
+    "wide codebook": lambda w: CsrCodebook.fit(w, 6), "bsr": lambda w: Bsr.from_dense(w, (2, 1)),
+    "codebook": lambda w: Codebook.fit(w, 4),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_weights_of_every_kind(kind: str) -> None:
+    weight = MAKE[kind](pruned(24, 40, share=0.85))
+    arrays = sparse_arrays(weight)
+    assert arrays is not None
+    np.testing.assert_array_equal(dense_of(arrays, weight.shape), weight.dense())
+    full = MAKE[kind](pruned(24, 40, share=0.1))
+    assert sparse_arrays(full) is None
+
+
+def test_n_of_m() -> None:
+    w = np.where(np.arange(24 * 40).reshape(24, 40) % 4 < 2, 1, 0).astype(np.float32)
+    arrays = sparse_arrays(NM.from_dense(w, 2, 4))
+    assert arrays is not None
+    np.testing.assert_array_equal(dense_of(arrays, w.shape), w)

@@ -63,8 +63,8 @@ def drawing(document: dict[str, Any]) -> str:
     """Convolutions above, matrix products below: how many times as fast as the best dense step the sparse step is."""
     linear = [r for r in document["results"] if r["method"] == "linear"]
     convolutions = [r for r in document["results"] if r["method"] != "linear"]
-    upper = panel("Convolutions: sparse as fast as …× dense", convolutions, document["layers"])
-    lower = panel("Matrix products: sparse as fast as …× dense", linear, ())
+    upper = panel("Convolutions: how many times as fast as dense", convolutions, document["layers"])
+    lower = panel("Matrix products: how many times as fast as dense", linear, ())
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {2 * HEIGHT}" font-family="sans-serif"',
         ' font-size="13">', f'<rect width="{WIDTH}" height="{2 * HEIGHT}" fill="#fff"/>',

@@ -6,7 +6,9 @@
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
-(bench/accuracy/recipes.py), `errors` (bench/accuracy/winograd_error.py), or what pytest-benchmark writes.
+(bench/accuracy/recipes.py), `errors` (bench/accuracy/winograd_error.py), `sparse networks`
+(bench/networks/bench_sparse_networks.py), `sparse shapes` and `break even` (bench/kernels/sparse_shapes.py and
+break_even.py), or what pytest-benchmark writes. `FILE#layers` is a second table of a file.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from accel.report import Table, format_bytes, format_seconds
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
-MARKED = re.compile(r"^(<!-- table (?P<file>[\w./-]+) -->\n).*?^(<!-- end -->)", re.DOTALL | re.MULTILINE)
+MARKED = re.compile(r"^(<!-- table (?P<file>[\w./#-]+) -->\n).*?^(<!-- end -->)", re.DOTALL | re.MULTILINE)
 
 
 def networks(document: dict[str, Any]) -> str:
@@ -40,6 +42,61 @@ def networks(document: dict[str, Any]) -> str:
         cell = f"{best} {ratio['median']:.2f} ({ratio['low']:.2f} .. {ratio['high']:.2f})"
         table.add(r["network"], r["batch"], r["threads"], *times, cell, f"{r['errors']['accel']:.0e}")
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def sparse_networks(document: dict[str, Any]) -> str:
+    """A row per network and batch: all medians, and the ratios of DeepSparse, the best other, and our dense to ours."""
+    results = document["results"]
+    peers = [e for e in dict.fromkeys(e for r in results for e in r["ratios"]) if not e.startswith(("accel", "deep"))]
+    engines = ["accel", "deepsparse", *peers, "accel dense"]
+    table = Table(["network", "batch", *engines, "deepsparse / accel", "best other / accel", "accel dense / accel"])
+    for r in results:
+        medians = {engine: row["median"] for engine, row in r["times"].items()}
+        best = min((e for e in peers if e in medians), key=lambda e: medians[e])
+        ratios = [ratio_cell(r["ratios"].get(e)) for e in ("deepsparse", best, "accel dense")]
+        table.add(r["network"], r["batch"], *(format_seconds(medians[e]) if e in medians else None for e in engines),
+                  ratios[0], f"{best} {ratios[1]}", ratios[2])  # fmt: skip
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def ratio_cell(ratio: dict[str, float] | None) -> str:
+    return f"{ratio['median']:.2f} ({ratio['low']:.2f} .. {ratio['high']:.2f})" if ratio else ""
+
+
+def sparse_shapes(document: dict[str, Any]) -> str:
+    """A row per shape: medians, and the faster peer's ratio to ours; below, the median and the least of these."""
+    peers = list(dict.fromkeys(peer for r in document["results"] for peer in r["ratios"]))
+    table, ratios = Table(["rows × columns", "zeros", "vectors", "accel", *peers, "best peer / accel"]), []
+    for r in document["results"]:
+        best = min(r["ratios"].values(), key=lambda ratio: ratio["median"])
+        ratios.append(best["median"])
+        times = [format_seconds(r["times"][e]["median"]) if e in r["times"] else None for e in ("accel", *peers)]
+        table.add(f"{r['rows']} × {r['columns']}", f"{r['zeros']} %", r["batch"], *times, ratio_cell(best))
+    line = f"Best peer / accel: median {statistics.median(ratios):.2f}, least {min(ratios):.2f}."
+    return f"{table.markdown()}\n\n{line}\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def break_even(document: dict[str, Any]) -> str:
+    """A row per shape: its dense step, how much faster the sparse one is for some zeros, and where they cross."""
+    zeros = [z for z in document["results"][0]["relative"] if int(z) in (50, 70, 80, 90, 95, 98)]
+    table = Table(["shape", "dense step", "dense", *(f"{z} %" for z in zeros), "break-even"])
+    for r in document["results"]:
+        least = min(map(int, r["relative"]))
+        even = "never" if r["even"] is None else f"below {least} %" if r["even"] <= least else f"{r['even']:.0f} %"
+        times = [f"{1 / r['relative'][z]:.2f}×" for z in zeros]
+        table.add(r["shape"], r["method"], format_seconds(r["dense"]), *times, even)
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def break_even_layers(document: dict[str, Any]) -> str:
+    """A row per layer of a network as it was pruned, and what all take by dense steps and by the faster of each."""
+    table = Table(["layer", "weights", "output", "zeros", "dense step", "dense", "sparse", "dense / sparse"])
+    for r in document["layers"]:
+        shapes = [" × ".join(map(str, r[key])) for key in ("weights", "output")]
+        times = [format_seconds(r["dense"]), format_seconds(r["sparse"]), f"{r['dense'] / r['sparse']:.2f}"]
+        table.add(r["layer"].removesuffix(".weight"), *shapes, f"{r['zeros']:.0f} %", r["method"], *times)
+    dense, best = (sum(f(r["dense"], r["sparse"]) for r in document["layers"]) for f in (lambda d, s: d, min))
+    return f"{table.markdown()}\n\nAll dense: {format_seconds(dense)}; the faster of each: {format_seconds(best)}."
 
 
 def memory(document: dict[str, Any]) -> str:
@@ -155,9 +212,10 @@ def documents() -> list[Path]:
 
 def table(name: str) -> str:
     """The table of a result file with its last newline; nothing while there is no such file."""
-    if not (RESULTS / name).is_file():
+    file, _, part = name.partition("#")
+    if not (RESULTS / file).is_file():
         return ""
-    document = json.loads((RESULTS / name).read_text())
+    document = json.loads((RESULTS / file).read_text())
     kinds: dict[str, Callable[[dict[str, Any]], str]] = {
         "networks": networks,
         "memory": memory,
@@ -165,6 +223,9 @@ def table(name: str) -> str:
         "benchmarks": benchmarks,
         "recipes": recipes,
         "errors": errors,
+        "sparse networks": sparse_networks,
+        "sparse shapes": sparse_shapes,
+        "break even": break_even_layers if part else break_even,
     }
     return kinds[document.get("kind", "benchmarks")](document) + "\n"
 

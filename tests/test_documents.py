@@ -99,6 +99,34 @@ def test_kernels_are_held_against_the_peak_where_it_was_measured(tmp_path: Path)
     assert rows(tmp_path, {"benchmarks": results[2:], "machine_info": MACHINE})[0][-1] == "relative"
 
 
+def test_sparse_engines_and_dense_ones_are_compared_apart(tmp_path: Path) -> None:
+    times = {e: {"median": 0.001 * n} for n, e in enumerate(("accel", "x", "y", "accel dense", "deepsparse"), 1)}
+    ratios = {e: {"median": n, "low": n, "high": n} for n, e in enumerate(times, 1) if e != "accel"}
+    some = {"accel", "y", "accel dense"}
+    results = [
+        {"network": "a", "batch": 1, "times": times, "ratios": ratios},
+        {
+            "network": "b", "batch": 1, "times": {e: t for e, t in times.items() if e in some},
+            "ratios": {e: r for e, r in ratios.items() if e in some},
+        },
+    ]  # fmt: skip
+    found = rows(tmp_path, {"kind": "sparse networks", "results": results})
+    assert found[0][2:] == ["accel", "deepsparse", "x", "y", "accel dense", *(
+        f"{e} / accel" for e in ("deepsparse", "best other", "accel dense")
+    )]  # fmt: skip
+    assert found[2][3:] == ["5 ms", "2 ms", "3 ms", "4 ms", "5.00 (5.00 .. 5.00)", "x 2.00 (2.00 .. 2.00)",
+                            "4.00 (4.00 .. 4.00)"]  # fmt: skip
+    assert found[3][3:8] == ["", "", "3 ms", "4 ms", ""]
+
+
+def test_a_curve_says_where_it_crosses(tmp_path: Path) -> None:
+    curve = {"shape": "s", "method": "direct", "dense": 0.001, "relative": {"40": 2.0, "50": 1.25, "90": 0.5}}
+    results = [{**curve, "even": even} for even in (63.2, 40, None)]
+    found = rows(tmp_path, {"kind": "break even", "results": results, "layers": []})
+    assert [row[-1] for row in found[2:]] == ["63 %", "below 40 %", "never"]
+    assert found[2][3:5] == ["0.80×", "2.00×"]
+
+
 def test_results_name_no_machine() -> None:
     for path in (ROOT / "bench" / "results").rglob("*.json"):
         text = path.read_text()

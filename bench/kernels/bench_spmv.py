@@ -1,115 +1,109 @@
-"""Sparse matrix times a vector beside scipy.sparse and the dense product: 4096 x 4096, one thread.
+"""Sparse matrix times a vector beside scipy.sparse, torch's CSR and dense products: 4096 x 4096, one thread.
 
-The same matrix over and over, so its values come from the L3 cache where they fit: 32 MB on the machine of the results.
+"hot" is the same matrix over and over, so its values come from the L3 cache where they fit: 32 MB on the machine of the
+results. "cold" reads as much as fills that cache twice before every call. The dense matrix, of 64 MB, is never hot.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
-from accel.kernels import program, runtime
-from accel.kernels.csr import csr_from_dense
-from accel.kernels.spmv import pack_spmv, spmv
+from accel.kernels import program
+from accel.kernels.sparse import SparseArrays
+from accel.kernels.spmv import pack_spmv
+
+sys.path[:0] = [str(Path(__file__).parent)]
+from sparsity import DENSE_PEERS, KINDS, PEERS, check, of_kind, random_weights, sparse_linear_step  # noqa: E402
 
 SIZE = 4096
 ZEROS = (90, 95, 98)
-KINDS = ("f32", "bf16", "i8", "code16", "code256")
+COLD_BYTES = 64 << 20
 Work = Callable[..., None]
 
 
-def dense(zeros: int) -> np.ndarray:
-    rng = np.random.default_rng(0)
-    w = rng.standard_normal((SIZE, SIZE), np.float32)
-    w[rng.random((SIZE, SIZE), np.float32) * 100 < zeros] = 0
-    return w
-
-
-def of_kind(w: np.ndarray, kind: str) -> tuple[tuple[Any, ...], np.ndarray]:
-    """Arguments of pack_spmv, and the dense matrix that they stand for."""
-    data, indices, indptr = csr_from_dense(w, indptr_dtype=np.int32)
-    scale = book = None
-    if kind == "f32":
-        stored, values = data, data
-    elif kind == "bf16":
-        stored = (data.view(np.uint32) >> 16).astype(np.uint16)
-        values = (stored.astype(np.uint32) << 16).view(np.float32)
-    elif kind == "i8":
-        scale = np.full(SIZE, 1 / 32, np.float32)
-        stored = np.clip(np.rint(data * 32), -127, 127).astype(np.int8)
-        values = stored / np.float32(32)
-    else:
-        book = np.linspace(-3, 3, int(kind[4:]), dtype=np.float32)
-        stored = np.clip(np.rint((data + 3) / 6 * (book.size - 1)), 0, book.size - 1).astype(np.uint8)
-        values = book[stored]
-    meant = np.zeros_like(w)
-    meant[np.repeat(np.arange(SIZE), np.diff(indptr)), indices] = values
-    return (stored, indices, indptr, SIZE, kind, scale, book), meant
-
-
-def describe(benchmark: BenchmarkFixture, work: Work, name: str, w: np.ndarray, nbytes: int, batch: int = 1) -> None:
-    benchmark.group = f"spmv/4096/{name}"
-    work(2 * int(np.count_nonzero(w)) * batch, nbytes // 4 * 4, streams=True)  # the peak is read as float32
-
-
-def vectors(batch: int) -> np.ndarray:
+def vectors(batch: int = 1) -> np.ndarray:
     return np.random.default_rng(1).standard_normal((batch, SIZE), np.float32)
 
 
-def bench(benchmark: BenchmarkFixture, work: Work, zeros: int, kind: str, batch: int) -> None:
+def measure(benchmark: BenchmarkFixture, run: Callable[[], object], heat: str) -> None:
+    if heat == "hot":
+        benchmark(run)
+        return
+    other = np.ones(COLD_BYTES // 4, np.float32)
+    benchmark.pedantic(run, setup=lambda: float(other.sum()) and None, rounds=100)
+
+
+def describe(benchmark: BenchmarkFixture, work: Work, name: str, operations: int, nbytes: int) -> None:
+    benchmark.group = f"spmv/4096/{name}"
+    work(operations, nbytes // 4 * 4, streams=True)  # the peak is read as float32
+
+
+def bench(benchmark: BenchmarkFixture, work: Work, zeros: int, kind: str, heat: str = "hot") -> None:
     """A prepared step, as a session runs it."""
-    arguments, w = of_kind(dense(zeros), kind)
-    packed, x = pack_spmv(*arguments), vectors(batch)
-    np.testing.assert_allclose(spmv(packed, x), x @ w.T, rtol=1e-4, atol=1e-3)
-    describe(benchmark, work, f"{zeros}%/batch={batch}", w, packed.nbytes, batch)
-    benchmark.extra_info["fill"] = round((arguments[0].size - packed.singles) / packed.slots, 3)
-    steps, y = program.new_program(), np.empty((batch, SIZE), np.float32)
-    bias = np.zeros(SIZE, np.float32)
-    steps.spmv(packed, batch, program.activation(None), program.place(0), program.place(1), bias)
-    slots, bindings = np.zeros(2, np.uintp), [(0, x), (1, y)]
-    benchmark(lambda: program.run(steps, slots, bindings))
+    arrays, w = of_kind(random_weights((SIZE, SIZE), zeros), kind)
+    x = vectors()
+    step = sparse_linear_step(arrays, x)
+    step.run()
+    check(step.y, x @ w.T)
+    describe(benchmark, work, f"{zeros}%/{heat}", 2 * arrays.values.size, step.nbytes)
+    measure(benchmark, step.run, heat)
 
 
 @pytest.mark.parametrize("zeros", ZEROS)
 def bench_spmv(benchmark: BenchmarkFixture, work: Work, implementation: str, zeros: int) -> None:
     if not implementation.startswith("native"):
         pytest.skip("native kernels only")
-    bench(benchmark, work, zeros, "f32", 1)
+    bench(benchmark, work, zeros, "f32")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def bench_spmv_kinds(benchmark: BenchmarkFixture, work: Work, kind: str) -> None:
+@pytest.mark.parametrize("heat", ["hot", "cold"])
+def bench_spmv_kinds(benchmark: BenchmarkFixture, work: Work, kind: str, heat: str) -> None:
     if not program.native():
         pytest.skip("native kernels only")
     with accel.using(threads=1):
-        bench(benchmark, work, 90, kind, 1)
+        bench(benchmark, work, 90, kind, heat)
 
 
-@pytest.mark.parametrize("zeros", ZEROS)
-@pytest.mark.parametrize("peer", ["scipy", "dense"])
-def bench_spmv_peers(benchmark: BenchmarkFixture, work: Work, zeros: int, peer: str) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def bench_spmv_threads(benchmark: BenchmarkFixture, threads: int) -> None:
+    """Do not pin the process."""
+    if not program.native():
+        pytest.skip("native kernels only")
+    with accel.using(threads=threads):
+        step = sparse_linear_step(SparseArrays.of(random_weights((SIZE, SIZE), 90)), vectors())
+        benchmark.group = "spmv/threads/4096/90%/hot"
+        benchmark(step.run)
+
+
+@pytest.mark.parametrize(("zeros", "heat"), [*((zeros, "hot") for zeros in ZEROS), (90, "cold")])
+@pytest.mark.parametrize("peer", PEERS)
+def bench_spmv_peers(benchmark: BenchmarkFixture, work: Work, zeros: int, heat: str, peer: str) -> None:
     limits = pytest.importorskip("threadpoolctl").threadpool_limits
-    w, x = dense(zeros), vectors(1)[0]
-    if peer == "dense":
-        matrix: Any = w
-        nbytes = w.nbytes
-    else:
-        matrix = pytest.importorskip("scipy.sparse").csr_array(w)
-        nbytes = matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
-    describe(benchmark, work, f"{zeros}%/batch=1", w, nbytes)
-    with limits(1):
-        benchmark(matrix.__matmul__, x)
+    pytest.importorskip(peer.partition("-")[0])
+    w, x = random_weights((SIZE, SIZE), zeros), vectors()[0]
+    values = int(np.count_nonzero(w))
+    with accel.using(threads=1), limits(1):
+        call = PEERS[peer](w, x)
+        check(call(), w @ x)
+        dense = peer in DENSE_PEERS
+        nbytes = w.nbytes if dense else 8 * values + 4 * (SIZE + 1)
+        describe(benchmark, work, f"{zeros}%/{heat}", 2 * (w.size if dense else values), nbytes)
+        measure(benchmark, call, heat)
 
 
 def bench_spmv_pack(benchmark: BenchmarkFixture) -> None:
+    """From a dense array on one thread: zeros are found, and what is left is packed."""
     if not program.native():
         pytest.skip("native kernels only")
-    arguments, _ = of_kind(dense(90), "f32")
-    benchmark.group = "spmv_pack/4096/90%"
-    benchmark.extra_info["threads"] = runtime.threads()
-    benchmark.pedantic(pack_spmv, arguments, rounds=7, warmup_rounds=1)
+    w = random_weights((SIZE, SIZE), 90)
+    benchmark.group = "spmv/pack/4096/90%"
+    with accel.using(threads=1):
+        benchmark.pedantic(lambda: pack_spmv(SparseArrays.of(w), SIZE), rounds=7, warmup_rounds=1)

@@ -1,7 +1,8 @@
 """The survey's baseline networks as ONNX with random weights: speed does not depend on the values.
 
 Architectures as torchvision publishes them (AlexNet, VGG-16 "D", ResNet-50 v1.5, SqueezeNet 1.1, MobileNetV2), input
-N x 3 x 224 x 224, 1,000 classes, batch normalisation as its own node. `python bench/networks/zoo.py FOLDER [NAME...]`.
+N x 3 x 224 x 224, 1,000 classes, batch normalisation as its own node. `python bench/networks/zoo.py FOLDER [NAME...]`;
+NAME-90 is NAME with 90 % of its weights zero.
 """
 
 from __future__ import annotations
@@ -191,6 +192,17 @@ def mobilenet_v2(b: Builder) -> None:
     b.linear(1280, CLASSES)
 
 
+def mobilenet_v1(b: Builder) -> None:
+    b.conv_bn(32, 3, 2)
+    blocks = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+    for out, stride in blocks:
+        b.conv_bn(b.channels, 3, stride, group=b.channels)
+        b.conv_bn(out, 1)
+    b.node("GlobalAveragePool")
+    b.node("Flatten")
+    b.linear(1024, CLASSES)
+
+
 NETWORKS: dict[str, Callable[[Builder], None]] = {
     "alexnet": alexnet,
     "vgg16": vgg16,
@@ -198,12 +210,29 @@ NETWORKS: dict[str, Callable[[Builder], None]] = {
     "squeezenet11": squeezenet11,
     "mobilenet_v2": mobilenet_v2,
 }
+OTHERS: dict[str, Callable[[Builder], None]] = {"mobilenet_v1": mobilenet_v1}
+"""Beside the survey's."""
+
+
+def pruned(model: onnx.ModelProto, zeros: float) -> onnx.ModelProto:
+    """The model with the smallest `zeros` of each layer's weights zero, without regard to where they are.
+
+    First layers and depthwise ones stay as they are: they have little to lose, and nobody prunes them.
+    """
+    weights = {node.input[1] for node in model.graph.node if node.op_type in ("Conv", "Gemm")}
+    for tensor in model.graph.initializer:
+        if tensor.name not in weights or (len(tensor.dims) == 4 and tensor.dims[1] in (1, 3)):
+            continue
+        w = numpy_helper.to_array(tensor).copy()
+        w[np.abs(w) < np.quantile(np.abs(w), zeros)] = 0
+        tensor.CopyFrom(numpy_helper.from_array(w, tensor.name))
+    return model
 
 
 def build(name: str, seed: int = 0) -> onnx.ModelProto:
     """The network `name` with random weights."""
     builder = Builder(seed)
-    NETWORKS[name](builder)
+    {**NETWORKS, **OTHERS}[name](builder)
     return builder.model(name)
 
 
@@ -211,4 +240,6 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     for chosen in sys.argv[2:] or NETWORKS:
-        onnx.save(build(chosen), folder / f"{chosen}.onnx")
+        base, _, percent = chosen.partition("-")
+        made = pruned(build(base), int(percent) / 100) if percent else build(base)
+        onnx.save(made, folder / f"{chosen}.onnx")

@@ -5,6 +5,7 @@ A program is a list of kernel calls over numbered slots. Specs and maps are thos
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,17 @@ def aligned(floats: int) -> np.ndarray:
     """A zeroed float32 array on pages of its own."""
     buffer: np.ndarray = runtime.core.aligned_buffer(max(floats, 1) * 4)
     return buffer.view(np.float32)
+
+
+_scratch = threading.local()
+
+
+def scratch(floats: int) -> np.ndarray:
+    """Memory for a kernel while it runs, whatever is in it: the calling thread's own, kept for its next call."""
+    held: np.ndarray | None = getattr(_scratch, "array", None)
+    if held is None or held.size < floats:
+        held = _scratch.array = aligned(floats)
+    return held
 
 
 def pack_conv(w: np.ndarray, *, gather: bool) -> np.ndarray:

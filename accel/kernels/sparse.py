@@ -117,7 +117,7 @@ def sparse_linear(weights: SparseWeights, x: np.ndarray, bias: np.ndarray | None
     prepared = weights.prepare_linear(y.size // weights.rows, native.activation(None), threads)
     places = [native.place(i) for i in range(3)]
     program.sparse_linear(prepared, *places, native.pack_bias(bias, weights.rows))
-    arrays = [x, y, native.aligned(prepared.scratch_floats)]
+    arrays = [x, y, native.scratch(prepared.scratch_floats)]
     native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=threads, keep_denormals=True)
     return y
 
@@ -142,6 +142,6 @@ def sparse_conv2d(
     prepared = weights.prepare(spec, threads)
     places = [native.place(i) for i in (0, 1, native.NOWHERE, 2)]
     program.conv(prepared, *places, NO_WEIGHTS, native.pack_bias(bias, weights.rows))
-    arrays = [x, y, native.aligned(prepared.scratch_floats)]
+    arrays = [x, y, native.scratch(prepared.scratch_floats)]
     native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=threads, keep_denormals=True)
     return y

@@ -71,7 +71,8 @@ class Linear:
         return apply_activation(self.activation, linear_packed(x, *self._packed, out))
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:
-        dense, sparse = linear_cycles(rows, *self.weight.shape, arrays.values.size)
+        out, depth = self.weight.shape
+        dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
         return sparse < dense
 
     def _sparse(self) -> SparseArrays | None:

@@ -12,7 +12,7 @@ from accel.weights.csr import Csr
 from accel.weights.csr_codebook import CsrCodebook
 from accel.weights.nm import NM
 
-MOST_DENSE = 0.6
+MOST_DENSE = 0.7
 """Share of values other than zero above which nothing is gained."""
 _SAMPLE = 4096
 

@@ -25,7 +25,8 @@ int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
   const double size = static_cast<double>(a.rows) * static_cast<double>(a.columns);
   const long most = std::clamp(width / lanes, 1l, static_cast<long>(kSpmmVectors));
   if (a.indptr[a.rows] >= kSparse * size) return static_cast<int>(most);
-  return static_cast<int>(std::clamp(tile_floats / kMostBlock / lanes, 1l, most));
+  const long block = std::clamp(a.columns, 1l, kMostBlock);
+  return static_cast<int>(std::clamp(tile_floats / block / lanes, 1l, most));
 }
 
 // Values p .. p + count - 1, which are a row's in a block, behind the others.

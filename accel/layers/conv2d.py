@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
@@ -62,7 +62,7 @@ class Conv2d:
             raise ValueError(f"group: expected to divide the {weight.shape[0]} filters of weight, got {self.group}")
         self.activation = checked_activation(activation)
         self._methods: dict[Pair, Any] = {}  # by output size
-        self._packed: dict[Any, Any] = {}  # by method
+        self._packed: dict[Any, Any] = {}  # by method, and by instruction set
         self._arrays: SparseArrays | None = None
         self._sought = False
 
@@ -81,11 +81,12 @@ class Conv2d:
     def _prepared(self, size: Pair) -> tuple[Any, Any]:
         """The method for an output of `size`, and weights as it reads them; each is made once."""
         if size not in self._methods:
-            method = self._method(size)
-            if method not in self._packed:
-                self._packed[method] = self._pack(method)
-            self._methods[size] = method
-        return self._methods[size], self._packed[self._methods[size]]
+            self._methods[size] = self._method(size)
+        method = self._methods[size]
+        key = (method, runtime.isa_index() if method == SPARSE else None)  # only sparse weights are packed for one
+        if key not in self._packed:
+            self._packed[key] = self._pack(method)
+        return method, self._packed[key]
 
     def _method(self, size: Pair) -> Any:
         shape, arrays = self.weight.shape, self._sparse()

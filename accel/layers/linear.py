@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from accel.kernels import checks
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_cycles
+from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import linear, linear_packed
-from accel.kernels.sparse import FEW, LINEAR, SparseArrays, SparseWeights, sparse_linear
-from accel.kernels.spmv import pack_spmv, spmv
+from accel.kernels.sparse import SparseArrays
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.zeros import sparse_arrays
@@ -45,7 +43,7 @@ class Linear:
             raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
         self._packed: tuple[np.ndarray, np.ndarray] | None = None
-        self._sparse_packed: dict[bool, Any] = {}  # for a few rows, and for more
+        self._product: SparseProduct | None = None
         self._arrays: SparseArrays | None = None
         self._sought = False
 
@@ -59,13 +57,9 @@ class Linear:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
         rows, arrays = x.size // depth, self._sparse()
         if arrays is not None and self._gains(rows, arrays):
-            few = rows <= FEW
-            if few not in self._sparse_packed:
-                self._sparse_packed[few] = (
-                    pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
-                )
-            multiply = spmv if few else sparse_linear
-            return apply_activation(self.activation, multiply(self._sparse_packed[few], x, self.bias))
+            if self._product is None:
+                self._product = SparseProduct(arrays, depth, self.bias)
+            return apply_activation(self.activation, self._product(x))
         if self._packed is None:
             self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, out)
         return apply_activation(self.activation, linear_packed(x, *self._packed, out))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import accel
-from accel.kernels import linear
+from accel.kernels import linear, runtime
 from accel.layers.activation import ACTIVATIONS, apply_activation
 
 
@@ -97,3 +97,16 @@ def test_bad_arguments_are_named(error: type[Exception], message: str, arguments
 def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> None:
     with pytest.raises(error, match=message):
         accel.Linear(W)(x)
+
+
+def test_a_sparse_layer_follows_the_instruction_set_and_the_number_of_rows() -> None:
+    if runtime.core is None:
+        pytest.skip("native kernels only")
+    rng = np.random.default_rng(3)
+    w = rng.standard_normal((70, 90), np.float32) * (rng.random((70, 90)) < 0.1).astype(np.float32)
+    layer = accel.Linear(accel.weights.Csr.from_dense(w), normal(70))
+    for isa in (*runtime.isa_info()["supported"], *runtime.isa_info()["supported"]):
+        for rows in (*range(1, 24), 3, 60):
+            with accel.using(backend="native", isa=isa):
+                x = normal(rows, 90)
+                np.testing.assert_allclose(layer(x), x @ w.T + layer.bias, rtol=1e-4, atol=1e-4)

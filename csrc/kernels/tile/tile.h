@@ -33,7 +33,7 @@ struct Tile {
   const std::int32_t* residual_at;
   long residual_panel;
   int lanes;            // of the last panel that exist
-  const float* next_a;  // fetched meanwhile: the rows of the next tile,
+  const float* next_a;  // fetched meanwhile: the start of the next tile's rows, after this one's own,
   long ahead;           // the weights so many floats ahead,
   const float* far;     // and what the caller wants in the L2 cache soon, TileSet::far_lines lines of 16 floats,
   long far_block;       // so many floats on after every 16 steps of depth

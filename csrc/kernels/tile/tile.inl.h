@@ -178,8 +178,7 @@ void tile(const Tile& t) noexcept {
   const Rows<STEP> rows(t.a_row);
   const float *a = t.a, *b = t.b, *far = t.far;
   for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, far += t.far_block) {
-    // The same rows 16 steps on. tried: the next tile's rows meanwhile, which drive this one's out of the L1 cache
-    const float* next = depth > t.inner ? a + t.a_block : t.next_a;
+    const float* next = depth > t.inner ? a + t.own_ahead : t.next_a;
     for (int i = 0; i < t.tap_count; ++i) {
       const float* x = a + t.taps[i];
       if constexpr (STEP == RowStep::gather) {

@@ -268,6 +268,7 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   t.c_at = row_at_.data();
   t.c_panel = t.a_block;
   const bool streams = streams_ && b.count <= kFewRows;
+  t.own_ahead = streams ? 0 : t.a_block;
   t.ahead = b.count <= kFewRows && !single_ ? kAheadInMemory : kAheadInCache;
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {

@@ -159,7 +159,7 @@ void Conv::run_share(const ConvArrays& arrays, Range lines, Range steps) const n
 Tile Conv::common_tile() const noexcept {
   Tile t = plain_tile();
   t.a_row = static_cast<long>(spec_.stride_w) * spec_.input.pixel();
-  t.a_block = gather_ ? 0 : spec_.input.plane;
+  t.a_block = t.own_ahead = gather_ ? 0 : spec_.input.plane;
   t.inner = gather_ ? 1 : kBlock;
   t.depth = gather_ ? 1 : depth_;
   t.taps = taps_.data();

@@ -18,6 +18,8 @@ constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
 constexpr int kUnroll = kRegisters == 32 ? 4 : 2;  // depth steps written out in a row
 // Where a step is short, lines are fetched in every other one: loads are as scarce as multiplications there.
 constexpr int kFetchEvery = kRegisters == 32 ? 1 : 2;
+// Strided rows are fetched too where they are few. Fourteen would fetch lines of other rows: 2 to 7 % slower.
+constexpr bool kFetchStrided = kRegisters == 16;
 
 // Addresses of the rows of the left operand. x86 scales an index by 1, 2, 4, 8 only, so 14 rows any step apart take two
 // bases and four steps; rows one line apart take none.
@@ -135,7 +137,9 @@ ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, 
                                          const float* far, const float* b, int count,
                                          f32 (*acc)[PANELS * kPanelVectors]) {
   constexpr int kVectors = PANELS * kPanelVectors;
+  constexpr bool kFetchNext = STEP == RowStep::neighbours || kFetchStrided;
   const long b_panel = t.b_panel, ahead = t.ahead;
+  const long next_row = STEP == RowStep::neighbours ? kBlock : t.inner == kBlock ? t.a_row : 0;
   const char* x = reinterpret_cast<const char*>(a);
   f32 w[kVectors];
   for (; count >= kUnroll; count -= kUnroll, x += 4 * kUnroll, b += kUnroll * kBlock) {
@@ -146,13 +150,13 @@ ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, 
     for (int k = 0; k < kUnroll; ++k) {
       // One line of each a step: more in a burst would wait for each other (16 steps written out were slower).
       if (k % kFetchEvery == 0) prefetch(far + k / kFetchEvery * kBlock);
-      if (STEP == RowStep::neighbours && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * kBlock);
+      if (kFetchNext && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * next_row);
       load_weights<PANELS>(b + k * kBlock, b_panel, ahead, w);
       multiply<ROWS, kVectors>(rows, x, x8, k, w, acc);
       if (kRegisters == 16) ACCEL_STEP_END;  // or GCC interleaves the steps and spills accumulators
     }
     far += kUnroll / kFetchEvery * kBlock;
-    next += kUnroll / kFetchEvery * kBlock;
+    next += kUnroll / kFetchEvery * next_row;
   }
   for (; count > 0; --count, x += 4, b += kBlock) {
     load_weights<PANELS>(b, b_panel, ahead, w);
@@ -172,8 +176,9 @@ void tile(const Tile& t) noexcept {
     for (int r = 0; r < ROWS; ++r) acc[r][v] = bias;
   }
   const Rows<STEP> rows(t.a_row);
-  const float *a = t.a, *b = t.b, *next = t.next_a, *far = t.far;
-  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block)
+  const float *a = t.a, *b = t.b, *far = t.far;
+  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, far += t.far_block) {
+    const float* next = depth > t.inner ? a + t.own_ahead : t.next_a;
     for (int i = 0; i < t.tap_count; ++i) {
       const float* x = a + t.taps[i];
       if constexpr (STEP == RowStep::gather) {
@@ -186,6 +191,7 @@ void tile(const Tile& t) noexcept {
         b = multiply_depth<ROWS, PANELS>(t, rows, x, next + t.taps[i], far, b, depth < t.inner ? depth : t.inner, acc);
       }
     }
+  }
   store_tile<ROWS, PANELS>(t, acc);
 }
 

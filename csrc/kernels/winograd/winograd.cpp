@@ -25,8 +25,9 @@ constexpr long kStreamFloats = 2l << 20;                    // weights from 8 MB
 constexpr int kFewTiles = 64;                               // then read all weights once for all tiles
 constexpr long kAheadInCache = 256, kAheadInMemory = 1024;  // floats of weights fetched ahead
 constexpr int kPanelGroup = 8;
-constexpr int kFewRows = 28;   // tiles that use a weight so few times that it comes no faster than they need it
-constexpr int kFarPanels = 8;  // weights that stream from memory are called into the L2 cache so many panels ahead
+constexpr long kMostTiles = 28;  // of a block: more only take their products out of the cache
+constexpr int kFewRows = 28;     // tiles that use a weight so few times that it comes no faster than they need it
+constexpr int kFarPanels = 8;    // weights that stream from memory are called into the L2 cache so many panels ahead
 
 // The first rows and columns of an n x n window, zeros in the place of the others.
 void copy_window(const float* x, long row, int n, int rows, int columns, float* window) noexcept {
@@ -136,7 +137,9 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   if (blocking_.tiles == 0) {
     const long most = std::max<long>(kCacheFloats / (frequencies_ * depth_blocks_ * kBlock), 1);
     const long rows = tiles.most_rows;
-    blocking_.tiles = static_cast<int>(at_once ? per_image : most < rows ? most : std::min(most / rows, 2l) * rows);
+    blocking_.tiles = static_cast<int>(at_once       ? per_image
+                                       : most < rows ? most
+                                                     : std::min(most, kMostTiles) / rows * rows);
   }
   blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, tile_count_));
   // Few tiles and many weights: one pass over the weights counts for more than fewer loads a multiplication.
@@ -268,12 +271,14 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   t.c_at = row_at_.data();
   t.c_panel = t.a_block;
   const bool streams = streams_ && b.count <= kFewRows;
+  const int most_rows = tiles_.rows(RowStep::neighbours, step_);
+  t.own_ahead = b.count > most_rows ? t.a_block : 0;
   t.ahead = b.count <= kFewRows && !single_ ? kAheadInMemory : kAheadInCache;
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
       t.b = weights + (static_cast<long>(f) * panels_ + p) * per_panel;
-      split_rows(b.count, tiles_.rows(RowStep::neighbours, step_), [&](int first, int rows) {
+      split_rows(b.count, most_rows, [&](int first, int rows) {
         t.a = b.v + f * b.v_step + first * kBlock;
         t.far = streams ? t.b + kFarPanels * per_panel : ahead.segment(t.a);
         t.far_block = t.far == t.a ? 0 : tiles_.far_lines * kBlock;

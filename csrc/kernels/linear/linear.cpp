@@ -59,7 +59,7 @@ void Linear::run_tiles(const Arrays& arrays, Range tiles, float* packed, int thr
   }
 }
 
-// Into blocks of 16 columns, [depth / 16][rows][16], just before they are used: all at once first cost 2 % of 1024^3.
+// Into blocks of 16 columns, [depth / 16][rows][16], just before they are used: all at once first was slower.
 void Linear::pack(Block& block, float* packed, int threads) const noexcept {
   const int count = block.count();
   const float* x = block.a;

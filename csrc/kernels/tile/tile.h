@@ -35,7 +35,7 @@ struct Tile {
   int lanes;  // of the last panel that exist
   // Fetched meanwhile: the tile's own rows so many floats ahead, and at last the start of the next tile's. One block is
   // right for rows that come from the L2 cache (tried: all of the next tile's rows, which drive the present ones out of
-  // the L1 cache: 5 % slower on AVX2); none for those of a single tile beside weights that stream from memory.
+  // the L1 cache: slower on AVX2); none for those of a single tile beside weights that stream from memory.
   long own_ahead;
   const float* next_a;
   long ahead;        // the weights so many floats ahead,

@@ -18,7 +18,7 @@ constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
 constexpr int kUnroll = kRegisters == 32 ? 4 : 2;  // depth steps written out in a row
 // Where a step is short, lines are fetched in every other one: loads are as scarce as multiplications there.
 constexpr int kFetchEvery = kRegisters == 32 ? 1 : 2;
-// Strided rows are fetched too where they are few. Fourteen would fetch lines of other rows: 2 to 7 % slower.
+// Strided rows are fetched too where they are few. Fourteen would fetch lines of other rows: slower.
 constexpr bool kFetchStrided = kRegisters == 16;
 
 // Addresses of the rows of the left operand. x86 scales an index by 1, 2, 4, 8 only, so 14 rows any step apart take two

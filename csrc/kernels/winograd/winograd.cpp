@@ -268,7 +268,7 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   t.c_at = row_at_.data();
   t.c_panel = t.a_block;
   const bool streams = streams_ && b.count <= kFewRows;
-  t.ahead = b.count <= kFewRows && !single_ ? kAheadInMemory : kAheadInCache;
+  t.ahead = weights_ahead(b.count);
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
@@ -283,6 +283,14 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
         tiles_.tile(RowStep::neighbours, wide, rows)(t);
       });
     }
+}
+
+// How far ahead of their use weights are fetched. From short panels the next tile's, or the lines fetched would be
+// those of the panel beside, which this tile loads itself.
+long Winograd::weights_ahead(int tiles) const noexcept {
+  const long per_panel = static_cast<long>(depth_) * kBlock;
+  if (tiles > kFewRows || single_) return kAheadInCache;
+  return per_panel <= kAheadInMemory ? step_ * per_panel : kAheadInMemory;
 }
 
 void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long panel, int panels,

@@ -84,6 +84,7 @@ class Winograd final : public PreparedConv {
                   Ahead& ahead) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;
+  long weights_ahead(int tiles) const noexcept;
   void transform_output(const ConvArrays& arrays, const Block& block, long panel, int panels,
                         const float* products) const noexcept;
   void direct_tile(const ConvArrays& arrays, const Position& at, long block, float* tile) const noexcept;

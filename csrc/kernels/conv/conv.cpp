@@ -98,6 +98,7 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   panels_ = (spec.output.channels / spec.groups + kBlock - 1) / kBlock;
   step_ = std::min(tiles.most_panels, panels_);
   panel_steps_ = (panels_ + step_ - 1) / step_;
+  half_ = spec.output.channels / spec.groups <= panels_ * kBlock - kBlock / 2;
   add_groups();
   // In double: strides come from files, and their product may pass 2^63.
   const double floats = static_cast<double>(groups_.front().rows) * spec.stride_h * spec.stride_w * depth_;
@@ -178,6 +179,7 @@ void Conv::run_block(const ConvArrays& arrays, long image, Range range, long uni
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long g = unit / panel_steps_, step = unit % panel_steps_, p = g * panels_ + step * step_;
   const int wide = static_cast<int>(std::min<long>(step_, panels_ - step * step_));
+  const bool half = row_step_ == RowStep::neighbours && step + 1 == panel_steps_ && half_;
   const float* a = arrays.x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
   Tile t = common_tile();
   t.b = arrays.weights + p * t.b_panel;
@@ -191,7 +193,10 @@ void Conv::run_block(const ConvArrays& arrays, long image, Range range, long uni
     t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
     t.c_at = output_at_.data() + group.pixel;
     if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;
-    tiles_.tile(row_step_, wide, group.rows)(t);
+    if (half)
+      tiles_.halved[wide][group.rows](t);
+    else
+      tiles_.tile(row_step_, wide, group.rows)(t);
     if (spec_.activation.kind != Activation::Kind::clamp) activate(t, wide, group.rows);
   }
 }

@@ -76,6 +76,7 @@ class Conv final : public PreparedConv {
   ConvSpec spec_;
   const TileSet& tiles_;
   bool gather_;
+  bool half_;  // the last panel of a group holds at most half a block
   RowStep row_step_;
   int depth_, panels_, panel_steps_, step_, block_groups_;
   double macs_;

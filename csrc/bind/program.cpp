@@ -20,6 +20,7 @@ void add_conv(PyProgram& p, const std::shared_ptr<PreparedConv>& conv, Place x, 
   const float* w = p.keep(weights, conv->weight_floats());
   const float* b = p.keep(bias, conv->bias_floats());
   const auto upcoming = std::make_shared<Upcoming>();
+  p.expect(w, conv->streamed_floats());
   p.offer(upcoming, conv->fetched_floats());
   p.program.add([=](float* const* s, int threads) {
     conv->run({x.in(s), w, b, residual.in(s), y.in(s), scratch.in(s), *upcoming}, threads);

@@ -1,4 +1,4 @@
-"""What deep convolutions fetch for a matrix product after them changes nothing."""
+"""What deep convolutions fetch for later steps changes nothing."""
 
 from __future__ import annotations
 

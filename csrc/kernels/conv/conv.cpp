@@ -13,6 +13,7 @@ namespace {
 
 constexpr long kTileBlockFloats = 64 * 1024;  // of the left operand, a quarter of a 1 MB L2 cache
 constexpr int kFewDepth = 4 * kBlock;
+constexpr long kFewPixels = 64;
 constexpr double kEven = 0.03;  // shares that differ by less count as even
 
 void check(bool ok, const char* what) {
@@ -148,6 +149,10 @@ long Conv::fetched_by_tile() const noexcept {
 
 long Conv::fetched_floats() const noexcept {
   return spec_.output.images * std::ssize(groups_) * spec_.groups * panel_steps_ * fetched_by_tile();
+}
+
+long Conv::streamed_floats() const noexcept {
+  return spec_.output.images * spec_.output.pixels() > kFewPixels ? 0 : static_cast<long>(weight_floats());
 }
 
 void Conv::run(const ConvArrays& arrays, int threads) const noexcept {

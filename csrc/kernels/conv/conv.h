@@ -52,6 +52,7 @@ class PreparedConv {
   virtual std::size_t bias_floats() const noexcept = 0;    // the output's channels filled up to whole blocks
   virtual long scratch_floats() const noexcept { return 0; }
   virtual long fetched_floats() const noexcept { return 0; }  // of Upcoming, at most, in a run
+  virtual long streamed_floats() const noexcept { return 0; }  // of weights that are used too few times to come in time
 };
 
 // Throws std::invalid_argument where the maps, halos, groups and kernel do not fit together.
@@ -70,6 +71,7 @@ class Conv final : public PreparedConv {
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
   long fetched_floats() const noexcept override;
+  long streamed_floats() const noexcept override;
 
  private:
   struct Group {

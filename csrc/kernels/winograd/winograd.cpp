@@ -159,6 +159,9 @@ long Winograd::input_floats() const noexcept {
 long Winograd::product_floats() const noexcept {
   return frequencies_ * (static_cast<long>(blocking_.tiles) * blocking_.panels * kBlock + kSkew);
 }
+long Winograd::streamed_floats() const noexcept {
+  return tile_count_ > kFewRows ? 0 : static_cast<long>(weight_floats());
+}
 long Winograd::scratch_floats() const noexcept { return threads_ * (input_floats() + product_floats()); }
 
 Winograd::Block Winograd::block_at(long index, float* buffer) const noexcept {

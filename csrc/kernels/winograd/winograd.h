@@ -71,6 +71,7 @@ class Winograd final : public PreparedConv {
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
   long scratch_floats() const noexcept override;
+  long streamed_floats() const noexcept override;
   double macs() const noexcept { return macs_; }  // multiplications of the products
 
  private:

@@ -51,7 +51,7 @@ class PreparedConv {
   virtual std::size_t weight_floats() const noexcept = 0;  // of all groups
   virtual std::size_t bias_floats() const noexcept = 0;    // the output's channels filled up to whole blocks
   virtual long scratch_floats() const noexcept { return 0; }
-  virtual long fetched_floats() const noexcept { return 0; }  // of Upcoming, at most, in a run
+  virtual long fetched_floats() const noexcept { return 0; }   // of Upcoming, at most, in a run
   virtual long streamed_floats() const noexcept { return 0; }  // of weights that are used too few times to come in time
 };
 

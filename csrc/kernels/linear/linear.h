@@ -17,6 +17,7 @@ class Linear {
   void run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
            int threads) const noexcept;
   long scratch_floats() const noexcept;
+  bool streams() const noexcept { return !pack_; }  // few rows: it waits for its weights, each of which it uses once
 
  private:
   struct Arrays {

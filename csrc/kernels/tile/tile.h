@@ -60,6 +60,7 @@ struct TileSet {
   int far_lines;                      // of Tile::far that 16 steps of depth fetch
   int vector_rows, vector_panels;     // of the tiles for few rows
   TileFn tiles[3][3][kMostRows + 1];  // [RowStep][panels][rows]
+  TileFn halved[3][kMostRows + 1];    // the same for neighbours, the last panel only its first half: the rest becomes 0
   TileFn vectors[5];                  // [rows], any a_row, vector_panels wide: the weights stream through once
   void (*activate)(const Activation&, const float* x, float* y, long n) noexcept;  // y may be x
 

@@ -162,6 +162,9 @@ long Winograd::input_floats() const noexcept {
 long Winograd::product_floats() const noexcept {
   return frequencies_ * (static_cast<long>(blocking_.tiles) * blocking_.panels * kBlock + kSkew);
 }
+long Winograd::streamed_floats() const noexcept {
+  return tile_count_ > kFewRows ? 0 : static_cast<long>(weight_floats());
+}
 long Winograd::scratch_floats() const noexcept { return threads_ * (input_floats() + product_floats()); }
 
 Winograd::Block Winograd::block_at(long index, float* buffer) const noexcept {
@@ -273,7 +276,7 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
   const bool streams = streams_ && b.count <= kFewRows;
   const int most_rows = tiles_.rows(RowStep::neighbours, step_);
   t.own_ahead = b.count > most_rows ? t.a_block : 0;
-  t.ahead = b.count <= kFewRows && !single_ ? kAheadInMemory : kAheadInCache;
+  t.ahead = weights_ahead(b.count);
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
       const int wide = std::min(step_, panels - p);
@@ -288,6 +291,14 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
         tiles_.tile(RowStep::neighbours, wide, rows)(t);
       });
     }
+}
+
+// How far ahead of their use weights are fetched. From short panels the next tile's, or the lines fetched would be
+// those of the panel beside, which this tile loads itself.
+long Winograd::weights_ahead(int tiles) const noexcept {
+  const long per_panel = static_cast<long>(depth_) * kBlock;
+  if (tiles > kFewRows || single_) return kAheadInCache;
+  return per_panel <= kAheadInMemory ? step_ * per_panel : kAheadInMemory;
 }
 
 void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long panel, int panels,

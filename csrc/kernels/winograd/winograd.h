@@ -71,6 +71,7 @@ class Winograd final : public PreparedConv {
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
   long scratch_floats() const noexcept override;
+  long streamed_floats() const noexcept override;
   double macs() const noexcept { return macs_; }  // multiplications of the products
 
  private:
@@ -84,6 +85,7 @@ class Winograd final : public PreparedConv {
                   Ahead& ahead) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;
+  long weights_ahead(int tiles) const noexcept;
   void transform_output(const ConvArrays& arrays, const Block& block, long panel, int panels,
                         const float* products) const noexcept;
   void direct_tile(const ConvArrays& arrays, const Position& at, long block, float* tile) const noexcept;

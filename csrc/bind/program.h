@@ -26,7 +26,7 @@ struct PyProgram {
   };
   std::vector<Fetcher> fetchers;
 
-  // Half of what it could fetch: all of it slowed the last convolutions of MobileNetV2 by 5 %.
+  // Half of what it could fetch: all of it slowed the last convolutions of MobileNetV2.
   void offer(std::shared_ptr<Upcoming> upcoming, long most) {
     if (most > 1) fetchers.push_back({std::move(upcoming), most / 2});
   }

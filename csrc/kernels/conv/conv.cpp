@@ -234,7 +234,7 @@ void Conv::run_block(Share& share, long image, Range range, long unit) const noe
   }
 }
 
-// Pixels that lie side by side at once: a call for each took half as long as a shallow tile.
+// Pixels that lie side by side at once: a call for each costs much beside a shallow tile.
 void Conv::activate(const Tile& t, int panels, int rows) const noexcept {
   for (int first = 0, end; first < rows; first = end) {
     end = first + 1;

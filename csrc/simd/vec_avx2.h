@@ -62,5 +62,6 @@ ACCEL_INLINE void transpose(f32* t) {
 }
 ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+ACCEL_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 }  // namespace accel::avx2
 #endif

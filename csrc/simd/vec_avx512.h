@@ -74,5 +74,6 @@ ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t
 }
 ACCEL_INLINE void pin(f32&) {}  // compute it here, not later: see vec_baseline.h
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+ACCEL_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 }  // namespace accel::avx512
 #endif

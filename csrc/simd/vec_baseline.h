@@ -69,5 +69,6 @@ ACCEL_INLINE void pin(f32& a) {
 #endif
 }
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+ACCEL_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 }  // namespace accel::baseline
 #endif

@@ -50,5 +50,6 @@ ACCEL_INLINE void transpose(f32* t) {
 }
 ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+ACCEL_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 }  // namespace accel::neon
 #endif

@@ -16,7 +16,7 @@ from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import Method, Route, grouped_channels
+from accel.kernels.conv_native import Method, Route, even_tiles, grouped_channels
 from accel.weights.base import dense
 
 
@@ -25,6 +25,7 @@ class Planned(NamedTuple):
 
     geometry: Window
     group: int
+    output: tuple[int, int]
     choice: Choice
 
     @property
@@ -75,7 +76,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     for key in set(builder.packed) - before:
         if builder.packed[key] is not choice.packed:  # packed to see its error, which was too large
             del builder.packed[key]
-    return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
+    geometry = Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations)  # type: ignore[arg-type]
+    return Planned(geometry, layer.group, layer.output, choice)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
@@ -175,13 +177,15 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all.
 
-    It adds the bias to the largest sum, which is the largest result as long as the bias is finite.
+    It adds the bias to the largest sum, which is the largest result as long as the bias is finite. Its tiles must hold
+    whole pairs, which those of nearly equal length do not.
     """
     plan = planned(builder, node) if node.op == "Conv" else None
     return (
         plan is not None
         and plan.method.tile > 0
         and plan.method.tile % 2 == 0
+        and not any(even_tiles(side, plan.method.tile) for side in plan.output)
         and not node.input(RESIDUAL)
         and node.attributes.get("activation") in (None, "Relu", "Clip")
         and bool(np.isfinite(plan.choice.packed[1]).all())

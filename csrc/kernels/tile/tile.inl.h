@@ -183,7 +183,7 @@ ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, 
     ACCEL_UNROLL(kUnroll)
     for (int k = 0; k < kUnroll; ++k) {
       // One line of each a step: more in a burst would wait for each other (16 steps written out were slower).
-      if (k % kFetchEvery == 0) prefetch(far + k / kFetchEvery * kBlock);
+      if (k % kFetchEvery == 0) prefetch_far(far + k / kFetchEvery * kBlock);
       if (kFetchNext && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * next_row);
       load_weights(b + k * kBlock, b_panel, ahead, w);
       multiply<ROWS>(rows, x, x8, k, w, acc);

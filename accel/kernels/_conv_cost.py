@@ -7,11 +7,12 @@ import math
 from typing import NamedTuple
 
 from accel.kernels import runtime
-from accel.kernels.conv_native import Method, Pair, Route, methods
+from accel.kernels.conv_native import Method, Pair, Route, even_tiles, methods
 
 # Cycles of the transforms per tile and 16 channels, input and output, with 16 lanes.
 _TRANSFORMS = {
-    (2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230), (3, 4): (195, 100), (5, 4): (430, 260)
+    (2, 3): (60, 45), (4, 3): (195, 115), (6, 3): (430, 290), (4, 5): (430, 230), (3, 4): (195, 100),
+    (5, 4): (430, 260), (3, 2): (60, 65), (5, 2): (195, 140),
 }  # fmt: skip
 _FFT_TRANSFORMS = (5250, 3450)
 _EFFICIENCY = 0.93
@@ -56,16 +57,24 @@ def cycles(method: Method, shape: Shape, lanes: int) -> float:
     if not method.tile:
         taps = shape.kernel[0] * shape.kernel[1]
         return _products(shape.size[0] * shape.size[1] * out, shape.depth * taps, lanes)
-    m, r, depth = method.tile, shape.kernel[0], shape.depth
+    m, r, depth, stride = method.tile, -(-shape.kernel[0] // shape.stride), shape.depth, shape.stride
     if method.route is Route.FOLDED:
-        r, depth = -(-r // shape.stride), depth * shape.stride**2
-    tiles = -(-shape.size[0] // m) * -(-shape.size[1] // m)
-    frequencies = (m + r - 1) ** 2
-    products = _products(tiles * frequencies * out, depth, lanes)
+        depth, stride = depth * stride**2, 1
+    n = m + r - 1
+    results = math.prod(winograd_products(size, m, n, stride) for size in shape.size)
+    products = _products(results * out, depth, lanes)
     into, out_of = (c * 16 / lanes for c in _TRANSFORMS[m, r])
-    transforms = tiles * (-(-depth // 16) * into + -(-shape.out // 16) * out_of)
-    weights = 4 * frequencies * shape.out * depth
+    tiles = math.prod(-(-size // m) for size in shape.size)
+    transforms = tiles * (-(-depth // 16) * into * stride**2 + -(-shape.out // 16) * out_of)
+    weights = 4 * (n + stride - 1) ** 2 * shape.out * depth
     return max(products, weights / _STREAM if weights > _CACHE else 0.0) + transforms
+
+
+def winograd_products(size: int, m: int, n: int, stride: int) -> int:
+    """Multiplications along `size` outputs, a channel: csrc/kernels/winograd/tiling.h."""
+    tiles = -(-size // m)
+    whole = max(size - tiles * (m - 1), 0) if even_tiles(size, m) else size // m
+    return tiles * (n - 1) * stride + whole
 
 
 def _fft_cycles(shape: Shape, lanes: int) -> float:

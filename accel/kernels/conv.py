@@ -14,7 +14,7 @@ from accel.reference import fft, winograd
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
-ALGORITHMS = ("auto", "direct", "im2col", "winograd2", "winograd4", "winograd6", "fft")
+ALGORITHMS = ("auto", "direct", "im2col", *(f"winograd{m}" for m in range(2, 7)), "fft")
 MOST = 2**31 - 1
 """The largest stride, dilation, pad or window: the native kernels count in 32 bits."""
 
@@ -97,10 +97,10 @@ def conv2d(
     strides, dilations : integer or (h, w), at least 1.
     pads : p, (ph, pw) or (top, left, bottom, right), at least 0; filled with zeros.
     group : number of groups; divides C and O.
-    algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs (3 x 3 kernels; "winograd4" 5 x 5
-        too), strides and dilations 1; "fft" kernels whose longer side is 5 to 13, strides and dilations 1. "auto" takes
-        what should be the fastest of direct, winograd2, winograd4 and fft for one image of this size; winograd6 only by
-        its name.
+    algorithm : one of ALGORITHMS. "winogradM" computes tiles of M x M outputs, dilations 1: 2, 4 and 6 for 3 x 3
+        kernels, 4 for 5 x 5; with strides of 2, 3 and 5 for 3 x 3, and others for few channels
+        (docs/kernels/winograd.md). "fft": kernels whose longer side is 5 to 13, strides and dilations 1. "auto" takes
+        what should be the fastest for one image of this size; winograd6 only by its name.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def _by_numba(
     from accel.kernels import conv_numba, winograd_numba
 
     if algorithm.startswith("winograd"):
-        return winograd_numba.winograd2d_numba(x, w, bias, shape, int(algorithm[8:]), pads, group)
+        return winograd_numba.winograd2d_numba(x, w, bias, shape, int(algorithm[8:]), strides[0], pads, group)
     if algorithm == "fft":
         return winograd_numba.fft2d_numpy(x, w, bias, shape, pads, group)
     by = winograd_numba.im2col2d_numpy if algorithm == "im2col" else conv_numba.conv2d_numba
@@ -176,7 +176,7 @@ def _by_definition(
     group: int,
 ) -> np.ndarray:
     if algorithm.startswith("winograd"):
-        y = winograd.conv2d(x, w, bias, m=int(algorithm[8:]), pads=pads, group=group)
+        y = winograd.conv2d(x, w, bias, m=int(algorithm[8:]), stride=strides[0], pads=pads, group=group)
     elif algorithm == "fft":
         y = fft.conv2d(x, w, bias, pads=pads, group=group)
     else:

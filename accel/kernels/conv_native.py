@@ -10,6 +10,7 @@ import numpy as np
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels.sparse import sparse_conv2d
+from accel.reference.winograd import folded_weights
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -76,9 +77,9 @@ class Method(NamedTuple):
         if self.route is Route.DEPTHWISE:
             return native.pack_depthwise(w), native.pack_bias(bias, w.shape[0])
         if self.route is Route.FOLDED:
-            w = folded_weights(w, strides[0])
+            w, strides = folded_weights(w, strides[0]), (1, 1)
         if self.tile:
-            return native.pack_winograd(w, self.tile, group), native.pack_bias(bias, w.shape[0])
+            return native.pack_winograd(w, self.tile, strides[0], group), native.pack_bias(bias, w.shape[0])
         if self.algorithm == "fft":
             return native.pack_fft(w, group), native.pack_bias(bias, w.shape[0])
         if self.route is Route.GATHER_GROUPS:
@@ -112,8 +113,11 @@ PLANE_DEPTHWISE = Method(Route.PLANES, "direct")
 
 _FORMS = {3: (2, 4, 6), 5: (4,)}
 """Winograd tiles by kernel size."""
+_STRIDED_FORMS = {3: (3, 5)}
+"""The same with a stride of two, over blocks."""
 _FOLDED_FORMS = {3: (4,), 4: (3, 5)}
 """The same for kernels with a folded stride."""
+_EVEN_TILES = 8
 _MOST_FOLDED = 64
 """Channels after folding: only the first layers of networks have so few before it."""
 
@@ -127,6 +131,8 @@ def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int
     if dilations != (1, 1):
         return found
     aligned = group == 1 or (out // group % native.BLOCK == 0 and per_group % native.BLOCK == 0)
+    if strides == (2, 2) and aligned and height == width:
+        found += [Method(Route.BLOCKED, f"winograd{m}") for m in _STRIDED_FORMS.get(height, ())]
     if strides == (1, 1) and aligned:
         if height == width:
             found += [Method(Route.BLOCKED, f"winograd{m}") for m in _FORMS.get(height, ())]
@@ -138,14 +144,11 @@ def methods(w_shape: tuple[int, ...], strides: Pair, dilations: Pair, group: int
     return found
 
 
-def folded_weights(w: np.ndarray, stride: int) -> np.ndarray:
-    """Weights (O, C, k, k) of a strided convolution as (O, C stride^2, r, r) of one with stride 1, r = ceil(k / s)."""
-    out, channels, kernel = w.shape[:3]
-    taps = -(-kernel // stride)
-    padded = np.zeros((out, channels, taps * stride, taps * stride), np.float32)
-    padded[:, :, :kernel, :kernel] = w
-    phases = padded.reshape(out, channels, taps, stride, taps, stride).transpose(0, 1, 3, 5, 2, 4)
-    return np.ascontiguousarray(phases).reshape(out, channels * stride**2, taps, taps)
+def even_tiles(size: int, m: int) -> bool:
+    """Whether `size` outputs are cut into tiles of nearly equal length, not of m from the first on:
+    csrc/kernels/winograd/tiling.h."""
+    tiles = -(-size // m)
+    return 1 < tiles <= _EVEN_TILES and tiles * m - size > 1
 
 
 class Folded(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from accel.kernels.jit import njit
 from accel.reference.fft import TILE
-from accel.reference.winograd import matrices
+from accel.reference.winograd import folded_input, folded_weights, matrices
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -115,10 +115,13 @@ def winograd2d_numba(
     bias: np.ndarray | None,
     shape: tuple[int, int, int, int],
     m: int,
+    stride: int,
     pads: Pads,
     group: int,
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d, values finite; `shape` is that of the result."""
+    if stride > 1:
+        x, w, pads = folded_input(x, w.shape[2], stride, pads), folded_weights(w, stride), (0, 0, 0, 0)
     r, y = w.shape[2], np.empty(shape, np.float32)
     at, g, bt = matrices(m, r)
     u = (g @ w.astype(np.float64) @ g.T).astype(np.float32)

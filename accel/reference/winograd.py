@@ -30,19 +30,44 @@ def matrices(m: int, r: int, points: tuple[float, ...] | None = None) -> tuple[n
     return at, g, bt
 
 
+def folded_weights(w: np.ndarray, stride: int) -> np.ndarray:
+    """Weights (O, C, k, k) of a strided convolution as (O, C stride^2, r, r) of one with stride 1, r = ceil(k / s)."""
+    out, channels, kernel = w.shape[:3]
+    taps = -(-kernel // stride)
+    padded = np.zeros((out, channels, taps * stride, taps * stride), w.dtype)
+    padded[:, :, :kernel, :kernel] = w
+    phases = padded.reshape(out, channels, taps, stride, taps, stride).transpose(0, 1, 3, 5, 2, 4)
+    return np.ascontiguousarray(phases).reshape(out, channels * stride**2, taps, taps)
+
+
+def folded_input(x: np.ndarray, kernel: int, stride: int, pads: tuple[int, int, int, int]) -> np.ndarray:
+    """The input of that convolution, without pads: channel (c s + p) s + q holds pixels (i s + p, j s + q) of c."""
+    taps, (images, channels) = -(-kernel // stride), x.shape[:2]
+    sides = [(x.shape[2 + i] + pads[i] + pads[2 + i] - kernel) // stride + taps for i in (0, 1)]
+    padded = np.zeros((images, channels, sides[0] * stride, sides[1] * stride), x.dtype)
+    seen = x[:, :, : padded.shape[2] - pads[0], : padded.shape[3] - pads[1]]
+    padded[:, :, pads[0] : pads[0] + seen.shape[2], pads[1] : pads[1] + seen.shape[3]] = seen
+    phases = padded.reshape(images, channels, sides[0], stride, sides[1], stride).transpose(0, 1, 3, 5, 2, 4)
+    return np.ascontiguousarray(phases).reshape(images, channels * stride**2, *sides)
+
+
 def conv2d(
     x: np.ndarray,
     w: np.ndarray,
     bias: np.ndarray | None = None,
     *,
     m: int,
+    stride: int = 1,
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     group: int = 1,
 ) -> np.ndarray:
-    """accel.reference.conv.conv2d with strides and dilations 1 for r x r kernels, in tiles of m x m outputs.
+    """accel.reference.conv.conv2d with dilations 1 for square kernels, in tiles of m x m outputs.
 
-    Y = A^T [ sum_c (G w_c G^T) * (B^T d_c B) ] A for every n x n window d, n = m + r - 1.
+    Y = A^T [ sum_c (G w_c G^T) * (B^T d_c B) ] A for every n x n window d, n = m + r - 1 with r x r taps. A stride is
+    folded into the channels first.
     """
+    if stride > 1:
+        x, w, pads = folded_input(x, w.shape[2], stride, pads), folded_weights(w, stride), (0, 0, 0, 0)
     out, per_group, r, _ = w.shape
     at, g, bt = matrices(m, r)
     n, (top, left, bottom, right) = m + r - 1, pads

@@ -1,6 +1,6 @@
 """Prepared convolution steps alone, blocks in and blocks out, on one thread: what of the core each kind of layer uses.
 
-Winograd at the sizes of VGG and ResNet; direct 1 x 1, strided 3 x 3 and depthwise, which are left to direct kernels.
+Winograd at the sizes of VGG and ResNet; direct 1 x 1, depthwise and what else is left to direct kernels.
 The share in the table counts the operations of the definition, so Winograd's may exceed 100 %. `extra_info` holds them
 per cycle, and the share of the peak that the multiplications which are really done reach, both of the fastest run: on a
 shared core it says more about the kernel than the median. The clock follows from AVX2's
@@ -18,6 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
 from accel.kernels import program, runtime
+from accel.kernels._conv_cost import winograd_products
 from accel.kernels.conv_native import Method, conv_steps, method_named
 from accel.reference import conv as reference
 
@@ -55,12 +56,12 @@ class Layer(NamedTuple):
 
     @property
     def multiplications(self) -> int:
-        """That are done: a Winograd tile takes (m + r - 1)^2 a pair of channels, cut ones too."""
+        """That are done."""
         m = self.method.tile
         if not m:
             return self.macs
-        tiles = (-(-self.side // m)) ** 2
-        return tiles * (m + self.kernel - 1) ** 2 * self.w_shape[0] * self.w_shape[1]
+        n = m - 1 - (-self.kernel // self.stride)
+        return winograd_products(self.side, m, n, self.stride) ** 2 * self.w_shape[0] * self.w_shape[1]
 
 
 LAYERS = {
@@ -68,7 +69,9 @@ LAYERS = {
     **{f"3x3/{size}/{c}": Layer("winograd4", c, c, size) for size, c in ((28, 512), (14, 256))},
     "3x3/7/512": Layer("winograd2", 512, 512, 7),
     **{f"1x1/{size}/{c}": Layer("direct", c, 4 * c, size, 1) for size, c in ((56, 64), (28, 128), (14, 256), (7, 512))},
-    "3x3/s2/56/128": Layer("direct", 128, 128, 56, 3, 2),
+    "3x3/s2/56/128": Layer("winograd5", 128, 128, 56, 3, 2),
+    "3x3/s2/28/256": Layer("winograd5", 256, 256, 28, 3, 2),
+    "3x3/s2/14/512": Layer("direct", 512, 512, 14, 3, 2),
     "depthwise/56/144": Layer("direct", 144, 144, 56, 3, 1, 144),
     "depthwise/s2/112/96": Layer("direct", 96, 96, 112, 3, 2, 96),
 }

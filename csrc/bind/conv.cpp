@@ -29,7 +29,8 @@ Prepared prepare_depthwise(int isa, const ConvSpec& spec) {
 
 Prepared prepare_winograd(int isa, const ConvSpec& spec, int m, int threads, std::pair<int, int> blocking) {
   const std::size_t i = checked_isa(isa);
-  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h), *kTileSets[i],
+  check_conv(spec);
+  return std::make_shared<Winograd>(spec, winograd_kernels(i, m, spec.kernel_h, spec.stride_h), *kTileSets[i],
                                     WinogradBlocking{blocking.first, blocking.second}, threads);
 }
 
@@ -62,15 +63,18 @@ Array<float> packed_depthwise(const Array<float>& w, const Array<float>& out) {
   return out;
 }
 
-Array<float> packed_winograd(const Array<float>& w, int m, int threads, const Array<float>& out) {
-  require(w.ndim() == 4 && w.shape(2) == w.shape(3), "pack_winograd: expected (out, depth, r, r)");
+std::size_t size_of_winograd(long out, long depth, int m, int kernel, int stride) {
+  return winograd_size(out, depth, winograd_kernels(0, m, kernel, stride));
+}
+
+Array<float> packed_winograd(const Array<float>& w, int m, int stride, int threads, const Array<float>& out) {
+  require(w.ndim() == 4 && w.shape(2) == w.shape(3), "pack_winograd: expected (out, depth, k, k)");
   const long o = w.shape(0), d = w.shape(1);
-  const int r = static_cast<int>(w.shape(2));
-  winograd_kernels(0, m, r);
-  require(static_cast<std::size_t>(out.size()) >= winograd_size(o, d, m, r), "pack_winograd: out is too small");
+  const WinogradKernels& kernels = winograd_kernels(0, m, static_cast<int>(w.shape(2)), stride);
+  require(static_cast<std::size_t>(out.size()) >= winograd_size(o, d, kernels), "pack_winograd: out is too small");
   float* to = const_cast<float*>(out.data());
   py::gil_scoped_release release;
-  pack_winograd(w.data(), o, d, m, r, to, threads);
+  pack_winograd(w.data(), o, d, kernels, to, threads);
   return out;
 }
 
@@ -144,9 +148,10 @@ void bind_conv(py::module_& m) {
   py::class_<FoldSpec>(m, "FoldSpec")
       .def(py::init(&fold_spec), py::arg("shape"), py::arg("stride"), py::arg("top"), py::arg("left"),
            py::arg("output"));
-  m.def("winograd_size", &winograd_size, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("r"));
-  m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("threads"),
-        py::arg("out").noconvert());
+  m.def("winograd_size", &size_of_winograd, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("kernel"),
+        py::arg("stride"));
+  m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("stride"),
+        py::arg("threads"), py::arg("out").noconvert());
 }
 
 }  // namespace accel::bind

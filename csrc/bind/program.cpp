@@ -19,8 +19,11 @@ void add_conv(PyProgram& p, const std::shared_ptr<PreparedConv>& conv, Place x, 
               const Array<float>& weights, const Array<float>& bias) {
   const float* w = p.keep(weights, conv->weight_floats());
   const float* b = p.keep(bias, conv->bias_floats());
+  const auto upcoming = std::make_shared<Upcoming>();
+  p.expect(w, conv->streamed_floats());
+  p.offer(upcoming, conv->fetched_floats());
   p.program.add([=](float* const* s, int threads) {
-    conv->run({x.in(s), w, b, residual.in(s), y.in(s), scratch.in(s)}, threads);
+    conv->run({x.in(s), w, b, residual.in(s), y.in(s), scratch.in(s), *upcoming}, threads);
   });
 }
 
@@ -30,6 +33,7 @@ long add_linear(PyProgram& p, int rows, int depth, int out, const Activation& ac
   const auto linear = std::make_shared<Linear>(rows, depth, out, activation, *kTileSets[p.isa]);
   const float* w = p.keep(weights, packed_size(out, depth, 1));
   const float* b = p.keep(bias, padded(out));
+  if (linear->streams()) p.expect(w, static_cast<long>(packed_size(out, depth, 1)));
   p.program.add([=](float* const* s, int threads) { linear->run(x.in(s), w, b, y.in(s), scratch.in(s), threads); });
   return linear->scratch_floats();
 }

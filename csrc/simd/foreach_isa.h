@@ -22,10 +22,12 @@
 #define ACCEL_TARGET_BEGIN(t) ACCEL_PRAGMA(clang attribute push(__attribute__((target(t))), apply_to = function))
 #define ACCEL_TARGET_END _Pragma("clang attribute pop")
 #define ACCEL_UNROLL(n) ACCEL_PRAGMA(unroll n)
+#define ACCEL_WIDE  // clang does not know the option, and its intrinsics keep their width without it
 #else
 #define ACCEL_TARGET_BEGIN(t) _Pragma("GCC push_options") ACCEL_PRAGMA(GCC target(t))
 #define ACCEL_TARGET_END _Pragma("GCC pop_options")
 #define ACCEL_UNROLL(n) ACCEL_PRAGMA(GCC unroll n)
+#define ACCEL_WIDE ",prefer-vector-width=512"
 // GCC 12's own AVX-512 headers trip these two.
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -52,7 +54,7 @@ ACCEL_TARGET_END
 
 ACCEL_TARGET_BEGIN(
     "avx2,fma,popcnt,bmi,bmi2,f16c,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx512bitalg,"
-    "avx512vbmi,avx512vbmi2,prefer-vector-width=512")
+    "avx512vbmi,avx512vbmi2" ACCEL_WIDE)
 #define ACCEL_ISA avx512
 #include "simd/vec_avx512.h"
 #include ACCEL_KERNEL_FILE

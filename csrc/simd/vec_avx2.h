@@ -42,6 +42,9 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   return {
       _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127)), 23))};
 }
+using f32_part = f32;
+ACCEL_INLINE f32_part first_lanes(f32 a) { return a; }
+ACCEL_INLINE f32_part load_part(const float* p) { return load(p); }
 ACCEL_INLINE void transpose(f32* t) {
   __m256 a[8];
   ACCEL_UNROLL(2)
@@ -101,5 +104,6 @@ ACCEL_INLINE f32 spread(f32 a) {
 }
 ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+ACCEL_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 }  // namespace accel::avx2
 #endif

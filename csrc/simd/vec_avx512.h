@@ -37,6 +37,17 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {  // 2**a for integral a in -126..127
   return {
       _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(a.v), _mm512_set1_epi32(127)), 23))};
 }
+struct f32_part {  // at most half a block
+  __m256 v;
+  static constexpr int lanes = 8;
+};
+ACCEL_INLINE f32_part first_lanes(f32 a) { return {_mm512_castps512_ps256(a.v)}; }
+ACCEL_INLINE f32_part load_part(const float* p) { return {_mm256_loadu_ps(p)}; }
+ACCEL_INLINE void store(float* p, f32_part a) { _mm256_storeu_ps(p, a.v); }
+ACCEL_INLINE f32_part operator+(f32_part a, f32_part b) { return {_mm256_add_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_part fma(f32_part a, f32_part b, f32_part c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+ACCEL_INLINE f32_part max(f32_part a, f32_part b) { return {_mm256_max_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_part min(f32_part a, f32_part b) { return {_mm256_min_ps(a.v, b.v)}; }
 ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t[lanes]
   __m512 a[16], b[16];
   ACCEL_UNROLL(4)
@@ -104,5 +115,6 @@ ACCEL_INLINE f32 spread(f32 a) {
 }
 ACCEL_INLINE void pin(f32&) {}  // compute it here, not later: see vec_baseline.h
 ACCEL_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+ACCEL_INLINE void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 }  // namespace accel::avx512
 #endif

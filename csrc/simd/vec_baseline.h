@@ -47,6 +47,9 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
   std::memcpy(&r.v, &bits, sizeof bits);
   return r;
 }
+using f32_part = f32;
+ACCEL_INLINE f32_part first_lanes(f32 a) { return a; }
+ACCEL_INLINE f32_part load_part(const float* p) { return load(p); }
 ACCEL_INLINE void transpose(f32* t) {
   const v4f a = __builtin_shufflevector(t[0].v, t[1].v, 0, 4, 1, 5),
             b = __builtin_shufflevector(t[0].v, t[1].v, 2, 6, 3, 7);
@@ -102,5 +105,6 @@ ACCEL_INLINE void pin(f32& a) {
 #endif
 }
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+ACCEL_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 }  // namespace accel::baseline
 #endif

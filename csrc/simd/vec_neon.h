@@ -38,6 +38,9 @@ ACCEL_INLINE f32 round_even(f32 a) { return {vrndnq_f32(a.v)}; }
 ACCEL_INLINE f32 exp2_integer(f32 a) {
   return {vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(a.v), vdupq_n_s32(127)), 23))};
 }
+using f32_part = f32;
+ACCEL_INLINE f32_part first_lanes(f32 a) { return a; }
+ACCEL_INLINE f32_part load_part(const float* p) { return load(p); }
 ACCEL_INLINE void transpose(f32* t) {
   const float32x4x2_t a = vtrnq_f32(t[0].v, t[1].v), b = vtrnq_f32(t[2].v, t[3].v);
   t[0].v = vcombine_f32(vget_low_f32(a.val[0]), vget_low_f32(b.val[0]));
@@ -86,5 +89,6 @@ ACCEL_INLINE f32 spread(f32 a) {
 }
 ACCEL_INLINE void pin(f32&) {}
 ACCEL_INLINE void prefetch(const void* p) { __builtin_prefetch(p); }
+ACCEL_INLINE void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 }  // namespace accel::neon
 #endif

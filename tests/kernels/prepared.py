@@ -88,7 +88,9 @@ def image_error(y: np.ndarray, case: Convolution, arrays: tuple[np.ndarray, np.n
     return float((np.abs(y - expected) / np.where(unit > 0, unit, EPS)).max()) if y.size else 0.0
 
 
-def cases(kernel: tuple[int, int], tile: int, channels: list[tuple[int, int, int]], count: int) -> list[Convolution]:
+def cases(
+    kernel: tuple[int, int], tile: int, channels: list[tuple[int, int, int]], count: int, stride: int = 1
+) -> list[Convolution]:
     """Maps from one pixel on around multiples of a tile, pads up to more than the kernel, batches, and `channels`
     (in, out, groups), each list walked round at its own pace."""
     sides = [1, 2, tile - 1, tile, tile + 1, 2 * tile - 1, 2 * tile, 2 * tile + 1, 3 * tile + 2]
@@ -99,10 +101,12 @@ def cases(kernel: tuple[int, int], tile: int, channels: list[tuple[int, int, int
         channel, out, group = channels[i % len(channels)]
         top, left, bottom, right = pads[i % len(pads)]
         size = (
-            max(sides[i % 9] + kernel[0] - 1 - top - bottom, 1),
-            max(sides[(i * 4 + i // 9) % 9] + kernel[1] - 1 - left - right, 1),
+            max((sides[i % 9] - 1) * stride + i % stride + kernel[0] - top - bottom, 1),
+            max((sides[(i * 4 + i // 9) % 9] - 1) * stride + i % stride + kernel[1] - left - right, 1),
         )
-        case = Convolution(channel, out, size, kernel, (1, 1), pads[i % len(pads)], (1, 1), group, 1 + i % 3, i % 4 > 0)
+        case = Convolution(
+            channel, out, size, kernel, (stride, stride), pads[i % len(pads)], (1, 1), group, 1 + i % 3, i % 4 > 0
+        )
         if case.fits:
             found.append(case)
     return found

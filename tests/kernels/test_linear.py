@@ -98,6 +98,20 @@ def test_threads_batch_and_repetition_do_not_change_a_bit(name: str) -> None:
             assert_same_bits(linear(x[i], w, bias), one[i])
 
 
+@pytest.mark.parametrize("name", NATIVE)
+def test_rows_shared_out_do_not_change_a_bit(name: str) -> None:
+    """More rows than outputs, so threads share out rows, and so deep that each packs several blocks of them."""
+    x, w, bias = normal(200, 2100), normal(50, 2100, seed=1), normal(50, seed=2)
+    with using(name, threads=1):
+        check((200,), 2100, 50)
+        one = linear(x, w, bias)
+        for i in range(0, 200, 13):
+            assert_same_bits(linear(x[i], w, bias), one[i])
+    for threads in (2, 3):
+        with using(name, threads=threads):
+            assert_same_bits(linear(x, w, bias), one)
+
+
 def test_instruction_sets_with_fused_operations_agree_and_the_baseline_rounds_otherwise() -> None:
     supported = runtime.isa_info()["supported"]
     if len(supported) < 2:

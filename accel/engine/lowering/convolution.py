@@ -17,7 +17,16 @@ from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
-from accel.kernels.conv_native import PLANE_DEPTHWISE, SPARSE, Method, Packed, Route, grouped_channels, route
+from accel.kernels.conv_native import (
+    PLANE_DEPTHWISE,
+    SPARSE,
+    Method,
+    Packed,
+    Route,
+    even_tiles,
+    grouped_channels,
+    route,
+)
 from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
 from accel.weights.base import dense
 from accel.weights.zeros import sparse_arrays
@@ -28,6 +37,7 @@ class Planned(NamedTuple):
 
     geometry: Window
     group: int
+    output: tuple[int, int]
     choice: Choice
 
     @property
@@ -72,21 +82,21 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
             lambda: method.pack(dense(w), bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
+    geometry = Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations)  # type: ignore[arg-type]
     same_width = -(-layer.size[1] // layer.strides[1]) == layer.output[1]
     depthwise = route(layer.w_shape, layer.group) is Route.DEPTHWISE
     if depthwise and same_width and node.inputs[0] in builder.planes:
-        choice = _over_planes(builder, node, w, bias)
-        return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
+        return Planned(geometry, layer.group, layer.output, _over_planes(builder, node, w, bias))
     before = set(builder.packed)
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
-    option = _without_zeros(builder, node, w, bias, layer)
+    option = _without_zeros(builder, node, w, bias, layer, first)
     choice = choose(layer, w, pack, tune=builder.tune, folds=first, sparse=option)
     if choice.method == SPARSE:
         builder.let_go(node.inputs[1], PackedCsr.of)
     for key in set(builder.packed) - before:
         if builder.packed[key] is not choice.packed:  # packed to see its error or its time
             del builder.packed[key]
-    return Planned(Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations), layer.group, choice)  # type: ignore[arg-type]
+    return Planned(geometry, layer.group, layer.output, choice)
 
 
 def _over_planes(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None) -> Choice:
@@ -100,9 +110,9 @@ def _over_planes(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray
 
 
 def _without_zeros(
-    builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer
+    builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer, first: bool
 ) -> SparseOption | None:
-    """The layer's weights without their zeros, where there are enough of them."""
+    """The layer's weights without their zeros, where there are enough of them. `first`: of the network."""
     arrays = sparse_arrays(w)
     if arrays is None or layer.w_shape[1] == 1:
         return None
@@ -111,7 +121,7 @@ def _without_zeros(
         node.inputs[1:3], ("sparse", layer.group, width),
         lambda: (SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])),
     )  # fmt: skip
-    size = layer.channels * layer.size[0] * layer.size[1]
+    size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
     return SparseOption(packed[0], packed, -size if node.inputs[0] in builder.planes else size)
 
 
@@ -240,13 +250,15 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all.
 
-    It adds the bias to the largest sum, which is the largest result as long as the bias is finite.
+    It adds the bias to the largest sum, which is the largest result as long as the bias is finite. Its tiles must hold
+    whole pairs, which those of nearly equal length do not.
     """
     plan = planned(builder, node) if node.op == "Conv" else None
     return (
         plan is not None
         and plan.method.tile > 0
         and plan.method.tile % 2 == 0
+        and not any(even_tiles(side, plan.method.tile) for side in plan.output)
         and not node.input(RESIDUAL)
         and node.attributes.get("activation") in (None, "Relu", "Clip")
         and bool(np.isfinite(plan.choice.packed[1]).all())

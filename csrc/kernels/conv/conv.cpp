@@ -12,7 +12,9 @@ namespace accel {
 namespace {
 
 constexpr long kTileBlockFloats = 64 * 1024;  // of the left operand, a quarter of a 1 MB L2 cache
-constexpr double kEven = 0.03;                // shares that differ by less count as even
+constexpr int kFewDepth = 4 * kBlock;
+constexpr long kFewPixels = 64;
+constexpr double kEven = 0.03;  // shares that differ by less count as even
 
 void check(bool ok, const char* what) {
   if (!ok) throw std::invalid_argument(what);
@@ -98,6 +100,7 @@ Conv::Conv(const ConvSpec& spec, const TileSet& tiles) : spec_(spec), tiles_(til
   panels_ = (spec.output.channels / spec.groups + kBlock - 1) / kBlock;
   step_ = std::min(tiles.most_panels, panels_);
   panel_steps_ = (panels_ + step_ - 1) / step_;
+  half_ = spec.output.channels / spec.groups <= panels_ * kBlock - kBlock / 2;
   add_groups();
   // In double: strides come from files, and their product may pass 2^63.
   const double floats = static_cast<double>(groups_.front().rows) * spec.stride_h * spec.stride_w * depth_;
@@ -126,6 +129,32 @@ std::size_t Conv::weight_floats() const noexcept {
   return packed_size(spec_.output.channels, depth_, static_cast<long>(spec_.kernel_h) * spec_.kernel_w);
 }
 
+// The arrays of one thread, and what is left for it to fetch.
+struct Conv::Share {
+  const ConvArrays& arrays;
+  Upcoming upcoming;
+
+  // The next `floats` to fetch; null when there are none.
+  const float* next(long floats) noexcept {
+    if (floats == 0 || upcoming.floats < floats) return nullptr;
+    upcoming.floats -= floats;
+    return std::exchange(upcoming.from, upcoming.from + floats);
+  }
+};
+
+// Shallow products fetch their own output instead, and a tile fetches once for all taps.
+long Conv::fetched_by_tile() const noexcept {
+  return gather_ || depth_ <= kFewDepth ? 0 : static_cast<long>(depth_ / kBlock) * tiles_.far_lines * kBlock;
+}
+
+long Conv::fetched_floats() const noexcept {
+  return spec_.output.images * std::ssize(groups_) * spec_.groups * panel_steps_ * fetched_by_tile();
+}
+
+long Conv::streamed_floats() const noexcept {
+  return spec_.output.images * spec_.output.pixels() > kFewPixels ? 0 : static_cast<long>(weight_floats());
+}
+
 void Conv::run(const ConvArrays& arrays, int threads) const noexcept {
   const long lines = spec_.output.images * std::ssize(groups_), steps = static_cast<long>(spec_.groups) * panel_steps_;
   const int n = parts_for(macs_, std::max(lines, steps), threads);
@@ -134,14 +163,16 @@ void Conv::run(const ConvArrays& arrays, int threads) const noexcept {
   const bool heavy = static_cast<long>(weight_floats()) > spec_.input.size();
   const bool split_steps = heavy ? by_steps <= by_lines + kEven : by_steps + kEven < by_lines;
   parallel(n, [&](int part, int parts) {
-    run_share(arrays, split_steps ? Range{0, lines} : part_of(lines, part, parts),
+    const Range fetched = part_of(arrays.upcoming.floats, part, parts);
+    run_share({arrays, {arrays.upcoming.from + fetched.begin, fetched.end - fetched.begin}},
+              split_steps ? Range{0, lines} : part_of(lines, part, parts),
               split_steps ? part_of(steps, part, parts) : Range{0, steps});
   });
   zero_halo(spec_.output, arrays.y);
 }
 
 // Blocks of pixel groups, whose input stays in the L2 cache, times steps of panels, which stream.
-void Conv::run_share(const ConvArrays& arrays, Range lines, Range steps) const noexcept {
+void Conv::run_share(Share share, Range lines, Range steps) const noexcept {
   const long per_image = std::ssize(groups_);
   for (long line = lines.begin; line < lines.end;) {
     const long first = line % per_image, count = std::min(lines.end - line, per_image - first);
@@ -149,7 +180,7 @@ void Conv::run_share(const ConvArrays& arrays, Range lines, Range steps) const n
     for (int b = 0; b < blocks; ++b) {
       const Range r = part_of(count, b, blocks);
       for (long step = steps.begin; step < steps.end; ++step)
-        run_block(arrays, line / per_image, {first + r.begin, first + r.end}, step);
+        run_block(share, line / per_image, {first + r.begin, first + r.end}, step);
     }
     line += count;
   }
@@ -159,7 +190,7 @@ void Conv::run_share(const ConvArrays& arrays, Range lines, Range steps) const n
 Tile Conv::common_tile() const noexcept {
   Tile t = plain_tile();
   t.a_row = static_cast<long>(spec_.stride_w) * spec_.input.pixel();
-  t.a_block = gather_ ? 0 : spec_.input.plane;
+  t.a_block = t.own_ahead = gather_ ? 0 : spec_.input.plane;
   t.inner = gather_ ? 1 : kBlock;
   t.depth = gather_ ? 1 : depth_;
   t.taps = taps_.data();
@@ -169,15 +200,17 @@ Tile Conv::common_tile() const noexcept {
   t.c_panel = spec_.output.plane;
   t.residual_panel = spec_.residual.plane;
   // Lines of the output, ahead of the stores: those of the tile's panels, where depth leaves no time to wait for them.
-  t.far_block = depth_ <= 4 * kBlock ? spec_.output.plane : 0;
+  t.far_block = depth_ <= kFewDepth ? spec_.output.plane : 0;
   return t;
 }
 
 // Some groups of an image's pixels times one step of panels.
-void Conv::run_block(const ConvArrays& arrays, long image, Range range, long unit) const noexcept {
+void Conv::run_block(Share& share, long image, Range range, long unit) const noexcept {
+  const ConvArrays& arrays = share.arrays;
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long g = unit / panel_steps_, step = unit % panel_steps_, p = g * panels_ + step * step_;
   const int wide = static_cast<int>(std::min<long>(step_, panels_ - step * step_));
+  const bool half = row_step_ == RowStep::neighbours && step + 1 == panel_steps_ && half_;
   const float* a = arrays.x + image * in.image + g * (gather_ ? depth_ : depth_ / kBlock) * in.plane;
   Tile t = common_tile();
   t.b = arrays.weights + p * t.b_panel;
@@ -187,21 +220,30 @@ void Conv::run_block(const ConvArrays& arrays, long image, Range range, long uni
   for (long i = range.begin; i < range.end; ++i) {
     const Group& group = groups_[static_cast<std::size_t>(i)];
     t.a = a + group.a;
-    t.far = t.c + output_at_[static_cast<std::size_t>(group.pixel)];
+    const float* upcoming = share.next(fetched_by_tile());
+    t.far = upcoming ? upcoming : t.c + output_at_[static_cast<std::size_t>(group.pixel)];
+    if (depth_ > kFewDepth) t.far_block = upcoming ? tiles_.far_lines * kBlock : 0;
     t.next_a = a + groups_[static_cast<std::size_t>(i + 1 < range.end ? i + 1 : range.begin)].a;
     t.c_at = output_at_.data() + group.pixel;
     if (arrays.residual) t.residual_at = residual_at_.data() + group.pixel;
-    tiles_.tile(row_step_, wide, group.rows)(t);
+    if (half)
+      tiles_.halved[wide][group.rows](t);
+    else
+      tiles_.tile(row_step_, wide, group.rows)(t);
     if (spec_.activation.kind != Activation::Kind::clamp) activate(t, wide, group.rows);
   }
 }
 
+// Pixels that lie side by side at once: a call for each costs much beside a shallow tile.
 void Conv::activate(const Tile& t, int panels, int rows) const noexcept {
-  for (int p = 0; p < panels; ++p)
-    for (int r = 0; r < rows; ++r) {
-      float* y = t.c + t.c_at[r] + p * t.c_panel;
-      tiles_.activate(spec_.activation, y, y, kBlock);
+  for (int first = 0, end; first < rows; first = end) {
+    end = first + 1;
+    while (end < rows && t.c_at[end] == t.c_at[end - 1] + kBlock) ++end;
+    for (int p = 0; p < panels; ++p) {
+      float* y = t.c + t.c_at[first] + p * t.c_panel;
+      tiles_.activate(spec_.activation, y, y, static_cast<long>(end - first) * kBlock);
     }
+  }
 }
 
 }  // namespace accel

@@ -29,10 +29,17 @@ struct ConvSpec {
 
 inline std::size_t padded_channels(const Map& map) noexcept { return static_cast<std::size_t>(map.planes()) * kBlock; }
 
+// What a later step will read from memory, for one that has load slots to spare to call into the caches.
+struct Upcoming {
+  const float* from = nullptr;
+  long floats = 0;
+};
+
 // What one run works on; `scratch` holds PreparedConv::scratch_floats() floats.
 struct ConvArrays {
   const float *x, *weights, *bias, *residual;
   float *y, *scratch;
+  Upcoming upcoming{};
 };
 
 // A convolution prepared for one shape by some algorithm: address tables and the split of the work, made once.
@@ -44,6 +51,8 @@ class PreparedConv {
   virtual std::size_t weight_floats() const noexcept = 0;  // of all groups
   virtual std::size_t bias_floats() const noexcept = 0;    // the output's channels filled up to whole blocks
   virtual long scratch_floats() const noexcept { return 0; }
+  virtual long fetched_floats() const noexcept { return 0; }   // of Upcoming, at most, in a run
+  virtual long streamed_floats() const noexcept { return 0; }  // of weights that are used too few times to come in time
 };
 
 // Throws std::invalid_argument where the maps, halos, groups and kernel do not fit together.
@@ -61,6 +70,8 @@ class Conv final : public PreparedConv {
   void run(const ConvArrays& arrays, int threads) const noexcept override;
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
+  long fetched_floats() const noexcept override;
+  long streamed_floats() const noexcept override;
 
  private:
   struct Group {
@@ -68,14 +79,17 @@ class Conv final : public PreparedConv {
     int rows;
   };
   void add_groups();
-  void run_share(const ConvArrays& arrays, Range lines, Range steps) const noexcept;
-  void run_block(const ConvArrays& arrays, long image, Range range, long unit) const noexcept;
+  struct Share;
+  void run_share(Share share, Range lines, Range steps) const noexcept;
+  void run_block(Share& share, long image, Range range, long unit) const noexcept;
+  long fetched_by_tile() const noexcept;
   Tile common_tile() const noexcept;
   void activate(const Tile& t, int panels, int rows) const noexcept;
 
   ConvSpec spec_;
   const TileSet& tiles_;
   bool gather_;
+  bool half_;  // the last panel of a group holds at most half a block
   RowStep row_step_;
   int depth_, panels_, panel_steps_, step_, block_groups_;
   double macs_;

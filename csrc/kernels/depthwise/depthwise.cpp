@@ -37,7 +37,7 @@ std::size_t Depthwise::weight_floats() const noexcept {
 }
 
 void Depthwise::run(const ConvArrays& arrays, int threads) const noexcept {
-  const auto [x, weights, bias, residual, y, scratch] = arrays;
+  const auto [x, weights, bias, residual, y, scratch, upcoming] = arrays;
   const Map &in = spec_.input, &out = spec_.output, &res = spec_.residual;
   const long rows = static_cast<long>(out.images) * out.planes() * out.height;
   const double macs = static_cast<double>(rows) * out.width * kBlock * static_cast<double>(taps_.size());

@@ -189,7 +189,7 @@ void FftConv::multiply(const ConvArrays& arrays, const Block& b, long panel, int
   const float* weights = arrays.weights + b.group * group_floats() + panel * per_panel;
   Tile t = plain_tile();
   t.a_row = kBlock;
-  t.a_block = row_floats;
+  t.a_block = t.own_ahead = row_floats;
   t.inner = kBlock;
   t.depth = 2 * depth_blocks_ * kBlock;
   t.b_panel = per_panel;

@@ -87,7 +87,7 @@ void Im2col::multiply(const ConvArrays& arrays, long image, long group, Range pi
   const int count = static_cast<int>(pixels.end - pixels.begin);
   Tile t = plain_tile();
   t.a_row = kBlock;
-  t.a_block = static_cast<long>(count) * kBlock;
+  t.a_block = t.own_ahead = static_cast<long>(count) * kBlock;
   t.inner = kBlock;
   t.depth = depth_;
   t.b_panel = static_cast<long>(depth_) * kBlock;

@@ -17,17 +17,31 @@ class Linear {
   void run(const float* x, const float* weights, const float* bias, float* y, float* scratch,
            int threads) const noexcept;
   long scratch_floats() const noexcept;
+  bool streams() const noexcept { return !pack_; }  // few rows: it waits for its weights, each of which it uses once
 
  private:
   struct Arrays {
     const float *x, *weights, *bias;
     float* y;
   };
-  void run_block(const Arrays& arrays, Range rows, int panel) const noexcept;
+  struct Block {
+    Range rows;
+    const float* a;   // the first of them, in place or packed
+    long row, depth;  // floats from one row, and from one block of 16 columns, to the next
+    int count() const noexcept { return static_cast<int>(rows.end - rows.begin); }
+  };
+  long packed_floats(long rows) const noexcept { return rows * kBlock * ((depth_ + kBlock - 1) / kBlock); }
+  Range rows_of(Range tiles) const noexcept {
+    return {rows_ * tiles.begin / tile_count_, rows_ * tiles.end / tile_count_};
+  }
+  void run_tiles(const Arrays& arrays, Range tiles, float* packed, int threads) const noexcept;
+  void pack(Block& block, float* packed, int threads) const noexcept;
+  void fetch(Tile& t, const Arrays& arrays, const Block& block, int panel, int first) const noexcept;
+  void run_step(const Arrays& arrays, const Block& block, int panel) const noexcept;
 
   int rows_, depth_, out_, panels_, step_;
-  bool pack_;       // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
-  long row_block_;  // floats from one block of 16 columns to the next in the copy
+  int tile_count_, block_tiles_;  // of rows; per block
+  bool pack_;  // rows are copied to 16-float blocks first: long rows would all fall into the same cache sets
   Activation activation_;
   const TileSet& tiles_;
   std::vector<std::int32_t> y_at_;

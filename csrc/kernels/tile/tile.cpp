@@ -2,6 +2,7 @@
 #include "kernels/tile/tile.h"
 
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #define ACCEL_KERNEL_FILE "kernels/tile/tile.inl.h"

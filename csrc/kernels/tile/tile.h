@@ -32,11 +32,15 @@ struct Tile {
   const float* residual;  // null, or addressed alike; full panels only
   const std::int32_t* residual_at;
   long residual_panel;
-  int lanes;            // of the last panel that exist
-  const float* next_a;  // fetched meanwhile: the rows of the next tile,
-  long ahead;           // the weights so many floats ahead,
-  const float* far;     // and what the caller wants in the L2 cache soon, TileSet::far_lines lines of 16 floats,
-  long far_block;       // so many floats on after every 16 steps of depth
+  int lanes;  // of the last panel that exist
+  // Fetched meanwhile: the tile's own rows so many floats ahead, and at last the start of the next tile's. One block is
+  // right for rows that come from the L2 cache (tried: all of the next tile's rows, which drive the present ones out of
+  // the L1 cache: slower on AVX2); none for those of a single tile beside weights that stream from memory.
+  long own_ahead;
+  const float* next_a;
+  long ahead;        // the weights so many floats ahead,
+  const float* far;  // and what the caller wants in the L2 cache soon, TileSet::far_lines lines of 16 floats,
+  long far_block;    // so many floats on after every 16 steps of depth
 };
 using TileFn = void (*)(const Tile&) noexcept;
 
@@ -56,6 +60,7 @@ struct TileSet {
   int far_lines;                      // of Tile::far that 16 steps of depth fetch
   int vector_rows, vector_panels;     // of the tiles for few rows
   TileFn tiles[3][3][kMostRows + 1];  // [RowStep][panels][rows]
+  TileFn halved[3][kMostRows + 1];    // the same for neighbours, the last panel only its first half: the rest becomes 0
   TileFn vectors[5];                  // [rows], any a_row, vector_panels wide: the weights stream through once
   void (*activate)(const Activation&, const float* x, float* y, long n) noexcept;  // y may be x
 

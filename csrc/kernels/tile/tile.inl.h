@@ -18,6 +18,8 @@ constexpr int kVectorRows = f32::lanes == 16 ? 4 : 1;
 constexpr int kUnroll = kRegisters == 32 ? 4 : 2;  // depth steps written out in a row
 // Where a step is short, lines are fetched in every other one: loads are as scarce as multiplications there.
 constexpr int kFetchEvery = kRegisters == 32 ? 1 : 2;
+// Strided rows are fetched too where they are few. Fourteen would fetch lines of other rows: slower.
+constexpr bool kFetchStrided = kRegisters == 16;
 
 // Addresses of the rows of the left operand. x86 scales an index by 1, 2, 4, 8 only, so 14 rows any step apart take two
 // bases and four steps; rows one line apart take none.
@@ -46,69 +48,105 @@ struct Rows {
   }
 };
 
+// The outputs of one row, or the weights of one step: the vectors of some panels. Of the last one only the first half
+// where HALF.
+template <int PANELS, bool HALF>
+struct Outputs {
+  static constexpr int panels = PANELS, whole = (PANELS - HALF) * kPanelVectors,
+                       parts = HALF ? kBlock / 2 / f32_part::lanes : 0;
+  f32 v[whole > 0 ? whole : 1];
+  f32_part p[parts > 0 ? parts : 1];
+
+  // f(vector, its first output) for all of them.
+  template <class F>
+  ACCEL_FORCE_INLINE void each(const F& f) {
+    ACCEL_UNROLL(8)
+    for (int i = 0; i < whole; ++i) f(v[i], i * f32::lanes);
+    ACCEL_UNROLL(2)
+    for (int i = 0; i < parts; ++i) f(p[i], whole * f32::lanes + i * f32_part::lanes);
+  }
+};
+
+template <class V>
+ACCEL_INLINE V narrowed(f32 x) {
+  if constexpr (V::lanes == f32::lanes)
+    return x;
+  else
+    return first_lanes(x);
+}
+template <class V>
+ACCEL_INLINE V load_as(const float* p) {
+  if constexpr (V::lanes == f32::lanes)
+    return load(p);
+  else
+    return load_part(p);
+}
+
 // One step of depth: every row times one row of weights.
-template <int ROWS, int VECTORS, int R = 0, class Addresses>
-ACCEL_INLINE void multiply(const Addresses& rows, const char* a, const char* a8, int k, const f32* b,
-                           f32 (*acc)[VECTORS]) {
+template <int ROWS, int R = 0, class Addresses, class Out>
+ACCEL_INLINE void multiply(const Addresses& rows, const char* a, const char* a8, int k, const Out& b, Out* acc) {
   if constexpr (R < ROWS) {
     const f32 x = set1(rows.template at<R>(a, a8)[k]);
     ACCEL_UNROLL(8)
-    for (int v = 0; v < VECTORS; ++v) acc[R][v] = fma(x, b[v], acc[R][v]);
-    multiply<ROWS, VECTORS, R + 1>(rows, a, a8, k, b, acc);
+    for (int i = 0; i < Out::whole; ++i) acc[R].v[i] = fma(x, b.v[i], acc[R].v[i]);
+    ACCEL_UNROLL(2)
+    for (int i = 0; i < Out::parts; ++i) acc[R].p[i] = fma(narrowed<f32_part>(x), b.p[i], acc[R].p[i]);
+    multiply<ROWS, R + 1>(rows, a, a8, k, b, acc);
   }
 }
 
-template <int PANELS>
-ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, f32* out) {
+template <class Out>
+ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, Out& out) {
   ACCEL_UNROLL(4)
-  for (int p = 0; p < PANELS; ++p) {
-    prefetch(b + p * b_panel + ahead);
-    ACCEL_UNROLL(4)
-    for (int v = 0; v < kPanelVectors; ++v) out[p * kPanelVectors + v] = load(b + p * b_panel + v * f32::lanes);
-  }
+  for (int p = 0; p < Out::panels; ++p) prefetch(b + p * b_panel + ahead);
+  out.each([&](auto& w, int o) __attribute__((always_inline)) {
+    w = load_as<std::remove_reference_t<decltype(w)>>(b + o / kBlock * b_panel + o % kBlock);
+  });
 }
 
 enum class Bounds { none, low, both };
 
 // The common ends of a tile, full panels. What is not asked for is left out: a minimum costs as much as an FMA.
-template <int ROWS, int PANELS, Bounds BOUNDS, bool RESIDUAL>
-ACCEL_INLINE void store_full(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+template <int ROWS, Bounds BOUNDS, bool RESIDUAL, class Out>
+ACCEL_INLINE void store_full(const Tile& t, Out* acc) {
   const f32 low = set1(t.low), high = set1(t.high);
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     float* c = t.c + t.c_at[r];
-    ACCEL_UNROLL(8)
-    for (int v = 0; v < PANELS * kPanelVectors; ++v) {
-      const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
-      f32 x = acc[r][v];
-      if constexpr (RESIDUAL) x = x + load(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
-      if constexpr (BOUNDS != Bounds::none) x = max(low, x);
-      if constexpr (BOUNDS == Bounds::both) x = min(high, x);
+    acc[r].each([&](auto x, int o) __attribute__((always_inline)) {
+      using V = decltype(x);
+      const int p = o / kBlock, lane = o % kBlock;
+      if constexpr (RESIDUAL) x = x + load_as<V>(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
+      if constexpr (BOUNDS != Bounds::none) x = max(narrowed<V>(low), x);
+      if constexpr (BOUNDS == Bounds::both) x = min(narrowed<V>(high), x);
       store(c + p * t.c_panel + lane, x);
-    }
+    });
+    ACCEL_UNROLL(2)
+    for (int i = 0; i < Out::parts; ++i)  // lanes of no meaning must be finite
+      store(c + (Out::panels - 1) * t.c_panel + kBlock / 2 + i * f32_part::lanes, narrowed<f32_part>(zero()));
   }
 }
 
-template <int ROWS, int PANELS, bool RESIDUAL>
-ACCEL_INLINE void store_bounded(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+template <int ROWS, bool RESIDUAL, class Out>
+ACCEL_INLINE void store_bounded(const Tile& t, Out* acc) {
   if (t.high < __builtin_inff())
-    store_full<ROWS, PANELS, Bounds::both, RESIDUAL>(t, acc);
+    store_full<ROWS, Bounds::both, RESIDUAL>(t, acc);
   else if (t.low > -__builtin_inff())
-    store_full<ROWS, PANELS, Bounds::low, RESIDUAL>(t, acc);
+    store_full<ROWS, Bounds::low, RESIDUAL>(t, acc);
   else
-    store_full<ROWS, PANELS, Bounds::none, RESIDUAL>(t, acc);
+    store_full<ROWS, Bounds::none, RESIDUAL>(t, acc);
 }
 
 // A last panel with fewer outputs, of the rows of a matrix.
 template <int ROWS, int PANELS>
-ACCEL_INLINE void store_part(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
+ACCEL_INLINE void store_part(const Tile& t, Outputs<PANELS, false>* acc) {
   const f32 low = set1(t.low), high = set1(t.high);
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     ACCEL_UNROLL(8)
     for (int v = 0; v < PANELS * kPanelVectors; ++v) {
       const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
-      const f32 x = clamp(acc[r][v], low, high);
+      const f32 x = clamp(acc[r].v[v], low, high);
       float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
       const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
       if (valid >= f32::lanes)
@@ -119,25 +157,25 @@ ACCEL_INLINE void store_part(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) 
   }
 }
 
-template <int ROWS, int PANELS>
-ACCEL_INLINE void store_tile(const Tile& t, f32 (*acc)[PANELS * kPanelVectors]) {
-  if (t.lanes < kBlock)
-    store_part<ROWS, PANELS>(t, acc);
-  else if (t.residual)
-    store_bounded<ROWS, PANELS, true>(t, acc);
+template <int ROWS, int PANELS, bool HALF>
+ACCEL_INLINE void store_tile(const Tile& t, Outputs<PANELS, HALF>* acc) {
+  if constexpr (!HALF)
+    if (t.lanes < kBlock) return store_part<ROWS, PANELS>(t, acc);
+  if (t.residual)
+    store_bounded<ROWS, true>(t, acc);
   else
-    store_bounded<ROWS, PANELS, false>(t, acc);
+    store_bounded<ROWS, false>(t, acc);
 }
 
 // `count` steps of depth at one tap: neighbouring floats of every row.
-template <int ROWS, int PANELS, RowStep STEP>
+template <int ROWS, RowStep STEP, class Out>
 ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, const float* a, const float* next,
-                                         const float* far, const float* b, int count,
-                                         f32 (*acc)[PANELS * kPanelVectors]) {
-  constexpr int kVectors = PANELS * kPanelVectors;
+                                         const float* far, const float* b, int count, Out* acc) {
+  constexpr bool kFetchNext = STEP == RowStep::neighbours || kFetchStrided;
   const long b_panel = t.b_panel, ahead = t.ahead;
+  const long next_row = STEP == RowStep::neighbours ? kBlock : t.inner == kBlock ? t.a_row : 0;
   const char* x = reinterpret_cast<const char*>(a);
-  f32 w[kVectors];
+  Out w;
   for (; count >= kUnroll; count -= kUnroll, x += 4 * kUnroll, b += kUnroll * kBlock) {
     ACCEL_OPAQUE(x);
     ACCEL_OPAQUE(b);
@@ -145,48 +183,48 @@ ACCEL_INLINE const float* multiply_depth(const Tile& t, const Rows<STEP>& rows, 
     ACCEL_UNROLL(kUnroll)
     for (int k = 0; k < kUnroll; ++k) {
       // One line of each a step: more in a burst would wait for each other (16 steps written out were slower).
-      if (k % kFetchEvery == 0) prefetch(far + k / kFetchEvery * kBlock);
-      if (STEP == RowStep::neighbours && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * kBlock);
-      load_weights<PANELS>(b + k * kBlock, b_panel, ahead, w);
-      multiply<ROWS, kVectors>(rows, x, x8, k, w, acc);
+      if (k % kFetchEvery == 0) prefetch_far(far + k / kFetchEvery * kBlock);
+      if (kFetchNext && (k + 1) % kFetchEvery == 0) prefetch(next + k / kFetchEvery * next_row);
+      load_weights(b + k * kBlock, b_panel, ahead, w);
+      multiply<ROWS>(rows, x, x8, k, w, acc);
       if (kRegisters == 16) ACCEL_STEP_END;  // or GCC interleaves the steps and spills accumulators
     }
     far += kUnroll / kFetchEvery * kBlock;
-    next += kUnroll / kFetchEvery * kBlock;
+    next += kUnroll / kFetchEvery * next_row;
   }
   for (; count > 0; --count, x += 4, b += kBlock) {
-    load_weights<PANELS>(b, b_panel, ahead, w);
-    multiply<ROWS, kVectors>(rows, x, x + rows.step * 8, 0, w, acc);
+    load_weights(b, b_panel, ahead, w);
+    multiply<ROWS>(rows, x, x + rows.step * 8, 0, w, acc);
   }
   return b;
 }
 
-template <int ROWS, int PANELS, RowStep STEP>
+template <int ROWS, int PANELS, RowStep STEP, bool HALF = false>
 void tile(const Tile& t) noexcept {
-  constexpr int kVectors = PANELS * kPanelVectors;
-  f32 acc[ROWS][kVectors];
-  ACCEL_UNROLL(8)
-  for (int v = 0; v < kVectors; ++v) {
-    const f32 bias = load(t.bias + v * f32::lanes);
-    ACCEL_UNROLL(28)
-    for (int r = 0; r < ROWS; ++r) acc[r][v] = bias;
-  }
+  using Out = Outputs<PANELS, HALF>;
+  Out acc[ROWS], bias;
+  bias.each([&](auto& x, int o)
+                __attribute__((always_inline)) { x = load_as<std::remove_reference_t<decltype(x)>>(t.bias + o); });
+  ACCEL_UNROLL(28)
+  for (int r = 0; r < ROWS; ++r) acc[r] = bias;
   const Rows<STEP> rows(t.a_row);
-  const float *a = t.a, *b = t.b, *next = t.next_a, *far = t.far;
-  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, next += t.a_block, far += t.far_block)
+  const float *a = t.a, *b = t.b, *far = t.far;
+  for (int depth = t.depth; depth > 0; depth -= t.inner, a += t.a_block, far += t.far_block) {
+    const float* next = depth > t.inner ? a + t.own_ahead : t.next_a;
     for (int i = 0; i < t.tap_count; ++i) {
       const float* x = a + t.taps[i];
       if constexpr (STEP == RowStep::gather) {
-        f32 w[kVectors];
-        load_weights<PANELS>(b, t.b_panel, t.ahead, w);
+        Out w;
+        load_weights(b, t.b_panel, t.ahead, w);
         const char* bytes = reinterpret_cast<const char*>(x);
-        multiply<ROWS, kVectors>(rows, bytes, bytes + rows.step * 8, 0, w, acc);
+        multiply<ROWS>(rows, bytes, bytes + rows.step * 8, 0, w, acc);
         b += kBlock;
       } else {
-        b = multiply_depth<ROWS, PANELS>(t, rows, x, next + t.taps[i], far, b, depth < t.inner ? depth : t.inner, acc);
+        b = multiply_depth<ROWS>(t, rows, x, next + t.taps[i], far, b, depth < t.inner ? depth : t.inner, acc);
       }
     }
-  store_tile<ROWS, PANELS>(t, acc);
+  }
+  store_tile<ROWS>(t, acc);
 }
 
 void activate_all(const Activation& f, const float* x, float* y, long n) noexcept {
@@ -195,9 +233,9 @@ void activate_all(const Activation& f, const float* x, float* y, long n) noexcep
   if (i < n) store_n(y + i, activate(f, load_n(x + i, static_cast<int>(n - i))), static_cast<int>(n - i));
 }
 
-template <int PANELS, RowStep STEP, int... ROWS>
+template <int PANELS, RowStep STEP, bool HALF = false, int... ROWS>
 constexpr void fill(TileFn* row, std::integer_sequence<int, ROWS...>) {
-  ((row[ROWS + 1] = &tile<ROWS + 1, PANELS, STEP>), ...);
+  ((row[ROWS + 1] = &tile<ROWS + 1, PANELS, STEP, HALF>), ...);
 }
 template <int PANELS, RowStep STEP, int ROWS>
 constexpr void fill(TileSet& set) {
@@ -205,15 +243,17 @@ constexpr void fill(TileSet& set) {
 }
 
 constexpr TileSet make_tiles() {
-  TileSet set{kMostPanels,   kMostRows, kSingleRows, kBlock / kFetchEvery, kVectorRows,
-              kVectorPanels, {},        {},          &activate_all};
+  TileSet set{kMostPanels, kMostRows, kSingleRows, kBlock / kFetchEvery, kVectorRows, kVectorPanels,
+              {},          {},        {},          &activate_all};
   fill<1, RowStep::neighbours, kSingleRows>(set);
   fill<1, RowStep::strided, kMostRows>(set);
   fill<1, RowStep::gather, kMostRows>(set);
+  fill<1, RowStep::neighbours, true>(set.halved[1], std::make_integer_sequence<int, kSingleRows>{});
   if constexpr (kMostPanels > 1) {
     fill<2, RowStep::neighbours, kMostRows>(set);
     fill<2, RowStep::strided, kMostRows>(set);
     fill<2, RowStep::gather, kMostRows>(set);
+    fill<2, RowStep::neighbours, true>(set.halved[2], std::make_integer_sequence<int, kMostRows>{});
   }
   fill<kVectorPanels, RowStep::strided>(set.vectors, std::make_integer_sequence<int, kVectorRows>{});
   return set;

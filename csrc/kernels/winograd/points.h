@@ -40,6 +40,16 @@ struct Even {
   }
 };
 
+// prod (a - a_j) over the finite points but a itself: 0 for -1, else of the pair, whose two have the same.
+template <int N>
+constexpr double scale(int pair) {
+  double product = 1.0;
+  const double p = pair < 0 ? 0.0 : Points<N>::p[pair];
+  for (int j = 0; j < Points<N>::pairs; ++j)
+    if (j != pair) product *= p * p - Points<N>::p[j] * Points<N>::p[j];
+  return pair < 0 ? product : 2 * p * p * product;
+}
+
 constexpr double power(double x, int n) { return n == 0 ? 1.0 : x * power(x, n - 1); }
 // Products of rounded points that should be 1.
 constexpr float rounded(double x) {

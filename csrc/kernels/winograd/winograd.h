@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Winograd convolution F(m x m, r x r): stride 1, no dilation, float32, blocked maps.
+// Winograd convolution F(m x m, r x r): stride 1, or 3 x 3 with stride 2, no dilation, float32, blocked maps.
 //
 //   Y = A^T [ sum_c (G g_c G^T) . (B^T d_c B) ] A        d: n x n window of the input, n = m + r - 1; Y: m x m outputs
 //
 // n^2 instead of m^2 r^2 multiplications a tile. Transforms run with channels in the lanes; the sums over channels are
 // n^2 matrix products of the register tile. Weights G g G^T are computed once, in double: [n^2][panel][channels][16].
+// With a stride of 2 the four phases of input and filter, of 2 x 2, 2 x 1, 1 x 2 and 1 x 1 taps, are transformed by
+// F(m x m, 2 x 2) and add up as more channels: (2 m + 1)^2 multiplications of 9 m^2 (docs/kernels/winograd.md).
 // A tile whose window holds a NaN or an infinity is computed directly, so that they reach the outputs that they should;
 // weights must be finite, and values below 1e34, where the transforms begin to overflow.
 // Aliasing: residual may be y (same map); nothing else may overlap. Threads split the output, never a sum.
 // Source: A. Lavin and S. Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
 #pragma once
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 #include "kernels/conv/conv.h"
 #include "kernels/winograd/matrices.h"
+#include "kernels/winograd/tiling.h"
 
 namespace accel {
 
@@ -33,27 +37,30 @@ struct WinogradOutput {
 };
 
 struct WinogradKernels {
-  int m, r;
-  // x: first pixel of an n x n window, rows `row` floats apart; v: frequencies `step` floats apart.
-  // Returns whether all of them are finite.
+  int m, r, stride;
+  // x: first pixel of an n x n window, rows `row` floats and columns `stride` pixels apart; v: frequencies `step`
+  // floats apart. Returns whether all of them are finite.
   bool (*input)(const float* x, long row, float* v, long step) noexcept;
   void (*output)(const WinogradOutput&) noexcept;
   // The same from sums that were made otherwise: tile[m][m][16].
   void (*finish)(const WinogradOutput&, int m, const float* tile) noexcept;
   int n() const noexcept { return m + r - 1; }
+  int kernel() const noexcept { return stride * (r - 1) + 1; }
+  long units() const noexcept { return stride == 1 ? n() * n() : (n() + 1) * (n() + 1); }  // of transformed weights
 };
 
 struct WinogradSet {
-  WinogradKernels forms[6];  // F(2,3), F(4,3), F(6,3), F(4,5), and for folded strides F(3,4), F(5,4)
+  WinogradKernels forms[8];  // F(2,3), F(4,3), F(6,3), F(4,5); F(3,4), F(5,4) for folds; F(3,2), F(5,2) for a stride
 };
 extern const WinogradSet* const kWinograd[kIsaCount];
 
-// The kernels of F(m x m, r x r); throws std::invalid_argument where there are none.
-const WinogradKernels& winograd_kernels(std::size_t isa, int m, int r);
+// Throws std::invalid_argument where there are none.
+const WinogradKernels& winograd_kernels(std::size_t isa, int m, int kernel, int stride);
 
-std::size_t winograd_size(long out, long depth, int m, int r);  // floats of the transformed weights
-// From w[out][depth][r][r].
-void pack_winograd(const float* w, long out, long depth, int m, int r, float* packed, int threads);
+// Floats of the transformed weights.
+std::size_t winograd_size(long out, long depth, const WinogradKernels& kernels);
+// From w[out][depth][kernel][kernel].
+void pack_winograd(const float* w, long out, long depth, const WinogradKernels& kernels, float* packed, int threads);
 
 // How the work is cut; it never changes a bit of the result. 0: by a rule.
 struct WinogradBlocking {
@@ -71,22 +78,28 @@ class Winograd final : public PreparedConv {
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return padded_channels(spec_.output); }
   long scratch_floats() const noexcept override;
+  long streamed_floats() const noexcept override;
   double macs() const noexcept { return macs_; }  // multiplications of the products
 
  private:
   struct Block;
-  struct Position;
   class Ahead;
   Block block_at(long index, float* buffer) const noexcept;
-  Position position(long tile) const noexcept;
   void transform_input(const ConvArrays& arrays, const Block& block, long begin, long end) const noexcept;
+  bool transform_window(const float* plane, const WinogradTile& at, int phase, float* v, long v_step) const noexcept;
+  long unit(int i, int j, int phase) const noexcept;
+  long far_weights(int i, int j) const noexcept;
   void run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products,
                   Ahead& ahead) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;
+  long weights_ahead(int tiles) const noexcept;
+  void multiply_phases(const Block& block, Tile& t, const float* weights, std::pair<int, int> frequency, int panels,
+                       Ahead& ahead) const noexcept;
   void transform_output(const ConvArrays& arrays, const Block& block, long panel, int panels,
                         const float* products) const noexcept;
-  void direct_tile(const ConvArrays& arrays, const Position& at, long block, float* tile) const noexcept;
+  void direct_tile(const ConvArrays& arrays, const WinogradTile& at, long block, float* tile) const noexcept;
+  long tiles_of_block() const noexcept;
   long input_floats() const noexcept;
   long product_floats() const noexcept;
 
@@ -95,10 +108,10 @@ class Winograd final : public PreparedConv {
   const TileSet& tiles_;
   WinogradBlocking blocking_;
   WinogradMatrices matrices_;
-  int threads_, frequencies_;
-  int rows_, columns_;                        // of tiles in an image
+  WinogradTiling tiling_;
+  int threads_, frequencies_, phases_;
+  long units_;
   int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
-  long tile_count_, blocks_;                  // over all images
   bool streams_;                              // weights come from memory in every run
   bool single_;                               // one panel per register tile: weights are passed over once
   bool split_panels_;                         // threads share a block and split its panels, else they split the blocks

@@ -71,79 +71,86 @@ ACCEL_INLINE void input_line(const f32* d, float* v, long step, f32& sum) {
 }
 
 // Two lines of frequencies at a time: all of them would not fit the registers, and loads from L1 cost less than spills.
-template <int N, int GROUP = 0>
+template <int N, int STRIDE, int GROUP = 0>
 ACCEL_INLINE void input_groups(const float* x, long row, float* v, long step, f32& sum) {
   if constexpr (GROUP < N / 2) {
     f32 a[N], b[N];
     ACCEL_UNROLL(8)
-    for (int i = 0; i < N; ++i) input_pair<N, GROUP>([&](int k) { return load(x + k * row + i * kBlock); }, a[i], b[i]);
+    for (int i = 0; i < N; ++i)
+      input_pair<N, GROUP>([&](int k) { return load(x + k * row + i * STRIDE * kBlock); }, a[i], b[i]);
     input_line<N>(a, v + kFirst<N, GROUP> * N * step, step, sum);
     input_line<N>(b, v + kSecond<N, GROUP> * N * step, step, sum);
-    input_groups<N, GROUP + 1>(x, row, v, step, sum);
+    input_groups<N, STRIDE, GROUP + 1>(x, row, v, step, sum);
   }
 }
 
 // A sum of all frequencies tells whether anything in the window is not finite: additions are free beside the FMAs.
-template <int M, int R>
+template <int M, int R, int STRIDE>
 bool winograd_input(const float* x, long row, float* v, long step) noexcept {
   bool finite = true;
   for (int lane = 0; lane < kBlock; lane += f32::lanes) {
     f32 sum = zero();
-    input_groups<M + R - 1>(x + lane, row, v + lane, step, sum);
+    input_groups<M + R - 1, STRIDE>(x + lane, row, v + lane, step, sum);
     finite = finite && !has_nan(sum - sum);
   }
   return finite;
 }
 
+// What a frequency is multiplied by besides the powers of its point; the scale of the point 0 is that of pair -1.
+template <int N, int STRIDE, int PAIR>
+constexpr double kScale = STRIDE == 1 ? 1.0 : 1.0 / winograd::scale<N>(PAIR);
+
 // y[K] = sum over the pairs of p^K (m+ + m-) or, for odd K, p^K (m+ - m-).
-template <int N, int K, int PAIR = 0>
+template <int N, int STRIDE, int K, int PAIR = 0>
 ACCEL_INLINE f32 pair_sum(const f32* pairs, f32 acc, bool started) {
   if constexpr (PAIR == winograd::Points<N>::pairs) {
     return acc;
   } else {
-    constexpr float c = winograd::rounded(winograd::power(winograd::Points<N>::p[PAIR], K));
+    constexpr float c = winograd::rounded(winograd::power(winograd::Points<N>::p[PAIR], K) * kScale<N, STRIDE, PAIR>);
     f32 next;
     if constexpr (c == 1.f)
       next = started ? acc + pairs[PAIR] : pairs[PAIR];
     else
       next = started ? fma(set1(c), pairs[PAIR], acc) : set1(c) * pairs[PAIR];
-    return pair_sum<N, K, PAIR + 1>(pairs, next, true);
+    return pair_sum<N, STRIDE, K, PAIR + 1>(pairs, next, true);
   }
 }
 
 // Rows PARITY, PARITY + 2, .. of A^T times m.
-template <int M, int N, int PARITY, int K, class Load>
+template <int M, int N, int STRIDE, int PARITY, int K, class Load>
 ACCEL_INLINE void output_rows(const Load& m, const f32* pairs, f32* y) {
   if constexpr (K < M) {
+    constexpr float c = winograd::rounded(kScale<N, STRIDE, -1>);
     if constexpr (K == 0)
-      y[0] = pair_sum<N, 0>(pairs, m(0), true);
+      y[0] = pair_sum<N, STRIDE, 0>(pairs, c == 1.f ? m(0) : set1(c) * m(0), true);
     else if constexpr (K == M - 1)
-      y[K / 2] = pair_sum<N, K>(pairs, m(N - 1), true);
+      y[K / 2] = pair_sum<N, STRIDE, K>(pairs, m(N - 1), true);
     else
-      y[K / 2] = pair_sum<N, K>(pairs, zero(), false);
-    output_rows<M, N, PARITY, K + 2>(m, pairs, y);
+      y[K / 2] = pair_sum<N, STRIDE, K>(pairs, zero(), false);
+    output_rows<M, N, STRIDE, PARITY, K + 2>(m, pairs, y);
   }
 }
-template <int M, int N, int PARITY, class Load>
+template <int M, int N, int STRIDE, int PARITY, class Load>
 ACCEL_INLINE void output_half(const Load& m, f32* y) {
   constexpr int kPairs = winograd::Points<N>::pairs;
   f32 pairs[kPairs];
   ACCEL_UNROLL(4)
   for (int i = 0; i < kPairs; ++i) pairs[i] = PARITY ? m(2 * i + 1) - m(2 * i + 2) : m(2 * i + 1) + m(2 * i + 2);
-  output_rows<M, N, PARITY, PARITY>(m, pairs, y);
+  output_rows<M, N, STRIDE, PARITY, PARITY>(m, pairs, y);
 }
 
-template <int M, int N, int PARITY, class Store>
+template <int M, int N, int STRIDE, int PARITY, class Store>
 ACCEL_INLINE void output_parity(const float* m, long step, const Store& store_at) {
   constexpr int kEven = (M + 1) / 2, kOdd = M / 2, kRows = PARITY ? kOdd : kEven;
   f32 half[N][kRows];
   ACCEL_UNROLL(8)
-  for (int i = 0; i < N; ++i) output_half<M, N, PARITY>([&](int k) { return load(m + (k * N + i) * step); }, half[i]);
+  for (int i = 0; i < N; ++i)
+    output_half<M, N, STRIDE, PARITY>([&](int k) { return load(m + (k * N + i) * step); }, half[i]);
   ACCEL_UNROLL(4)
   for (int i = 0; i < kRows; ++i) {
     f32 even[kEven], odd[kOdd];
-    output_half<M, N, 0>([&](int k) { return half[k][i]; }, even);
-    output_half<M, N, 1>([&](int k) { return half[k][i]; }, odd);
+    output_half<M, N, STRIDE, 0>([&](int k) { return half[k][i]; }, even);
+    output_half<M, N, STRIDE, 1>([&](int k) { return half[k][i]; }, odd);
     ACCEL_UNROLL(4)
     for (int j = 0; j < kEven; ++j) store_at(2 * i + PARITY, 2 * j, even[j]);
     ACCEL_UNROLL(4)
@@ -152,19 +159,19 @@ ACCEL_INLINE void output_parity(const float* m, long step, const Store& store_at
 }
 
 // f(row, column, value without bias) for every output of a tile, one vector of channels.
-template <int M, int R, class Store>
+template <int M, int R, int STRIDE, class Store>
 ACCEL_INLINE void output_tile(const float* m, long step, const Store& store_at) {
-  output_parity<M, M + R - 1, 0>(m, step, store_at);
-  output_parity<M, M + R - 1, 1>(m, step, store_at);
+  output_parity<M, M + R - 1, STRIDE, 0>(m, step, store_at);
+  output_parity<M, M + R - 1, STRIDE, 1>(m, step, store_at);
 }
 
 // CUT: only some rows and columns of the tile exist.
-template <int M, int R, bool RESIDUAL, bool CUT>
+template <int M, int R, int STRIDE, bool RESIDUAL, bool CUT>
 ACCEL_INLINE void clamped_tile(const WinogradOutput& o) {
   const f32 low = set1(o.activation->low), high = set1(o.activation->high);
   for (int lane = 0; lane < kBlock; lane += f32::lanes) {
     const f32 bias = load(o.bias + lane);
-    output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 x) {
+    output_tile<M, R, STRIDE>(o.m + lane, o.step, [&](int i, int j, f32 x) {
       if (CUT && (i >= o.rows || j >= o.columns)) return;
       x = x + bias;
       if constexpr (RESIDUAL) x = x + load(o.residual + i * o.residual_row + j * kBlock + lane);
@@ -174,12 +181,12 @@ ACCEL_INLINE void clamped_tile(const WinogradOutput& o) {
 }
 
 // Of each 2 x 2 outputs the largest. A bias and a clamp after it give the same bits as before it.
-template <int M, int R>
+template <int M, int R, int STRIDE>
 ACCEL_INLINE void pooled_tile(const WinogradOutput& o) {
   const f32 low = set1(o.activation->low), high = set1(o.activation->high);
   for (int lane = 0; lane < kBlock; lane += f32::lanes) {
     f32 x[M][M];
-    output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 v) { x[i][j] = v; });
+    output_tile<M, R, STRIDE>(o.m + lane, o.step, [&](int i, int j, f32 v) { x[i][j] = v; });
     const f32 bias = load(o.bias + lane);
     ACCEL_UNROLL(3)
     for (int i = 0; i + 1 < M; i += 2) ACCEL_UNROLL(3)
@@ -206,33 +213,34 @@ void winograd_finish(const WinogradOutput& o, int m, const float* tile) noexcept
   }
 }
 
-template <int M, int R, bool RESIDUAL>
+template <int M, int R, int STRIDE, bool RESIDUAL>
 ACCEL_INLINE void clamped_tile(const WinogradOutput& o) {
   if (o.rows == M && o.columns == M)
-    clamped_tile<M, R, RESIDUAL, false>(o);
+    clamped_tile<M, R, STRIDE, RESIDUAL, false>(o);
   else
-    clamped_tile<M, R, RESIDUAL, true>(o);
+    clamped_tile<M, R, STRIDE, RESIDUAL, true>(o);
 }
 
-template <int M, int R>
+template <int M, int R, int STRIDE>
 void winograd_output(const WinogradOutput& o) noexcept {
   if (o.activation->kind == Activation::Kind::clamp) {
-    if (o.pool == 1) return o.residual ? clamped_tile<M, R, true>(o) : clamped_tile<M, R, false>(o);
+    if (o.pool == 1) return o.residual ? clamped_tile<M, R, STRIDE, true>(o) : clamped_tile<M, R, STRIDE, false>(o);
     if constexpr (M % 2 == 0)
-      if (o.rows == M && o.columns == M) return pooled_tile<M, R>(o);
+      if (o.rows == M && o.columns == M) return pooled_tile<M, R, STRIDE>(o);
   }
   float tile[M * M * kBlock];  // a pooled tile at the edge, and activations other than a clamp
   for (int lane = 0; lane < kBlock; lane += f32::lanes)
-    output_tile<M, R>(o.m + lane, o.step, [&](int i, int j, f32 x) { store(tile + (i * M + j) * kBlock + lane, x); });
+    output_tile<M, R, STRIDE>(o.m + lane, o.step,
+                              [&](int i, int j, f32 x) { store(tile + (i * M + j) * kBlock + lane, x); });
   winograd_finish(o, M, tile);
 }
 
-template <int M, int R>
+template <int M, int R, int STRIDE = 1>
 constexpr WinogradKernels kernels() {
-  return {M, R, &winograd_input<M, R>, &winograd_output<M, R>, &winograd_finish};
+  return {M, R, STRIDE, &winograd_input<M, R, STRIDE>, &winograd_output<M, R, STRIDE>, &winograd_finish};
 }
-constexpr WinogradSet kForms{
-    {kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>(), kernels<3, 4>(), kernels<5, 4>()}};
+constexpr WinogradSet kForms{{kernels<2, 3>(), kernels<4, 3>(), kernels<6, 3>(), kernels<4, 5>(), kernels<3, 4>(),
+                              kernels<5, 4>(), kernels<3, 2, 2>(), kernels<5, 2, 2>()}};
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

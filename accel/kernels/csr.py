@@ -138,27 +138,27 @@ def csr_matmul(
     x, and x is copied into tiles of a few rows. A matrix that is used more than once is faster as `accel.weights.Csr`.
     Kernel csrc/kernels/sparse/csr_product.
     """
+    if runtime.backend() == "native" and (y := _native(data, indices, indptr, x, out)) is not None:
+        return y
     checks.array("x", x, getattr(data, "dtype", np.float32))
     if x.ndim == 0:
         raise ValueError(f"x: expected at least one axis, got {checks.describe(x)}")
     columns, batch = x.shape[-1], math.prod(x.shape[:-1])
     _check_shapes(data, indices, indptr, columns)
-    native = data.dtype == np.float32 and batch > 0 and runtime.backend() == "native"
-    if not native:
-        _check_positions(indices, indptr, columns)
+    _check_positions(indices, indptr, columns)
     y = checks.output("out", out, data.dtype, (*x.shape[:-1], indptr.size - 1))
-    if out is not None:
-        for name, array in (("x", x), ("data", data), ("indices", indices), ("indptr", indptr)):
-            if np.may_share_memory(array, y):
-                raise ValueError(f"out: expected memory of its own, got memory of {name}")
-    flat, result = x.reshape(batch, columns), y.reshape(batch, indptr.size - 1)
-    if native:
-        if not runtime.core.csr_product(runtime.isa_index(), data, indices, indptr, flat, result, runtime.threads()):
-            _check_positions(indices, indptr, columns)
-            raise ValueError("indices: changed while they were in use")
-    else:
-        loops = _loops()
-        (_matmul_numpy if loops is None else loops.csr_matmul)(data, indices, indptr, flat, result)
+    for name, array in (("x", x), ("data", data), ("indices", indices), ("indptr", indptr)):
+        if np.may_share_memory(array, y):
+            raise ValueError(f"out: expected memory of its own, got memory of {name}")
+    loops = _loops()
+    multiply = _matmul_numpy if loops is None else loops.csr_matmul
+    multiply(data, indices, indptr, x.reshape(batch, columns), y.reshape(batch, indptr.size - 1))
+    return y
+
+
+def _native(*arrays: Any) -> np.ndarray | None:
+    """The product of float32 arrays where all of them fit, else None: checks that name what is wrong are slower."""
+    y: np.ndarray | None = runtime.core.csr_product(runtime.isa_index(), *arrays, runtime.threads())
     return y
 
 

@@ -3,7 +3,7 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-// Values fetched ahead of narrow tiles. Tried: of wide ones, and where x is one row: slower.
+// Values fetched ahead of narrow tiles. Tried: of wide ones, and where x is one row, line by line too: slower.
 constexpr long kAhead = 256;
 
 bool csr_inside(const std::int32_t* indices, long count, std::int32_t columns) noexcept {
@@ -101,7 +101,7 @@ struct RowSum {
   }
 };
 
-// Two rows at a time: the sums of one wait for their own additions.
+// Two rows of the matrix at a time: the sums of one alone wait for their own additions.
 void csr_row(const CsrRows& s, const float* x, float* sums) noexcept {
   long r = 0;
   for (; r + 2 <= s.rows; r += 2) {

@@ -38,7 +38,7 @@ struct Tile {
   long columns;
   int vectors;   // 0: x is one row, read where it is
   bool quarter;  // four lanes in place of vectors
-  bool first;    // tile: checks the indices
+  bool first;    // of a thread: checks the indices
 };
 
 template <class P>
@@ -53,17 +53,25 @@ class Product {
                                  std::min<long>(kernels_.vectors, std::max(vectors, 1l)));
     const bool quarter = batch > 1 && batch <= kQuarter;
     const long tiles = quarter || batch == 1 ? 1 : (vectors + most - 1) / most;
-    const auto memory = floats(batch == 1 ? 0 : a_.columns * (quarter ? kQuarter : most * lanes));
-    for (long t = 0; t < tiles; ++t) {
-      const Range v = part_of(vectors, static_cast<int>(t), static_cast<int>(tiles));
-      const long first = v.begin * lanes;
-      const int n = batch == 1 ? 0 : static_cast<int>(v.end - v.begin);
-      const Tile tile{
-          x + first * a_.columns, y + first * a_.rows, std::min(batch - first, n * lanes), n, quarter, t == 0};
-      if (n > 0) pack(tile, memory.get());
-      if (!run_tile(tile, n > 0 ? memory.get() : x)) return false;
-    }
-    return true;
+    const long width = batch == 1 ? 0 : quarter ? kQuarter : most * lanes;
+    const int wanted = parts_for(static_cast<double>(a_.indptr[a_.rows]) * static_cast<double>(batch), tiles, threads_);
+    const int shares = tiles % wanted == 0 || tiles >= 4L * wanted ? wanted : 1;  // else threads share each tile
+    const auto memory = floats(a_.columns * width * shares);
+    std::atomic<bool> inside{true};
+    parallel(shares, [&](int share, int all) {
+      float* const to = memory.get() + a_.columns * width * share;
+      const Range mine = part_of(tiles, share, all);
+      for (long t = mine.begin; t < mine.end && inside; ++t) {
+        const Range v = part_of(vectors, static_cast<int>(t), static_cast<int>(tiles));
+        const long first = v.begin * lanes;
+        const int n = batch == 1 ? 0 : static_cast<int>(v.end - v.begin);
+        const Tile tile{x + first * a_.columns, y + first * a_.rows, std::min(batch - first, n * lanes), n, quarter,
+                        t == mine.begin};
+        if (n > 0) pack(tile, to);
+        if (!run_tile(tile, n > 0 ? to : x)) inside = false;
+      }
+    });
+    return inside;
   }
 
  private:

@@ -5,7 +5,7 @@
 // order and more than once. Lanes are rows of x: up to four vectors of them are laid out column by column, so that an
 // index finds its numbers side by side; four rows take a quarter of a vector, and a single one is read where it is.
 // Value number p of a row goes to accumulator p % 4, and those are added up in pairs: a row of x has the same bits
-// alone, in any batch, and on any number of threads, which split the rows of the matrix by their values.
+// alone, in any batch, and on any number of threads, which split the tiles or the rows of the matrix by their values.
 #pragma once
 #include <cstdint>
 

@@ -119,6 +119,14 @@ def test_a_row_of_x_has_the_same_bits_in_any_batch_on_any_threads(implementation
                     assert_same_bits(csr_matmul(*arrays, x[:batch]), alone[:batch])
 
 
+def test_few_values_of_many_columns(implementation: str) -> None:
+    arrays, x = rows_of([5, 0, 7, 9, 1, 0, 30], 3000), normal(41, 3000)
+    alone = np.stack([csr_matmul(*arrays, row) for row in x])
+    assert product_error(alone, arrays, x) <= BOUND
+    for batch in (2, 5, 41):
+        assert_same_bits(csr_matmul(*arrays, x[:batch]), alone[:batch])
+
+
 def test_zeros_have_one_sign_in_any_batch(implementation: str) -> None:
     data = np.array([-1e-30, -0.0, -0.0, -1e-30, -1e-30, -1e-30, -1e-30, -0.0], np.float32)
     arrays = data, np.zeros(8, np.int32), np.array([0, 1, 3, 7, 8])

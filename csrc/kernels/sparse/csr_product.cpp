@@ -36,7 +36,7 @@ struct Tile {
   const float* x;  // the first of the rows
   float* y;
   long columns;
-  int vectors;   // 0: x is one row, read where it is
+  int vectors;   // 0: one row, read where it is
   bool quarter;  // four lanes in place of vectors
   bool first;    // of a thread: checks the indices
 };
@@ -48,12 +48,13 @@ class Product {
       : a_(a), kernels_(*kCsr[isa]), moves_(*kSpmm[isa]), threads_(threads) {}
 
   bool run(long batch, const float* x, float* y) {
-    const long lanes = kernels_.lanes, vectors = (batch + lanes - 1) / lanes;
-    const long most = std::clamp(kTileBytes / 4 / lanes / std::max(a_.columns, 1l), 1l,
-                                 std::min<long>(kernels_.vectors, std::max(vectors, 1l)));
-    const bool quarter = batch > 1 && batch <= kQuarter;
-    const long tiles = quarter || batch == 1 ? 1 : (vectors + most - 1) / most;
-    const long width = batch == 1 ? 0 : quarter ? kQuarter : most * lanes;
+    const bool alone = batch == 1 || a_.indptr[a_.rows] < a_.columns / 4;  // most of a tile would never be read
+    const bool quarter = !alone && batch <= kQuarter;
+    const long lanes = alone ? 1 : kernels_.lanes, vectors = (batch + lanes - 1) / lanes;
+    const long fit = kTileBytes / 4 / lanes / std::max(a_.columns, 1l);
+    const long most = alone ? 1 : std::clamp(fit, 1l, std::min<long>(kernels_.vectors, std::max(vectors, 1l)));
+    const long tiles = quarter ? 1 : (vectors + most - 1) / most;
+    const long width = alone ? 0 : quarter ? kQuarter : most * lanes;
     const int wanted = parts_for(static_cast<double>(a_.indptr[a_.rows]) * static_cast<double>(batch), tiles, threads_);
     const int shares = tiles % wanted == 0 || tiles >= 4L * wanted ? wanted : 1;  // else threads share each tile
     const auto memory = floats(a_.columns * width * shares);
@@ -64,11 +65,11 @@ class Product {
       for (long t = mine.begin; t < mine.end && inside; ++t) {
         const Range v = part_of(vectors, static_cast<int>(t), static_cast<int>(tiles));
         const long first = v.begin * lanes;
-        const int n = batch == 1 ? 0 : static_cast<int>(v.end - v.begin);
+        const int n = alone ? 0 : static_cast<int>(v.end - v.begin);
         const Tile tile{x + first * a_.columns, y + first * a_.rows, std::min(batch - first, n * lanes), n, quarter,
                         t == mine.begin};
         if (n > 0) pack(tile, to);
-        if (!run_tile(tile, n > 0 ? to : x)) inside = false;
+        if (!run_tile(tile, n > 0 ? to : tile.x)) inside = false;
       }
     });
     return inside;

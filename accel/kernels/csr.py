@@ -1,10 +1,11 @@
-"""Compressed sparse rows: build, check, put in order, multiply. The generic form for any of three dtypes.
+"""Compressed sparse rows: build, check, put in order, multiply. The form as it is, for any of three dtypes.
 
 Row i of a (rows, columns) matrix holds data[indptr[i]:indptr[i+1]] at the columns indices[indptr[i]:indptr[i+1]].
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from accel.kernels._index_module import index
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 _VALUES = tuple(np.dtype(kind) for kind in (np.float32, np.float64, np.int32))
 _POINTERS = tuple(np.dtype(kind) for kind in (np.int32, np.int64))
+_MOST_COLUMNS = int(np.iinfo(np.int32).max)
 
 
 def csr_from_dense(w: np.ndarray, dtype: Any = None, *, indptr_dtype: Any = np.int64) -> Arrays:
@@ -40,7 +42,7 @@ def csr_from_dense(w: np.ndarray, dtype: Any = None, *, indptr_dtype: Any = np.i
     _values("w", w, 2)
     pointers = _one_of("indptr_dtype", indptr_dtype, _POINTERS)
     kind = w.dtype if dtype is None else _one_of("dtype", dtype, _VALUES)
-    if w.shape[1] > np.iinfo(np.int32).max:
+    if w.shape[1] > _MOST_COLUMNS:
         raise ValueError(f"w: expected at most 2**31 - 1 columns, got {w.shape[1]}")
     loops = _loops()
     if loops is None:
@@ -65,7 +67,8 @@ def csr_validate(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, colu
     TypeError   data is not float32, float64 or int32, indices not int32, or indptr not int32 or int64.
     ValueError  lengths disagree, indptr does not ascend from 0 to nnz, or an index is negative or not below columns.
     """
-    _check_arrays(data, indices, indptr, columns)
+    _check_shapes(data, indices, indptr, columns)
+    _check_positions(indices, indptr, columns)
     loops = _loops()
     return bool((_ordered if loops is None else loops.csr_ordered)(indices, indptr))
 
@@ -127,34 +130,50 @@ def csr_matmul(
 
     Notes
     -----
-    Products are added up in the order of data, in float64 and rounded once (float32, float64), or modulo 2**32
-    (int32): every back end gives the same bits. Cost 2 * nnz operations and one gather per entry per row of x; the
-    indices are checked at every call.
+    float32 on the native back end is added up in float32, value p of a row in sum p % 4 and those in pairs:
+    |error| <= 4 eps sqrt(n) sum |w||x|, n the values of the row. A row of x has the same bits alone, in any batch and
+    on any number of threads. Everything else is added up in the order of data, in float64 and rounded once (float32,
+    float64) or modulo 2**32 (int32), with the same bits on every back end.
+    Indices are checked at every call; if one is not valid, out may hold anything. Cost 2 * nnz operations per row of
+    x, and x is copied into tiles of a few rows. A matrix that is used more than once is faster as `accel.weights.Csr`.
+    Kernel csrc/kernels/sparse/csr_product.
     """
+    if runtime.backend() == "native" and (y := _native(data, indices, indptr, x, out)) is not None:
+        return y
     checks.array("x", x, getattr(data, "dtype", np.float32))
     if x.ndim == 0:
         raise ValueError(f"x: expected at least one axis, got {checks.describe(x)}")
-    _check_arrays(data, indices, indptr, x.shape[-1])
+    columns, batch = x.shape[-1], math.prod(x.shape[:-1])
+    _check_shapes(data, indices, indptr, columns)
+    _check_positions(indices, indptr, columns)
     y = checks.output("out", out, data.dtype, (*x.shape[:-1], indptr.size - 1))
     for name, array in (("x", x), ("data", data), ("indices", indices), ("indptr", indptr)):
         if np.may_share_memory(array, y):
             raise ValueError(f"out: expected memory of its own, got memory of {name}")
-    batch = int(np.prod(x.shape[:-1], dtype=np.int64))
     loops = _loops()
     multiply = _matmul_numpy if loops is None else loops.csr_matmul
-    multiply(data, indices, indptr, x.reshape(batch, x.shape[-1]), y.reshape(batch, indptr.size - 1))
+    multiply(data, indices, indptr, x.reshape(batch, columns), y.reshape(batch, indptr.size - 1))
+    return y
+
+
+def _native(*arrays: Any) -> np.ndarray | None:
+    """The product of float32 arrays where all of them fit, else None: checks that name what is wrong are slower."""
+    y: np.ndarray | None = runtime.core.csr_product(runtime.isa_index(), *arrays, runtime.threads())
     return y
 
 
 def _one_of(name: str, dtype: Any, kinds: tuple[np.dtype[Any], ...]) -> np.dtype[Any]:
-    wanted = " or ".join(kind.name for kind in kinds)
     try:
         kind: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
-        raise TypeError(f"{name}: expected {wanted}, got {checks.describe(dtype)}") from None
+        raise TypeError(f"{name}: expected {_either(kinds)}, got {checks.describe(dtype)}") from None
     if kind not in kinds:
-        raise TypeError(f"{name}: expected {wanted}, got {kind}")
+        raise TypeError(f"{name}: expected {_either(kinds)}, got {kind}")
     return kind
+
+
+def _either(kinds: tuple[np.dtype[Any], ...]) -> str:
+    return " or ".join(kind.name for kind in kinds)
 
 
 def _values(name: str, value: np.ndarray, ndim: int) -> None:
@@ -163,17 +182,20 @@ def _values(name: str, value: np.ndarray, ndim: int) -> None:
     checks.array(name, value, getattr(value, "dtype", np.float32), ndim)
 
 
-def _check_arrays(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
+def _check_shapes(data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
     _values("data", data, 1)
     checks.array("indices", indices, np.int32, 1)
     _one_of("indptr", getattr(indptr, "dtype", indptr), _POINTERS)
     checks.array("indptr", indptr, indptr.dtype, 1)
-    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
+    checks.integer("columns", columns, 0, _MOST_COLUMNS)
     if indices.size != data.size:
         raise ValueError(f"indices: expected {data.size} entries as in data, got {indices.size}")
     if indptr.size == 0:
         raise ValueError("indptr: expected rows + 1 entries, got none")
-    _check_ascent(indptr, data.size)
+
+
+def _check_positions(indices: np.ndarray, indptr: np.ndarray, columns: int) -> None:
+    _check_ascent(indptr, indices.size)
     loops = _loops()
     outside = _outside if loops is None else loops.csr_outside
     if (where := outside(indices, columns)) >= 0:

@@ -96,6 +96,7 @@ ACCEL_INLINE f32_quarter zero_quarter() { return {_mm_setzero_ps()}; }
 ACCEL_INLINE f32_quarter load_quarter(const float* p) { return {_mm_loadu_ps(p)}; }
 ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { _mm_storeu_ps(p, a.v); }
 ACCEL_INLINE f32_quarter quarter(f32 a) { return {_mm256_castps256_ps128(a.v)}; }
+ACCEL_INLINE f32_quarter quarter(float a, float b, float c, float d) { return {_mm_setr_ps(a, b, c, d)}; }
 ACCEL_INLINE f32_quarter operator+(f32_quarter a, f32_quarter b) { return {_mm_add_ps(a.v, b.v)}; }
 ACCEL_INLINE f32_quarter fma(f32_quarter a, f32_quarter b, f32_quarter c) { return {_mm_fmadd_ps(a.v, b.v, c.v)}; }
 template <int I>

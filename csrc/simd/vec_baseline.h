@@ -90,6 +90,7 @@ ACCEL_INLINE f32_quarter zero_quarter() { return zero(); }
 ACCEL_INLINE f32_quarter load_quarter(const float* p) { return load(p); }
 ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { store(p, a); }
 ACCEL_INLINE f32_quarter quarter(f32 a) { return a; }
+ACCEL_INLINE f32_quarter quarter(float a, float b, float c, float d) { return quad(a, b, c, d); }
 template <int I>
 ACCEL_INLINE f32 spread(f32 a) {
   return {__builtin_shufflevector(a.v, a.v, I, I, I, I)};

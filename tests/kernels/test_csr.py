@@ -1,17 +1,21 @@
-"""CSR: scipy's arrays and products, the same bits on every back end, invalid index arrays refused."""
+"""CSR: scipy's arrays and products, the same bits for any batch, invalid index arrays refused."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels.floats import EPS, assert_same_bits, normal, using
 
 import accel
 from accel.kernels import runtime
-from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
+from accel.kernels.csr import Arrays, csr_canonical, csr_from_dense, csr_matmul, csr_validate
 
 sparse = pytest.importorskip("scipy.sparse")
+BOUND = 4.0
 DTYPES = [np.float32, np.float64, np.int32]
 SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (5, 7), (64, 33), (10, 1000)]
 
@@ -45,7 +49,28 @@ def test_special_values_from_dense(backend: str) -> None:
     assert csr_from_dense(w, np.float64)[0].dtype == np.float64
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+def product_error(y: np.ndarray, arrays: Arrays, x: np.ndarray) -> float:
+    """The largest error in units of eps sqrt(n) sum |w||x|, n the values of the row. The products promise 4."""
+    data, indices, indptr = (a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays)
+    w, size = (sparse.csr_array((a, indices, indptr), (indptr.size - 1, x.shape[-1])) for a in (data, np.abs(data)))
+    batch = math.prod(x.shape[:-1])
+    flat = x.reshape(batch, x.shape[-1]).astype(np.float64).T
+    unit = EPS * np.sqrt(np.diff(indptr))[:, None] * (size @ np.abs(flat))
+    error = np.abs(y.reshape(batch, indptr.size - 1).T - w @ flat)
+    return float((error / np.where(unit > 0, unit, EPS)).max(initial=0))
+
+
+def rows_of(counts: list[int], columns: int, pointers: type = np.int64, seed: int = 0) -> Arrays:
+    """Rows with so many values, at any columns in any order and more than once."""
+    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(pointers)
+    return (
+        normal(indptr[-1], seed=seed),
+        np.random.default_rng(seed).integers(0, columns, indptr[-1], dtype=np.int32),
+        indptr,
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32])
 @pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3), (0,)])
 def test_matmul_is_the_dense_product(backend: str, dtype: type, batch: tuple[int, ...]) -> None:
     for shape in SHAPES:
@@ -60,14 +85,112 @@ def test_matmul_is_the_dense_product(backend: str, dtype: type, batch: tuple[int
         assert (np.abs(y - exact) <= unit + slack).all()
 
 
+@pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 3), (0,), (17,), (100,)])
+def test_float32_within_the_bound(implementation: str, batch: tuple[int, ...]) -> None:
+    for shape in SHAPES:
+        arrays = csr_from_dense(matrix(shape, np.float32))
+        x = normal(*batch, shape[1], seed=1)
+        y = csr_matmul(*arrays, x)
+        assert y.shape == (*batch, shape[0]) and y.dtype == np.float32
+        assert product_error(y, arrays, x) <= BOUND
+
+
+@pytest.mark.parametrize("pointers", [np.int32, np.int64])
+@pytest.mark.parametrize("rows", [1, 2, 31, 33, 70])
+def test_rows_of_any_length_unsorted_with_duplicates(implementation: str, rows: int, pointers: type) -> None:
+    rng = np.random.default_rng(rows)
+    for columns in (1, 15, 64, 65, 130):
+        counts = [int(n) for n in rng.choice([0, 0, 1, 2, 3, 4, 5, 7, 8, 50], rows)]
+        arrays = rows_of(counts, columns, pointers, rows)
+        for batch in (1, 2, 4, 5, 16, 33, 47, 65):
+            x = normal(batch, columns, seed=batch)
+            assert product_error(csr_matmul(*arrays, x), arrays, x) <= BOUND
+
+
+def test_a_row_of_x_has_the_same_bits_in_any_batch_on_any_threads(implementation: str) -> None:
+    counts = [int(n) for n in np.random.default_rng(0).integers(0, 60, 1500)]
+    for columns in (90, 3000):  # 3000: tiles of fewer vectors
+        arrays, x = rows_of([4000, *counts], columns), normal(130, columns)
+        alone = np.stack([csr_matmul(*arrays, row) for row in x])
+        for threads in (1, 2, 5):
+            with accel.using(threads=threads):
+                assert_same_bits(csr_matmul(*arrays, x[0]), alone[0])
+                for batch in (2, 3, 4, 5, 16, 17, 40, 130):
+                    assert_same_bits(csr_matmul(*arrays, x[:batch]), alone[:batch])
+
+
+def test_few_values_of_many_columns(implementation: str) -> None:
+    arrays, x = rows_of([5, 0, 7, 9, 1, 0, 30], 3000), normal(41, 3000)
+    alone = np.stack([csr_matmul(*arrays, row) for row in x])
+    assert product_error(alone, arrays, x) <= BOUND
+    for batch in (2, 5, 41):
+        assert_same_bits(csr_matmul(*arrays, x[:batch]), alone[:batch])
+
+
+def test_zeros_have_one_sign_in_any_batch(implementation: str) -> None:
+    data = np.array([-1e-30, -0.0, -0.0, -1e-30, -1e-30, -1e-30, -1e-30, -0.0], np.float32)
+    arrays = data, np.zeros(8, np.int32), np.array([0, 1, 3, 7, 8])
+    alone = csr_matmul(*arrays, np.full((1, 1), 1e-30, np.float32))
+    for batch in (2, 5, 40):
+        assert_same_bits(csr_matmul(*arrays, np.full((batch, 1), 1e-30, np.float32)), np.repeat(alone, batch, axis=0))
+
+
+@pytest.mark.parametrize("batch", [1, 3, 20])
+def test_nan_and_infinity_reach_exactly_the_rows_that_hold_them(implementation: str, batch: int) -> None:
+    for count in range(1, 12):
+        arrays = csr_from_dense(np.kron(np.eye(3), np.ones((1, count))).astype(np.float32))
+        for special in (np.nan, np.inf):
+            for at in range(count):
+                x = np.ones((batch, 3 * count), np.float32)
+                x[-1, count + at] = special
+                y = csr_matmul(*arrays, x)
+                expected = np.full((batch, 3), count, np.float32)
+                expected[-1, 1] = special
+                np.testing.assert_array_equal(y, expected)
+    huge = csr_from_dense(np.array([[np.inf, 0], [0, np.nan], [1, 0]], np.float32))
+    y = csr_matmul(*huge, np.ones((batch, 2), np.float32))
+    np.testing.assert_array_equal(y, np.tile(np.array([np.inf, np.nan, 1], np.float32), (batch, 1)))
+
+
+def test_denormals_are_kept(implementation: str) -> None:
+    arrays = csr_from_dense(np.full((1, 5), 1e-40, np.float32))
+    for batch in (1, 4, 9):
+        assert (csr_matmul(*arrays, np.ones((batch, 5), np.float32)) > 4e-40).all()
+
+
+@pytest.mark.parametrize("batch", [1, 4, 20, 200])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_index_is_checked(implementation: str, batch: int, threads: int) -> None:
+    data, indices, indptr = rows_of([7] * 400, 50)
+    with accel.using(threads=threads):
+        for at in (0, 3, 1501, 2799):
+            for wrong in (-1, 50, 2**31 - 1, -(2**31)):
+                hostile = indices.copy()
+                hostile[at] = wrong
+                with pytest.raises(ValueError, match=f"indices: expected 0..49, got {wrong} at {at}"):
+                    csr_matmul(data, hostile, indptr, normal(batch, 50))
+        for bad in ([1, *indptr[1:]], [*indptr[:-1], 2**40], [0, 9, 5, *indptr[3:]], [0, -1, *indptr[2:]]):
+            with pytest.raises(ValueError, match="indptr: expected ascending values from 0 to 2800"):
+                csr_matmul(data, indices, np.array(bad, np.int64), normal(batch, 50))
+
+
 def test_every_back_end_gives_the_same_bits() -> None:
-    for dtype in DTYPES:
+    for dtype in (np.float64, np.int32):
         w, x = matrix((40, 300), dtype, 0.5), matrix((7, 300), dtype, 1, 2)
         results = []
         for backend in runtime.isa_info()["backends"]:
             with accel.using(backend=backend):
                 results.append(csr_matmul(*csr_from_dense(w), x).tobytes())
         assert len(set(results)) == 1
+
+
+def test_fused_instruction_sets_agree_to_the_bit() -> None:
+    arrays, x = rows_of([int(n) for n in range(100)], 70), normal(37, 70)
+    results = []
+    for isa in {"avx2", "avx512"} & set(runtime.isa_info()["supported"]):
+        with using(f"native-{isa}"):
+            results.append(csr_matmul(*arrays, x).tobytes())
+    assert len(set(results)) <= 1
 
 
 def test_integers_wrap_and_floats_overflow_to_infinity(backend: str) -> None:
@@ -144,6 +267,8 @@ def test_arguments_are_checked(backend: str) -> None:
         csr_matmul(*csr_from_dense(square), square, square)
     with pytest.raises(TypeError, match="data: expected float32 or float64 or int32, got float16"):
         csr_validate(data.astype(np.float16), indices, indptr, 3)
+    with pytest.raises(TypeError, match="data: expected a NumPy array, got list"):
+        csr_matmul([1.0], indices, indptr, x)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="indices: expected int32"):
         csr_validate(data, indices.astype(np.int64), indptr, 3)
     with pytest.raises(TypeError, match="indptr: expected int32 or int64"):

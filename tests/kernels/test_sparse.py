@@ -325,7 +325,7 @@ def test_specs_that_do_not_fit_are_refused() -> None:
     for threads in (0, -1):
         with pytest.raises(ValueError, match="threads"):
             weights.prepare(spec_of(case), threads)
-    for isa in runtime.isa_info()["supported"][:-1]:
+    for isa in set(runtime.isa_info()["supported"]) - {runtime.isa()}:
         with using(f"native-{isa}"), pytest.raises(ValueError, match="another isa"):
             weights.prepare(spec_of(case), 1)
 

@@ -109,8 +109,9 @@ def bench_conv2d(benchmark: BenchmarkFixture, work: Work, implementation: str, n
 
 
 def algorithms() -> list[tuple[str, str]]:
-    """Every layer with every method that computes it."""
-    return [(n, m.algorithm) for n, layer in LAYERS.items() for m in layer.methods()]
+    """Every layer with every method that computes it in one step."""
+    one_step = ((n, m) for n, layer in LAYERS.items() for m in layer.methods() if m.route is not Route.GATHER_GROUPS)
+    return [(n, m.algorithm) for n, m in one_step]
 
 
 @pytest.mark.parametrize(("name", "algorithm"), algorithms())

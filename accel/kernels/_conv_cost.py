@@ -89,10 +89,18 @@ def _fft_cycles(shape: Shape, lanes: int) -> float:
 
 def sparse_cycles(w_shape: tuple[int, ...], size: Pair, values: int) -> float:
     """Cycles per image of the `values` weights that are not zero, over planes."""
-    lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
-    vectors = -(-math.prod(size) // lanes)
     depth = math.prod(w_shape[1:])
-    return vectors * (values * _SPARSE_PRODUCT + w_shape[0] * -(-depth // _SPARSE_BLOCK) * _SPARSE_ROW + depth * 2)
+    return sparse_products(math.prod(size), w_shape[0], depth, values) + sparse_vectors(math.prod(size)) * depth * 2
+
+
+def sparse_products(columns: int, rows: int, depth: int, values: int) -> float:
+    """Cycles of a sparse matrix times `columns`, the packing of these aside."""
+    return sparse_vectors(columns) * (values * _SPARSE_PRODUCT + rows * -(-depth // _SPARSE_BLOCK) * _SPARSE_ROW)
+
+
+def sparse_vectors(columns: int) -> int:
+    """Vectors that hold so many columns."""
+    return -(-columns // MACS_PER_CYCLE[runtime.isa() or "baseline"])
 
 
 def promising(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accel.kernels import runtime
-from accel.kernels._conv_cost import MACS_PER_CYCLE
+from accel.kernels._conv_cost import MACS_PER_CYCLE, sparse_products, sparse_vectors
 from accel.kernels.sparse import FEW
 
 _CACHE, _MEMORY, _NEAR = 16 << 20, 7.5, 24.0
@@ -20,5 +20,5 @@ def linear_cycles(rows: int, out: int, depth: int, values: int) -> tuple[float, 
     dense = max(rows * out * depth / lanes / 0.9, dense_bytes / rate)
     if rows <= FEW:
         return dense, max(rows * values * _VECTOR * 16 / lanes, values * bytes_of_value / rate)
-    vectors = -(-rows // lanes)
-    return dense, vectors * (values * 1.3 + out * -(-depth // 112) * 5 + (out + depth) * 4.0)
+    transposed = sparse_vectors(rows) * (out + depth) * 4.0  # x and y
+    return dense, sparse_products(rows, out, depth, values) + transposed

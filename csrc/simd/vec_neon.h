@@ -48,42 +48,11 @@ ACCEL_INLINE void transpose(f32* t) {
   t[2].v = vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0]));
   t[3].v = vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1]));
 }
-ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
-  if (bits == 0xf) return load(p);
-  float t[4];
-  store(t, other);
-  for (unsigned i = 0; i < 4; ++i)
-    if (bits >> i & 1u) t[i] = p[i];
-  return load(t);
-}
 ACCEL_INLINE f32 quad(float a, float b, float c, float d) {
   const float t[4] = {a, b, c, d};
   return load(t);
 }
-ACCEL_INLINE f32 quad(const float* p) { return load(p); }
-ACCEL_INLINE f32 quad(const std::uint16_t* p) {
-  std::uint32_t bits[4];
-  for (int i = 0; i < 4; ++i) bits[i] = static_cast<std::uint32_t>(p[i]) << 16;
-  float t[4];
-  std::memcpy(t, bits, sizeof t);
-  return load(t);
-}
-ACCEL_INLINE f32 quad(const std::int8_t* p) {
-  return quad(static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]), static_cast<float>(p[3]));
-}
-struct QuadBook {
-  const float* p;
-  explicit ACCEL_FORCE_INLINE QuadBook(const float* book) : p(book) {}
-};
-ACCEL_INLINE f32 quad(const QuadBook& book, const std::uint8_t* nibbles) {
-  return quad(book.p[nibbles[0] & 15], book.p[nibbles[0] >> 4], book.p[nibbles[1] & 15], book.p[nibbles[1] >> 4]);
-}
-using f32_quarter = f32;  // four lanes are all there are
-ACCEL_INLINE f32_quarter zero_quarter() { return zero(); }
-ACCEL_INLINE f32_quarter load_quarter(const float* p) { return load(p); }
-ACCEL_INLINE void store_quarter(float* p, f32_quarter a) { store(p, a); }
-ACCEL_INLINE f32_quarter quarter(f32 a) { return a; }
-ACCEL_INLINE f32_quarter quarter(float a, float b, float c, float d) { return quad(a, b, c, d); }
+#include "simd/four_lanes.h"
 template <int I>
 ACCEL_INLINE f32 spread(f32 a) {
   return {vdupq_laneq_f32(a.v, I)};

@@ -179,7 +179,11 @@ def test_inputs_may_be_read_only_and_unaligned_and_are_not_changed() -> None:
 
 
 @pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals reach the main thread")
-def test_an_interrupt_ends_a_long_run_within_a_second_and_leaves_the_session_usable() -> None:
+def test_an_interrupt_ends_a_long_run_within_a_second_and_leaves_the_session_usable(
+    request: pytest.FixtureRequest,
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     s = Sketch()
     x = s.input("N", 64, "H", "W")
     w, b = s.weights(64, 64, 3, 3), s.weights(64)

@@ -30,7 +30,4 @@ struct CsrView {
   const float* book;   // [16] or [256] for codes, unused entries 0; else null
 };
 
-// Value number p as a float, without the scale.
-float csr_value(const CsrView& a, long p) noexcept;
-
 }  // namespace accel

@@ -39,7 +39,7 @@ void put_values(const CsrView& a, long p, long count, std::vector<std::uint8_t>&
     }
     return;
   }
-  const long size = a.kind == ValueKind::f32 ? 4 : a.kind == ValueKind::bf16 ? 2 : 1;
+  const long size = value_bytes(a.kind);
   to.insert(to.end(), bytes + p * size, bytes + (p + count) * size);
 }
 

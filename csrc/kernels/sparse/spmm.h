@@ -60,7 +60,7 @@ struct SpmmImage {
 inline constexpr int kSpmmVectors = 4;  // the most per tile
 struct SpmmKernels {
   int lanes;
-  void (*rows[5][2][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][tail][vectors]
+  void (*rows[kValueKinds][2][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][tail][vectors]
   // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
   void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;
   // The same where columns are the rows of a matrix x[columns][stride].

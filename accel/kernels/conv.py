@@ -65,9 +65,10 @@ def output_shape(
     return x.shape[0], channels, height, width
 
 
-def _result_shape(
+def result_shape(
     x: np.ndarray, w: tuple[int, ...], strides: Pair, pads: tuple[int, ...], dilations: Pair, group: int
 ) -> tuple[int, int, int, int]:
+    """Of a convolution with weights of shape `w`, or ValueError where they do not fit."""
     if w[0] % group or x.shape[1] != w[1] * group or 0 in w:
         raise ValueError(
             f"w: expected shape (O, {x.shape[1]}/group, kh, kw) with O a multiple of group, got {w} for "
@@ -122,7 +123,7 @@ def conv2d(
     group = checks.integer("group", group, 1)
     if algorithm not in ALGORITHMS:
         raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
-    shape = _result_shape(x, w.shape, strides, pads, dilations, group)
+    shape = result_shape(x, w.shape, strides, pads, dilations, group)
     if bias is not None and checks.array("bias", bias, np.float32, 1).shape != w.shape[:1]:
         raise ValueError(f"bias: expected shape ({w.shape[0]},), got {bias.shape}")
     if shape[0] == 0:
@@ -216,7 +217,7 @@ def conv2d_packed(
     """`conv2d` by the native kernels; `prepared` gives method and packed weights for an output size."""
     from accel.kernels.conv_native import conv2d_native
 
-    shape = _result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group)
+    shape = result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group)
     if shape[0] == 0:
         return np.zeros(shape, np.float32)
     return conv2d_native(x, w_shape, *prepared(shape[2:]), shape, strides, pads, dilations, group)

@@ -12,7 +12,7 @@ Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
 
 
-def _padded(x: np.ndarray, pads: Pads, fill: float) -> np.ndarray:
+def padded(x: np.ndarray, pads: Pads, fill: float) -> np.ndarray:
     top, left, bottom, right = pads
     return np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
 
@@ -49,7 +49,7 @@ def conv2d_numba(
     """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
     y = np.empty(shape, np.float32)
     _conv(
-        _padded(x, pads, 0.0), w, np.zeros(shape[1], np.float32) if bias is None else bias, strides, dilations, group, y
+        padded(x, pads, 0.0), w, np.zeros(shape[1], np.float32) if bias is None else bias, strides, dilations, group, y
     )
     return y
 
@@ -90,7 +90,7 @@ def max_pool2d_numba(
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.pool; pads cover every window."""
     y = np.empty(shape, np.float32)
-    _max_pool(_padded(x, pads, -np.inf), kernel, strides, dilations, y)
+    _max_pool(padded(x, pads, -np.inf), kernel, strides, dilations, y)
     return y
 
 
@@ -99,5 +99,5 @@ def sum_pool2d_numba(
 ) -> np.ndarray:
     """Sums of the windows; arguments as max_pool2d_numba."""
     y = np.empty(shape, np.float32)
-    _sum_pool(_padded(x, pads, 0.0), kernel, strides, dilations, y)
+    _sum_pool(padded(x, pads, 0.0), kernel, strides, dilations, y)
     return y

@@ -12,6 +12,22 @@ from accel.kernels import runtime
 from accel.kernels.csr import csr_from_dense
 
 
+class StoredRows(NamedTuple):
+    """A sparse matrix as its weight holds it, with nothing decoded: what accel.kernels.sparse_numba reads.
+
+    indptr : int32 (rows + 1,). deltas : uint8, columns as accel.kernels.gaps.deltas_encode writes them.
+    values : as in SparseArrays, but two codes to a byte for "code16", the first in the lower half.
+    kind, scale, book : as in SparseArrays; book has no more values than there are.
+    """
+
+    indptr: np.ndarray
+    deltas: np.ndarray
+    values: np.ndarray
+    kind: str
+    scale: np.ndarray | None = None
+    book: np.ndarray | None = None
+
+
 class SparseArrays(NamedTuple):
     """A matrix (rows, columns) as compressed sparse rows, in the form that the native kernels are packed from.
 

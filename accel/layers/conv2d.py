@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ from accel.kernels import program as native
 from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
 from accel.kernels.conv_native import SPARSE
-from accel.kernels.sparse import SparseArrays, SparseWeights
+from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
-from accel.weights.zeros import sparse_arrays
+from accel.weights.zeros import sparse_arrays, stored_rows
 
 
 class Conv2d:
@@ -32,7 +33,8 @@ class Conv2d:
     TypeError, ValueError  a dtype, shape or parameter is not as above.
 
     Sparse weights (`Csr` and its kin) run without their zeros where `algorithm` is "auto" and that is predicted to be
-    faster; other weights through the dense form. Either is packed at the first call.
+    faster; other weights through the dense form. Either is packed at the first call. On the Numba
+    back end sparse weights run as they are held, on NumPy all through the dense form.
     """
 
     def __init__(
@@ -63,8 +65,6 @@ class Conv2d:
         self.activation = checked_activation(activation)
         self._methods: dict[Pair, Any] = {}  # by output size
         self._packed: dict[Any, Any] = {}  # by method, and by instruction set
-        self._arrays: SparseArrays | None = None
-        self._sought = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
@@ -72,6 +72,10 @@ class Conv2d:
             "strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group
         }  # fmt: skip
         shape = self.weight.shape
+        if runtime.backend() == "numba" and self.algorithm == "auto" and self._stored is not None:
+            from accel.kernels.sparse_numba import sparse_conv2d_numba
+
+            return sparse_conv2d_numba(x, self._stored, self.bias, self.activation, shape, **geometry)
         if not native.native() or 0 in shape or shape[0] % self.group:
             y = conv2d(x, dense(self.weight), self.bias, **geometry, algorithm=self.algorithm)
         else:
@@ -89,7 +93,7 @@ class Conv2d:
         return method, self._packed[key]
 
     def _method(self, size: Pair) -> Any:
-        shape, arrays = self.weight.shape, self._sparse()
+        shape, arrays = self.weight.shape, self._sparse
         if arrays is not None and self.algorithm == "auto":
             best = promising(shape, size, self.strides, self.dilations, self.group, 1.0)[0][1]
             if sparse_cycles(shape, size, arrays.values.size) < best:
@@ -98,14 +102,17 @@ class Conv2d:
 
     def _pack(self, method: Any) -> Any:
         if method == SPARSE:
-            arrays = self._sparse()
+            arrays = self._sparse
             assert arrays is not None
             return SparseWeights(arrays, int(np.prod(self.weight.shape[1:])), self.group), self.bias
         return method.pack(dense(self.weight), self.bias, self.strides, self.group)
 
+    @cached_property
     def _sparse(self) -> SparseArrays | None:
-        """A sparse weight's arrays, found once; an array is dense, whatever it holds."""
-        if not self._sought:
-            self._sought, weight = True, self.weight
-            self._arrays = sparse_arrays(weight) if isinstance(weight, Weight) and weight.shape[1] > 1 else None
-        return self._arrays
+        """A sparse weight's arrays; an array is dense, whatever it holds."""
+        return sparse_arrays(self.weight) if isinstance(self.weight, Weight) and self.weight.shape[1] > 1 else None
+
+    @cached_property
+    def _stored(self) -> StoredRows | None:
+        """The same as it is held."""
+        return stored_rows(self.weight) if isinstance(self.weight, Weight) else None

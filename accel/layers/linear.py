@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import linear, linear_packed
-from accel.kernels.sparse import SparseArrays
+from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
-from accel.weights.zeros import sparse_arrays
+from accel.weights.zeros import sparse_arrays, stored_rows
 
 
 class Linear:
@@ -29,7 +31,8 @@ class Linear:
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
     Sparse weights (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few
-    zeros, through the dense form. Either is packed at the first call.
+    zeros, through the dense form. Either is packed at the first call. On the Numba
+    back end sparse weights run as they are held, on NumPy all through the dense form.
     """
 
     def __init__(
@@ -44,8 +47,6 @@ class Linear:
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
         self._packed: tuple[np.ndarray, np.ndarray] | None = None
         self._product: SparseProduct | None = None
-        self._arrays: SparseArrays | None = None
-        self._sought = False
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
@@ -53,9 +54,13 @@ class Linear:
         out, depth = self.weight.shape
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
+        if runtime.backend() == "numba" and x.size and self._stored is not None:
+            from accel.kernels.sparse_numba import sparse_linear_numba
+
+            return sparse_linear_numba(x, self._stored, self.bias, self.activation)
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
-        rows, arrays = x.size // depth, self._sparse()
+        rows, arrays = x.size // depth, self._sparse
         if arrays is not None and self._gains(rows, arrays):
             if self._product is None:
                 self._product = SparseProduct(arrays, depth, self.bias)
@@ -69,9 +74,12 @@ class Linear:
         dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
         return sparse < dense
 
+    @cached_property
     def _sparse(self) -> SparseArrays | None:
-        """A sparse weight's arrays, found once; an array is dense, whatever it holds."""
-        if not self._sought:
-            self._sought, weight = True, self.weight
-            self._arrays = sparse_arrays(weight) if isinstance(weight, Weight) else None
-        return self._arrays
+        """A sparse weight's arrays; an array is dense, whatever it holds."""
+        return sparse_arrays(self.weight) if isinstance(self.weight, Weight) else None
+
+    @cached_property
+    def _stored(self) -> StoredRows | None:
+        """The same as it is held."""
+        return stored_rows(self.weight) if isinstance(self.weight, Weight) else None

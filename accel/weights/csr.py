@@ -10,7 +10,7 @@ import numpy as np
 from accel.errors import FormatError
 from accel.kernels import checks
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_validate
-from accel.kernels.sparse import SparseArrays
+from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.weights import _sparse, _state, _values
 from accel.weights._sparse import RowPositions, SparseRows, matrix_shape
 
@@ -161,6 +161,10 @@ class Csr(SparseRows):
     def kernel_arrays(self) -> SparseArrays:
         """The arrays that sparse kernels read; `indices` is made for the call."""
         return SparseArrays(self.indptr, self.indices, self.data, _KERNEL_KINDS[self.values], self.scale, None)
+
+    def stored_rows(self) -> StoredRows:
+        """The arrays as they are held."""
+        return StoredRows(self.indptr, self.deltas, self.data, _KERNEL_KINDS[self.values], self.scale, None)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = {"data": self.data, "deltas": self.deltas, "indptr": self.indptr}

@@ -11,7 +11,7 @@ from accel.errors import FormatError
 from accel.kernels import checks
 from accel.kernels.csr import csr_from_dense
 from accel.kernels.kmeans import kmeans_1d
-from accel.kernels.sparse import SparseArrays
+from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.weights import _sparse, _state
 from accel.weights._sparse import RowPositions, SparseRows, matrix_shape
 from accel.weights.codebook import MAX_CODES, Codebook
@@ -154,6 +154,11 @@ class CsrCodebook(SparseRows):
         book = np.zeros(size, np.float32)
         book[: self.codebook.size] = self.codebook
         return SparseArrays(self.indptr, self.indices, self.codes, f"code{size}", None, book)
+
+    def stored_rows(self) -> StoredRows:
+        """The arrays as they are held."""
+        size = SMALL if self.codebook.size <= SMALL else MAX_CODES
+        return StoredRows(self.indptr, self.deltas, self._codes, f"code{size}", None, self.codebook)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         # Codes one a byte: the entropy coder of files sees whole symbols.

@@ -37,15 +37,30 @@ def test_activations(backend: str, name: str) -> None:
 
 def test_compressed_weights_compute_as_their_dense_form(backend: str) -> None:
     x = normal(4, 37)
-    sparse = np.where(np.abs(W) < 1, np.float32(0), W)
-    for weight in (
-        accel.weights.Dense(W),
-        accel.weights.Csr.from_dense(sparse),
-        accel.weights.Codebook.fit(W, bits=4),
-    ):
+    for weight in (accel.weights.Dense(W), accel.weights.Codebook.fit(W, bits=4)):
         layer = accel.Linear(weight, B)
         assert layer.weight is weight
         np.testing.assert_array_equal(layer(x), linear(x, weight.dense(), B))
+
+
+@pytest.mark.parametrize("activation", [None, "Relu", "Tanh"])
+def test_sparse_weights_of_every_kind(backend: str, activation: str | None) -> None:
+    w = np.zeros((50, 40), np.float32)
+    w[:, ::4] = np.where(np.abs(W[:, :10]) < 0.5, np.float32(0), W[:, :10])
+    weights = accel.weights
+    for weight in (
+        *(weights.Csr.from_dense(w, values) for values in ("float32", "bfloat16", "int8")),
+        *(weights.CsrCodebook.fit(w, bits) for bits in (4, 5)),
+        weights.Bsr.from_dense(w, (2, 1)),
+        weights.NM.from_dense(w, 1, 4),
+    ):
+        layer = accel.Linear(weight, B, activation)
+        assert layer.weight is weight
+        for shape in ((40,), (2, 3, 40), (60, 40)):
+            x = normal(*shape)
+            expected = apply_activation(activation, (x @ weight.dense().T.astype(np.float64) + B).astype(np.float32))
+            np.testing.assert_allclose(layer(x), expected, rtol=1e-5, atol=1e-5)
+        assert layer(normal(0, 40)).shape == (0, 50)
 
 
 def test_one_layer_serves_every_instruction_set_and_thread() -> None:

@@ -1,0 +1,170 @@
+"""Products and convolutions of stored rows compiled by Numba: independent of the native kernels, from the bytes that a
+weight holds, a row at a time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from accel.kernels import checks
+from accel.kernels.conv import Pads, Pair, result_shape
+from accel.kernels.conv_numba import padded
+from accel.kernels.jit import njit
+from accel.kernels.sparse import StoredRows
+
+_ACTIVATIONS = (None, "Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu")
+_CODE4, _CODE8, _BFLOAT16, _SCALED = range(4)
+_HOW = {"code16": _CODE4, "code256": _CODE8, "bf16": _BFLOAT16, "f32": _SCALED, "i8": _SCALED}
+
+
+@njit
+def _columns(deltas: Any, at: int, columns: Any) -> int:
+    """The columns of one row from its bytes, which begin at `at`; where they end."""
+    now = -1
+    for k in range(columns.size):
+        while deltas[at] == 255:
+            now += 255
+            at += 1
+        now += int(deltas[at]) + 1
+        at += 1
+        columns[k] = now
+    return at
+
+
+@njit
+def _numbers(values: Any, begin: int, how: int, scale: Any, book: Any, numbers: Any) -> None:
+    """The entries from `begin` on as float32, as many as `numbers` holds."""
+    bits = numbers.view(np.uint32)
+    for k in range(numbers.size):
+        p = begin + k
+        if how == _CODE4:
+            numbers[k] = book[int(values[p >> 1]) >> 4 * (p & 1) & 15]
+        elif how == _CODE8:
+            numbers[k] = book[int(values[p])]
+        elif how == _BFLOAT16:
+            bits[k] = np.uint32(values[p]) << np.uint32(16)
+        else:
+            numbers[k] = np.float32(values[p]) * scale
+
+
+@njit
+def _activated(v: Any, activation: int) -> Any:
+    """ACTIVATIONS[activation] with ONNX's default parameters; NaN stays NaN."""
+    one = np.float32(1)
+    if activation == 1:
+        return np.float32(0) if v < 0 else v
+    if activation == 2:
+        return v * np.float32(0.01) if v < 0 else v
+    if activation == 3:
+        return one / (one + np.exp(-v))
+    if activation == 4:
+        return min(max(v * np.float32(0.2) + np.float32(0.5), np.float32(0)), one) if v == v else v
+    if activation == 5:
+        return v * min(max(v / np.float32(6) + np.float32(0.5), np.float32(0)), one) if v == v else v
+    if activation == 6:
+        return np.tanh(v)
+    if activation == 7:
+        return np.float32(math.expm1(v)) if v < 0 else v
+    return v
+
+
+@njit
+def _longest(indptr: Any) -> int:
+    most = 0
+    for o in range(indptr.size - 1):
+        most = max(most, indptr[o + 1] - indptr[o])
+    return most
+
+
+@njit
+def _product(
+    x: Any, indptr: Any, deltas: Any, values: Any, how: int, scale: Any, book: Any, bias: Any, activation: int, y: Any
+) -> None:
+    """y (rows, batch) of x (columns, batch)."""
+    longest, at = _longest(indptr), 0
+    columns, numbers = np.empty(longest, np.int64), np.empty(longest, np.float32)
+    for o in range(indptr.size - 1):
+        count = indptr[o + 1] - indptr[o]
+        at = _columns(deltas, at, columns[:count])
+        _numbers(values, indptr[o], how, scale[o], book, numbers[:count])
+        row = y[o]
+        row[:] = bias[o]
+        for k in range(count):
+            weight, column = numbers[k], columns[k]
+            for j in range(row.size):
+                row[j] += weight * x[column, j]
+        for j in range(row.size):
+            row[j] = _activated(row[j], activation)
+
+
+@njit
+def _conv(
+    x: Any, indptr: Any, deltas: Any, values: Any, how: int, scale: Any, book: Any, bias: Any, activation: int, y: Any,
+    kernel: Any, strides: Any, dilations: Any, group: int,
+) -> None:  # fmt: skip
+    """y (images, rows, height, width) of x (images, channels, ...), which is padded."""
+    rows, channels, taps = indptr.size - 1, x.shape[1] // group, kernel[0] * kernel[1]
+    longest, at = _longest(indptr), 0
+    columns, numbers = np.empty(longest, np.int64), np.empty(longest, np.float32)
+    for o in range(rows):
+        count, first = indptr[o + 1] - indptr[o], o // (rows // group) * channels
+        at = _columns(deltas, at, columns[:count])
+        _numbers(values, indptr[o], how, scale[o], book, numbers[:count])
+        for image in range(y.shape[0]):
+            plane = y[image, o]
+            plane[:] = bias[o]
+            for k in range(count):
+                weight, tap = numbers[k], columns[k] % taps
+                channel = x[image, first + columns[k] // taps]
+                top, left = tap // kernel[1] * dilations[0], tap % kernel[1] * dilations[1]
+                for i in range(plane.shape[0]):
+                    for j in range(plane.shape[1]):
+                        plane[i, j] += weight * channel[top + i * strides[0], left + j * strides[1]]
+            for i in range(plane.shape[0]):
+                for j in range(plane.shape[1]):
+                    plane[i, j] = _activated(plane[i, j], activation)
+
+
+def _arguments(rows: StoredRows, bias: np.ndarray | None, activation: str | None) -> tuple[Any, ...]:
+    """What both kernels take between x and y."""
+    count = rows.indptr.size - 1
+    return (
+        rows.indptr, rows.deltas, rows.values, _HOW[rows.kind],
+        np.ones(count, np.float32) if rows.scale is None else rows.scale,
+        np.zeros(1, np.float32) if rows.book is None else rows.book,
+        np.zeros(count, np.float32) if bias is None else bias,
+        _ACTIVATIONS.index(activation),
+    )  # fmt: skip
+
+
+def sparse_linear_numba(
+    x: np.ndarray, rows: StoredRows, bias: np.ndarray | None = None, activation: str | None = None
+) -> np.ndarray:
+    """f(x W^T + bias) for float32 x of shape (..., columns), C-contiguous, with one row or more."""
+    depth, count = x.shape[-1], rows.indptr.size - 1
+    y = np.empty((count, x.size // depth), np.float32)
+    _product(np.ascontiguousarray(x.reshape(-1, depth).T), *_arguments(rows, bias, activation), y)
+    return np.ascontiguousarray(y.T).reshape(*x.shape[:-1], count)
+
+
+def sparse_conv2d_numba(
+    x: np.ndarray,
+    rows: StoredRows,
+    bias: np.ndarray | None,
+    activation: str | None,
+    w_shape: tuple[int, ...],
+    *,
+    strides: Pair,
+    pads: Pads,
+    dilations: Pair,
+    group: int,
+) -> np.ndarray:
+    """f(accel.kernels.conv.conv2d) for a weight of `w_shape`, with the same errors."""
+    y = np.zeros(
+        result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group), np.float32
+    )
+    kernel = w_shape[2], w_shape[3]
+    _conv(padded(x, pads, 0.0), *_arguments(rows, bias, activation), y, kernel, strides, dilations, group)
+    return y

@@ -80,7 +80,7 @@ def _longest(indptr: Any) -> int:
 
 @njit
 def _product(
-    x: Any, indptr: Any, deltas: Any, values: Any, how: int, scale: Any, book: Any, bias: Any, activation: int, y: Any
+    x: Any, y: Any, indptr: Any, deltas: Any, values: Any, how: int, scale: Any, book: Any, bias: Any, activation: int
 ) -> None:
     """y (rows, batch) of x (columns, batch)."""
     longest, at = _longest(indptr), 0
@@ -101,8 +101,8 @@ def _product(
 
 @njit
 def _conv(
-    x: Any, indptr: Any, deltas: Any, values: Any, how: int, scale: Any, book: Any, bias: Any, activation: int, y: Any,
-    kernel: Any, strides: Any, dilations: Any, group: int,
+    x: Any, y: Any, kernel: Any, strides: Any, dilations: Any, group: int, indptr: Any, deltas: Any, values: Any,
+    how: int, scale: Any, book: Any, bias: Any, activation: int,
 ) -> None:  # fmt: skip
     """y (images, rows, height, width) of x (images, channels, ...), which is padded."""
     rows, channels, taps = indptr.size - 1, x.shape[1] // group, kernel[0] * kernel[1]
@@ -128,7 +128,7 @@ def _conv(
 
 
 def _arguments(rows: StoredRows, bias: np.ndarray | None, activation: str | None) -> tuple[Any, ...]:
-    """What both kernels take between x and y."""
+    """What both kernels take last."""
     count = rows.indptr.size - 1
     return (
         rows.indptr, rows.deltas, rows.values, _HOW[rows.kind],
@@ -145,7 +145,7 @@ def sparse_linear_numba(
     """f(x W^T + bias) for float32 x of shape (..., columns), C-contiguous, with one row or more."""
     depth, count = x.shape[-1], rows.indptr.size - 1
     y = np.empty((count, x.size // depth), np.float32)
-    _product(np.ascontiguousarray(x.reshape(-1, depth).T), *_arguments(rows, bias, activation), y)
+    _product(np.ascontiguousarray(x.reshape(-1, depth).T), y, *_arguments(rows, bias, activation))
     return np.ascontiguousarray(y.T).reshape(*x.shape[:-1], count)
 
 
@@ -166,5 +166,5 @@ def sparse_conv2d_numba(
         result_shape(checks.array("x", x, np.float32, 4), w_shape, strides, pads, dilations, group), np.float32
     )
     kernel = w_shape[2], w_shape[3]
-    _conv(padded(x, pads, 0.0), *_arguments(rows, bias, activation), y, kernel, strides, dilations, group)
+    _conv(padded(x, pads, 0.0), y, kernel, strides, dilations, group, *_arguments(rows, bias, activation))
     return y

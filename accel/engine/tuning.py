@@ -85,10 +85,10 @@ class Choice(NamedTuple):
 
 
 class SparseOption(NamedTuple):
-    """The layer's weights without their zeros."""
+    """The layer's weights without their zeros; `pack` makes them, and is called where they are measured or chosen."""
 
-    weights: SparseWeights
-    packed: Packed
+    values: int  # that are left
+    pack: Callable[[], Packed]
     moved: int  # floats that change their layout should it be chosen; below 0: should it not be
 
 
@@ -112,13 +112,13 @@ def choose(
     ordered = sorted(candidates, key=_rank)
     reason = "measured" if seconds else "predicted" if len(found) > 1 or sparse else "nothing else comes near"
     if sparse is not None:
-        candidate = _sparse_candidate(layer, sparse.weights, tune)
+        candidate = _sparse_candidate(layer, sparse, tune)
         candidates = (*candidates, candidate)
         without = _rank(candidate) + _relayout(sparse.moved, tune)
         size = float(np.prod(layer.w_shape))
-        reason = f"{reason}, {break_even(sparse.weights.values / size, _rank(ordered[0]), without)}"
+        reason = f"{reason}, {break_even(sparse.values / size, _rank(ordered[0]), without)}"
         if without < _rank(ordered[0]):
-            return Choice(SPARSE, sparse.packed, candidates, reason, None)
+            return Choice(SPARSE, sparse.pack(), candidates, reason, None)
     array = dense(w)
     if not np.isfinite(array).all():
         return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
@@ -162,12 +162,15 @@ def _relayout(floats: int, tune: bool) -> float:
     return floats * (_RELAYOUT_SECONDS if tune else _RELAYOUT_CYCLES)
 
 
-def _sparse_candidate(layer: Layer, weights: SparseWeights, tune: bool) -> Candidate:
-    cycles = sparse_cycles(layer.w_shape, layer.output, weights.values)
+def _sparse_candidate(layer: Layer, sparse: SparseOption, tune: bool) -> Candidate:
+    cycles = sparse_cycles(layer.w_shape, layer.output, sparse.values)
     if not tune:
         return Candidate(SPARSE, cycles, None)
-    key = f"{layer.key} with {weights.values} values"
-    found = tuning_cache.get(key) or tuning_cache.put(key, {str(SPARSE): _least([_SparseTrial(layer, weights)])[0]})
+    key = f"{layer.key} with {sparse.values} values"
+    found = tuning_cache.get(key)
+    if found is None:
+        seconds = _least([_SparseTrial(layer, sparse.pack()[0])])[0]
+        found = tuning_cache.put(key, {str(SPARSE): seconds})
     return Candidate(SPARSE, cycles, found[str(SPARSE)])
 
 

@@ -17,33 +17,47 @@ MOST_DENSE = 0.7
 _SAMPLE = 4096
 
 
-def stored_rows(w: Weight) -> StoredRows | None:
-    """What the weight holds, row by row; None where that is all of it or nearly."""
-    found = _row_wise(w)
-    return None if found is None else found.stored_rows()
+def few_values(w: np.ndarray | Weight) -> int | None:
+    """How many values of a weight are not zero, or stored although they are; None where they are too many."""
+    if isinstance(w, Weight):
+        count = _stored(w)
+    elif w.dtype != np.float32 or w.ndim < 2 or not w.size:
+        return None
+    else:
+        sample = w.reshape(-1)[:: w.size // _SAMPLE | 1]  # odd: it does not keep to the columns of a pattern
+        many = np.count_nonzero(sample) > (MOST_DENSE + 0.1) * sample.size
+        count = None if many else int(np.count_nonzero(w))
+    return None if count is None or count > MOST_DENSE * w.size else count
+
+
+def _stored(w: Weight) -> int | None:
+    if isinstance(w, Codebook):
+        return w.size - int(np.bincount(w.codes.ravel(), minlength=w.codebook.size)[w.codebook == 0].sum())
+    if isinstance(w, (Bsr, NM)):
+        return int(np.count_nonzero(w.data if isinstance(w, Bsr) else w.values))
+    return int(w.indptr[-1]) if isinstance(w, (Csr, CsrCodebook)) else None
 
 
 def _row_wise(w: Weight) -> Csr | CsrCodebook | None:
-    """A weight's stored values row by row; None where they are too many, or it stores them all."""
-    if 0 in w.shape:
+    """A weight's values that are not zero, row by row, where they are few."""
+    if few_values(w) is None:
         return None
-    if isinstance(w, (Csr, CsrCodebook, Bsr, NM)):
-        few = w.parameters <= MOST_DENSE * w.size
-        return (w.csr() if isinstance(w, (Bsr, NM)) else w) if few else None
     if isinstance(w, Codebook):
-        zeros = np.bincount(w.codes.ravel(), minlength=w.codebook.size)[w.codebook == 0].sum()
-        return CsrCodebook.from_codebook(w) if zeros >= (1 - MOST_DENSE) * w.size else None
-    return None
+        return CsrCodebook.from_codebook(w)
+    if isinstance(w, (Bsr, NM)):
+        return w.csr()
+    return w if isinstance(w, (Csr, CsrCodebook)) else None
 
 
 def sparse_arrays(w: np.ndarray | Weight) -> SparseArrays | None:
-    """The values of a weight that are not zero, row by row; None where they are too many."""
+    """The values of a weight that `few_values` counts, row by row, as native kernels are packed from them."""
     if isinstance(w, Weight):
         found = _row_wise(w)
         return None if found is None else found.kernel_arrays()
-    if w.dtype != np.float32 or w.ndim < 2 or not w.size:
-        return None
-    sample = w.reshape(-1)[:: w.size // _SAMPLE | 1]  # odd: it does not keep to the columns of a pattern
-    if np.count_nonzero(sample) > (MOST_DENSE + 0.1) * sample.size or np.count_nonzero(w) > MOST_DENSE * w.size:
-        return None
-    return SparseArrays.of(w)
+    return None if few_values(w) is None else SparseArrays.of(w)
+
+
+def stored_rows(w: Weight) -> StoredRows | None:
+    """The same of a weight, as it holds them."""
+    found = _row_wise(w)
+    return None if found is None else found.stored_rows()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook, Dense
-from accel.weights.zeros import MOST_DENSE, sparse_arrays
+from accel.weights.zeros import MOST_DENSE, few_values, sparse_arrays, stored_rows
 
 
 def pruned(*shape: int, share: float, seed: int = 0) -> np.ndarray:
@@ -38,6 +38,7 @@ def test_the_share_decides() -> None:
             w = pruned(*shape, share=share)
             arrays = sparse_arrays(w)
             assert (arrays is not None) is few, (shape, share)
+            assert few_values(w) == (None if arrays is None else arrays.values.size)
             if arrays is not None:
                 np.testing.assert_array_equal(dense_of(arrays, shape), w)
 
@@ -85,8 +86,11 @@ def test_weights_of_every_kind(kind: str) -> None:
     arrays = sparse_arrays(weight)
     assert arrays is not None
     np.testing.assert_array_equal(dense_of(arrays, weight.shape), weight.dense())
+    assert few_values(weight) == arrays.values.size
+    rows = stored_rows(weight)
+    assert rows is not None and rows.kind == arrays.kind and rows.deltas.dtype == np.uint8
     full = MAKE[kind](pruned(24, 40, share=0.1))
-    assert sparse_arrays(full) is None
+    assert sparse_arrays(full) is few_values(full) is stored_rows(full) is None
 
 
 def test_n_of_m() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ from accel.kernels.conv_native import (
 )
 from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
 from accel.weights.base import dense
-from accel.weights.zeros import sparse_arrays
+from accel.weights.zeros import few_values, sparse_arrays
 
 
 class Planned(NamedTuple):
@@ -113,16 +114,19 @@ def _without_zeros(
     builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer, first: bool
 ) -> SparseOption | None:
     """The layer's weights without their zeros, where there are enough of them. `first`: of the network."""
-    arrays = sparse_arrays(w)
-    if arrays is None or layer.w_shape[1] == 1:
+    values = None if layer.w_shape[1] == 1 else few_values(w)
+    if values is None:
         return None
     columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
-    packed = builder.pack_once(
-        node.inputs[1:3], ("sparse", layer.group, width),
-        lambda: (SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])),
-    )  # fmt: skip
+
+    def make() -> Packed:
+        arrays = sparse_arrays(w)
+        assert arrays is not None
+        return SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])
+
     size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
-    return SparseOption(packed[0], packed, -size if node.inputs[0] in builder.planes else size)
+    pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width), make)
+    return SparseOption(values, pack, -size if node.inputs[0] in builder.planes else size)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:

@@ -21,7 +21,7 @@ from accel.kernels.conv_native import Packed
 from accel.kernels.sparse import FEW, LINEAR, SparseWeights
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
-from accel.weights.zeros import sparse_arrays
+from accel.weights.zeros import few_values, sparse_arrays
 
 
 def _native_gemm(known: Mapping[str, Known], node: Node) -> bool:
@@ -117,24 +117,26 @@ def _sparse_linear(
     out, depth = shape
     w = builder.known[node.inputs[1]]
     assert not isinstance(w, Spec)
-    stored = sparse_arrays(w)
-    if stored is None or not rows:
+    values = few_values(w)
+    if values is None or not rows:
         return False
-    choice = LinearChoice(stored.values.size / w.size, *linear_cycles(rows, out, depth, stored.values.size))
+    choice = LinearChoice(values / w.size, *linear_cycles(rows, out, depth, values))
     if choice.sparse >= choice.dense:
         return False
-    builder.let_go(node.inputs[1], PackedCsr.of)
     few = rows <= FEW
     c = builder.known.get(node.input(2))
     assert not isinstance(c, Spec)
     bias = None if c is None else _bias(c, out, how[2])
 
     def make() -> Packed:
+        stored = sparse_arrays(w)
+        assert stored is not None
         arrays = stored if how[0] else stored.transposed(out)
         packed = pack_spmv(arrays, depth) if few else SparseWeights(arrays, depth, width=LINEAR)
         return packed, native.pack_bias(bias, out)
 
     weights, packed_bias = builder.pack_once(node.inputs[1:3], ("sparse linear", few, *how), make)
+    builder.let_go(node.inputs[1], PackedCsr.of)
     source, target, function = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0]), activation_of(node)
     if few:
         builder.native_step(

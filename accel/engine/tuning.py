@@ -290,4 +290,4 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     return worst / largest if largest else worst
 
 
-__all__ = ["Candidate", "Choice", "Layer", "LinearChoice", "SparseOption", "choose"]
+__all__ = ["Candidate", "Choice", "Layer", "LinearChoice", "SparseOption", "break_even", "choose"]

@@ -108,6 +108,9 @@ class Method(NamedTuple):
 SPARSE = Method(Route.PLANES, "sparse")
 """Of the weights' values that are not zero, see accel.kernels.sparse: packed and prepared there."""
 
+SPARSE_VECTOR = Method(Route.PLANES, "sparse vector")
+"""The same for maps of one pixel: a matrix product, see accel.kernels.spmv."""
+
 PLANE_DEPTHWISE = Method(Route.PLANES, "direct")
 """A depthwise convolution whose input lies in planes."""
 

@@ -13,12 +13,12 @@ from engine.test_random_networks import grow
 
 import accel
 from accel.engine import tuning, tuning_cache
-from accel.engine.lowering import convolution, matrix
+from accel.engine.lowering import matrix
 from accel.engine.packed import PackedCsr
 from accel.graph import Network
 from accel.graph.onnx_writer import to_onnx
 from accel.kernels import runtime
-from accel.kernels.sparse import SparseArrays, SparseWeights
+from accel.kernels.sparse import SparseArrays
 from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook
 
 if runtime.core is None:
@@ -419,27 +419,6 @@ def test_what_was_not_chosen_is_not_held(monkeypatch: pytest.MonkeyPatch) -> Non
         assert len(session._packed) == 1
         sizes.append(session.resident_bytes)
     assert sizes[1] < sizes[0]
-
-
-def test_weights_are_packed_to_be_measured_or_run_and_for_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not anew for every input shape where dense was faster, nor where the times are known."""
-    packed: list[int] = []
-    monkeypatch.setattr(convolution, "SparseWeights", lambda *a: packed.append(1) or SparseWeights(*a))
-    stopwatch(monkeypatch, 1.0)
-    s = Sketch()
-    network = prune(s.network(s.conv(s.input("N", 8, "H", "W"), 8, 24)), 0.9)
-    shapes = (1, 8, 9, 9), (2, 8, 9, 9), (3, 8, 9, 9), (1, 8, 12, 12)
-    for measured in (2, 2):  # two sizes of image; another session knows the times
-        session = accel.InferenceSession(network)
-        for shape in shapes:
-            session.run(None, {"x0": normal(*shape)})
-        assert len(packed) == measured
-    with accel.using(tune=False):  # chosen by prediction, and shared
-        monkeypatch.setattr(tuning, "sparse_cycles", lambda *_: 1.0)
-        session = accel.InferenceSession(network)
-        for shape in shapes:
-            assert "conv sparse planes" in kernels(session, {"x0": normal(*shape)})
-    assert len(packed) == 3
 
 
 def test_one_weight_of_a_sparse_and_a_dense_layer(sparse: None, tmp_path: Path) -> None:

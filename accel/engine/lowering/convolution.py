@@ -13,14 +13,16 @@ from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec, Window, window
-from accel.engine.tuning import Choice, Layer, SparseOption, choose
+from accel.engine.tuning import Candidate, Choice, Layer, SparseOption, break_even, choose
 from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
+from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.conv_native import (
     PLANE_DEPTHWISE,
     SPARSE,
+    SPARSE_VECTOR,
     Method,
     Packed,
     Route,
@@ -29,6 +31,7 @@ from accel.kernels.conv_native import (
     route,
 )
 from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
+from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import few_values, sparse_arrays
 
@@ -88,9 +91,12 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     depthwise = route(layer.w_shape, layer.group) is Route.DEPTHWISE
     if depthwise and same_width and node.inputs[0] in builder.planes:
         return Planned(geometry, layer.group, layer.output, _over_planes(builder, node, w, bias))
+    pixel = _one_pixel(node, layer)
+    if pixel and (product := _product(builder, node, w, bias, layer)) is not None:
+        return Planned(geometry, layer.group, layer.output, product)
     before = set(builder.packed)
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
-    option = _without_zeros(builder, node, w, bias, layer, first)
+    option = None if pixel else _without_zeros(builder, node, w, bias, layer, first)
     choice = choose(layer, w, pack, tune=builder.tune, folds=first, sparse=option)
     if choice.method == SPARSE:
         builder.let_go(node.inputs[1], PackedCsr.of)
@@ -108,6 +114,36 @@ def _over_planes(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray
 
     packed = builder.pack_once(node.inputs[1:3], (PLANE_DEPTHWISE,), pack)
     return Choice(PLANE_DEPTHWISE, packed, (), "its input lies in planes", None)
+
+
+def _one_pixel(node: Node, layer: Layer) -> bool:
+    """Whether it is a 1 x 1 convolution of maps of one pixel, as the gates of squeeze-and-excitation are: the product
+    of a matrix and a vector."""
+    sizes = layer.size == layer.output == layer.w_shape[2:] == (1, 1) and layer.pads[:2] == (0, 0)
+    return sizes and layer.group == 1 and not node.input(RESIDUAL)
+
+
+def _product(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer) -> Choice | None:
+    """That product without the zeros of w where it is predicted to be faster: for one image, and any number run so."""
+    values = few_values(w)
+    if values is None:
+        return None
+    out, depth = layer.w_shape[:2]
+    dense_cycles, cycles = linear_cycles(1, out, depth, values)
+    if cycles >= dense_cycles:
+        return None
+
+    def make() -> Packed:
+        arrays = sparse_arrays(w)
+        assert arrays is not None
+        return pack_spmv(arrays, depth), native.pack_bias(bias, out)
+
+    packed = builder.pack_once(node.inputs[1:3], (SPARSE_VECTOR,), make)
+    builder.let_go(node.inputs[1], PackedCsr.of)
+    direct = Method(route(layer.w_shape, 1), "direct")
+    candidates = Candidate(direct, dense_cycles, None), Candidate(SPARSE_VECTOR, cycles, None)
+    reason = f"predicted, {break_even(values / w.size, dense_cycles, cycles)}"
+    return Choice(SPARSE_VECTOR, packed, candidates, reason, None)
 
 
 def _without_zeros(
@@ -142,6 +178,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if plan is None:
         return False
     method = plan.method
+    if method == SPARSE_VECTOR:
+        return _vector_conv(builder, node, plan)
     if method.route is Route.PLANES:
         return _planes_conv(builder, node, plan)
     x, geometry = _source(builder, node, plan)
@@ -171,6 +209,16 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     )
     if gaps:
         _close_gaps(builder, node, result, residual, target)
+    return True
+
+
+def _vector_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
+    x, target, function = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0]), activation_of(node)
+    images, (weights, bias) = x.spec.shape[0], plan.choice.packed
+    builder.native_step(
+        f"conv {plan.method}", str(node), [x], [target],
+        lambda p, at: p.spmv(weights, images, function, at(x), at(target), bias), plan.choice,
+    )  # fmt: skip
     return True
 
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accel.kernels import checks, runtime
 from accel.kernels import program as native
-from accel.kernels import runtime
 from accel.kernels.csr import csr_from_dense
 
 
@@ -77,6 +77,23 @@ class SparseArrays(NamedTuple):
         return SparseArrays(indptr, row[order], values[order], kind, None, self.book)
 
 
+_VALUES = {"f32": np.float32, "bf16": np.uint16, "i8": np.int8, "code16": np.uint8, "code256": np.uint8}
+
+
+def check_arrays(arrays: SparseArrays, columns: int) -> None:
+    """Raises TypeError or ValueError for a kind, dtype or rank that is not as SparseArrays says. Whether the arrays are
+    a matrix of so many columns the native code checks, where it packs them."""
+    if arrays.kind not in _VALUES:
+        raise ValueError(f"kind: expected one of {', '.join(_VALUES)}, got {arrays.kind!r:.60}")
+    checks.array("values", arrays.values, _VALUES[arrays.kind], 1)
+    checks.array("indices", arrays.indices, np.int32, 1)
+    checks.array("indptr", arrays.indptr, np.int32, 1)
+    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
+    for name, value in (("scale", arrays.scale), ("book", arrays.book)):
+        if value is not None:
+            checks.array(name, value, np.float32, 1)
+
+
 WIDE, LINEAR = 64, 32
 """Columns from which on it does not matter how many there are, and those for which matrix products are packed whatever
 their rows: how a matrix is packed decides the last bits of its products."""
@@ -90,6 +107,7 @@ class SparseWeights:
     """
 
     def __init__(self, arrays: SparseArrays, columns: int, group: int = 1, width: int = WIDE) -> None:
+        check_arrays(arrays, columns)
         core, rows = runtime.core, arrays.rows // group
         parts = [arrays] if group == 1 else [arrays.part(g * rows, (g + 1) * rows) for g in range(group)]
         self.matrices = [

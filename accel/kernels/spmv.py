@@ -8,9 +8,7 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
-from accel.kernels.sparse import SparseArrays
-
-_VALUES = {"f32": np.float32, "bf16": np.uint16, "i8": np.int8, "code16": np.uint8, "code256": np.uint8}
+from accel.kernels.sparse import SparseArrays, check_arrays
 
 
 def pack_spmv(arrays: SparseArrays, columns: int) -> Any:
@@ -26,20 +24,11 @@ def pack_spmv(arrays: SparseArrays, columns: int) -> Any:
     The arrays are copied. `nbytes` is at most about twice that of the arrays; `slots` and `singles` say how the values
     were packed: csrc/kernels/sparse/spmv.h.
     """
-    kind = arrays.kind
-    if kind not in _VALUES:
-        raise ValueError(f"kind: expected one of {', '.join(_VALUES)}, got {kind!r:.60}")
-    checks.array("values", arrays.values, _VALUES[kind], 1)
-    checks.array("indices", arrays.indices, np.int32, 1)
-    checks.array("indptr", arrays.indptr, np.int32, 1)
-    checks.integer("columns", columns, 0, np.iinfo(np.int32).max)
-    for name, value in (("scale", arrays.scale), ("book", arrays.book)):
-        if value is not None:
-            checks.array(name, value, np.float32, 1)
+    check_arrays(arrays, columns)
     core = runtime.core
     return core.pack_spmv(
-        arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, kind), arrays.scale, arrays.book, columns,
-        runtime.threads(),
+        arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, arrays.kind), arrays.scale, arrays.book,
+        columns, runtime.threads(),
     )  # fmt: skip
 
 

@@ -342,11 +342,14 @@ BAD: list[tuple[str, Any, str]] = [
     ("indices", lambda a: np.full_like(a, 8), "columns must ascend"),
     ("indices", lambda a: a - 1, "columns must ascend"),
     ("values", lambda a: a[:-1].copy(), "values do not fit"),
-    ("values", lambda a: a.astype(np.float64), "values do not fit"),
-    ("kind", "i8", "values do not fit"),
+    ("values", lambda a: a.astype(np.float64), "values: expected float32, got float64"),
+    ("kind", "i8", "values: expected int8, got float32"),
+    ("kind", "f64", "kind: expected one of f32, bf16, i8, code16, code256, got 'f64'"),
+    ("indices", lambda a: a.astype(np.int64), "indices: expected int32"),
+    ("indptr", lambda a: a.astype(np.uint8), "indptr: expected int32"),
     ("scale", np.ones(5, np.float32), "scale does not fit"),
     ("book", np.ones(16, np.float32), "book does not fit"),
-    ("book", np.ones(16, np.float64), "must be float32"),
+    ("book", np.ones(16, np.float64), "book: expected float32"),
 ]
 
 
@@ -354,7 +357,7 @@ BAD: list[tuple[str, Any, str]] = [
 def test_bad_arrays_are_refused(name: str, value: Any, message: str) -> None:
     arrays = arguments()
     arrays[name] = value(arrays[name]) if callable(value) else value
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         SparseWeights(SparseArrays(**arrays), 8)
 
 

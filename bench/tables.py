@@ -185,13 +185,14 @@ def recipes(document: dict[str, Any]) -> str:
 
 
 def errors(document: dict[str, Any]) -> str:
-    """A row per kernel, channels and method: its errors, and its largest as a multiple of direct convolution's."""
-    direct = {(r["kernel"], r["channels"]): r["largest"] for r in document["results"] if r["method"] == "direct"}
-    table = Table(["kernel", "channels", "method", "largest error", "root mean square", "of direct's", "constant"])
+    """A row per layer and method: its errors, and its largest as a multiple of direct convolution's."""
+    layer = ("kernel", "stride", "channels")
+    direct = {tuple(r[key] for key in layer): r["largest"] for r in document["results"] if r["method"] == "direct"}
+    table = Table([*layer, "method", "largest error", "root mean square", "of direct's", "constant"])
     for r in document["results"]:
-        kernel, relative = f"{r['kernel']} × {r['kernel']}", r["largest"] / direct[r["kernel"], r["channels"]]
+        relative = r["largest"] / direct[tuple(r[key] for key in layer)]
         figures = (f"{r['largest']:.1e}", f"{r['rms']:.1e}", f"{relative:.1f}", f"{r['constant']:.3f}")
-        table.add(kernel, r["channels"], r["method"], *figures)
+        table.add(f"{r['kernel']} × {r['kernel']}", r["stride"], r["channels"], r["method"], *figures)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ from accel.reference import winograd
 sys.path[:0] = [str(Path(__file__).parents[1])]
 from conftest import machine  # noqa: E402
 
+CHANNELS, FIRST = (16, 64, 256), (3,)
 METHODS = {
-    3: ("direct", "winograd2", "winograd4", "winograd6"),
-    5: ("direct", "winograd4", "fft"),
-    7: ("direct", "fft"),
-    11: ("direct", "fft"),
+    (3, 1): (CHANNELS, ("direct", "winograd2", "winograd4", "winograd6")),
+    (3, 2): (CHANNELS, ("direct", "winograd3", "winograd5")),
+    (5, 1): (CHANNELS, ("direct", "winograd4", "fft")),
+    (7, 1): (CHANNELS, ("direct", "fft")),
+    (7, 2): (FIRST, ("direct", "winograd3", "winograd5")),
+    (11, 1): (CHANNELS, ("direct", "fft")),
+    (11, 4): (FIRST, ("direct", "winograd4")),
 }
-CHANNELS = (16, 64, 256)
+"""Channels and methods by kernel and stride; strides of few channels are folded into them."""
 OUT, SIZE, SEEDS = 32, 24, 3
 POINTS = {
     4: {"0, ±1, ±2": (0.0, 1.0, -1.0, 2.0, -2.0), "0, ±1, ±½": (0.0, 1.0, -1.0, 0.5, -0.5), "0, ±√½, ±√2": None},
@@ -63,17 +68,18 @@ def by_points(m: int, points: tuple[float, ...] | None) -> Convolve:
     return convolve
 
 
-def row(name: str, kernel: int, channels: int, convolve: Convolve) -> dict[str, Any]:
+def row(name: str, kernel: int, stride: int, channels: int, convolve: Convolve) -> dict[str, Any]:
     """The worst of a few images: errors relative to the largest output, and the constant of the bound."""
     eps, found = float(np.finfo(np.float32).eps), []
     for seed in range(SEEDS):
         rng = np.random.default_rng(seed)
-        x = rng.standard_normal((1, channels, SIZE + kernel - 1, SIZE + kernel - 1), np.float32)
+        size = (SIZE - 1) * stride + kernel
+        x = rng.standard_normal((1, channels, size, size), np.float32)
         w = rng.standard_normal((OUT, channels, kernel, kernel), np.float32) / np.float32(np.sqrt(channels) * kernel)
         y = convolve(x, w)
         side = y.shape[2]
-        exact = reference.conv2d(x, w)[:, :, :side, :side]
-        scale = reference.conv2d(np.abs(x), np.abs(w)).max() * eps * np.sqrt(w[0].size)
+        exact = reference.conv2d(x, w, strides=(stride, stride))[:, :, :side, :side]
+        scale = reference.conv2d(np.abs(x), np.abs(w), strides=(stride, stride)).max() * eps * np.sqrt(w[0].size)
         error = np.abs(y - exact)
         found.append(
             (error.max() / np.abs(exact).max(), np.sqrt((error**2).mean()) / np.abs(exact).max(), error.max() / scale)
@@ -81,6 +87,7 @@ def row(name: str, kernel: int, channels: int, convolve: Convolve) -> dict[str, 
     largest, mean, constant = (float(max(values)) for values in zip(*found, strict=True))
     return {
         "kernel": kernel,
+        "stride": stride,
         "method": name,
         "channels": channels,
         "largest": largest,
@@ -94,13 +101,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="write the results here")
     chosen = parser.parse_args()
     results = [
-        row(name, kernel, channels, lambda x, w, name=name: conv2d(x, w, algorithm=name))  # type: ignore[misc]
-        for kernel, names in METHODS.items()
-        for channels in CHANNELS
+        row(name, kernel, stride, channels, partial(conv2d, strides=stride, algorithm=name))
+        for (kernel, stride), (several, names) in METHODS.items()
+        for channels in several
         for name in names
     ]
     results += [
-        row(f"winograd{m}, points {name}", 3, 64, by_points(m, points))
+        row(f"winograd{m}, points {name}", 3, 1, 64, by_points(m, points))
         for m, several in POINTS.items()
         for name, points in several.items()
     ]

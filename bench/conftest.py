@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import subprocess
@@ -55,6 +56,21 @@ def work(benchmark: BenchmarkFixture) -> Callable[..., None]:
                 benchmark.extra_info["peak bytes per second"] = runtime.read_peak(nbytes)
 
     return note
+
+
+def stay_on_one_processor() -> None:
+    """Of scripts on one thread, before any engine starts its own."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def publish(document: dict[str, Any], out: Path | None) -> None:
+    """Writes what a script measured to a file, or prints it."""
+    text = json.dumps(document, indent=1)
+    if out:
+        out.write_text(text + "\n")
+    else:
+        print(text)
 
 
 def machine() -> dict[str, Any]:

@@ -9,7 +9,6 @@ models/resnet20_cifar10_folded.onnx and images/cifar10_{train10k,test}_jpeg.npz 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ import accel
 from accel.compress import RECIPES
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
-from conftest import machine  # noqa: E402
+from conftest import machine, publish  # noqa: E402
 
 MEAN, STD = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
 BATCH = 100
@@ -87,7 +86,7 @@ def main() -> None:
         "machine": machine(),
         "results": results,
     }
-    chosen.out.write_text(json.dumps(document, indent=1) + "\n")
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ with points run the same float32 loop in NumPy with other points: they compare p
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -23,7 +22,7 @@ from accel.reference import conv as reference
 from accel.reference import winograd
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
-from conftest import machine  # noqa: E402
+from conftest import machine, publish  # noqa: E402
 
 CHANNELS, FIRST = (16, 64, 256), (3,)
 METHODS = {
@@ -117,7 +116,7 @@ def main() -> None:
         "machine": machine(),
         "results": results,
     }
-    chosen.out.write_text(json.dumps(document, indent=1) + "\n")
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ measures as the fastest, direct or Winograd. Weights of all steps take turns, so
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from typing import Any
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from conftest import ROOT, machine  # noqa: E402
+from conftest import ROOT, machine, publish, stay_on_one_processor  # noqa: E402
 from sparsity import (  # noqa: E402
     TOLERANCE,
     Step,
@@ -146,19 +145,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6, help="per shape; a twentieth of it per pruned layer")
     parser.add_argument("--out", type=Path, help="write the results here")
     chosen = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    stay_on_one_processor()
     results = []
     with accel.using(threads=1):
         for name in (*CONVOLUTIONS, *LINEAR):
             results.append(curve(name, chosen.seconds))
             print(f"{name}: {results[-1]['even']} % against {results[-1]['method']}", file=sys.stderr)
         layers = squeezenet(chosen.seconds / 20)
-        text = json.dumps(machine_and({"results": results, "layers": layers}), indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+        document = machine_and({"results": results, "layers": layers})
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ with the same vectors in columns, the layout that they like.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ from typing import Any
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from conftest import machine  # noqa: E402
+from conftest import machine, publish, stay_on_one_processor  # noqa: E402
 from sparsity import SPARSE_PEERS, check, random_weights  # noqa: E402
 
 import accel  # noqa: E402
@@ -66,8 +64,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2, help="per shape")
     parser.add_argument("--out", type=Path, help="write the results here")
     chosen = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    stay_on_one_processor()
     results = []
     with accel.using(threads=1):
         for shape in SHAPES:
@@ -76,11 +73,7 @@ def main() -> None:
             print(f"{shape}: {results[-1]['times']['accel']['median'] * 1e6:.1f} us, {ratios}", file=sys.stderr)
         command = " ".join(["python bench/kernels/sparse_shapes.py", *sys.argv[1:]])
         document = {"kind": "sparse shapes", "command": command, "machine": machine(), "results": results}
-    text = json.dumps(document, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

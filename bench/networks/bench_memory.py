@@ -108,12 +108,14 @@ def measure(name: str, folder: Path, rounds: int) -> dict[str, Any]:
     return {"network": name, "file bytes": size, "engines": medians}
 
 
-def document(results: list[dict[str, Any]]) -> dict[str, Any]:
+def publish(results: list[dict[str, Any]], out: Path | None) -> None:
+    """Not imported above: a child measures what its own imports cost."""
     sys.path[:0] = [str(HERE.parent)]
-    from conftest import machine
+    import conftest
 
     command = "python bench/networks/bench_memory.py " + " ".join(sys.argv[1:])
-    return {"kind": "memory", "command": command, "machine": machine(), "results": results}
+    document = {"kind": "memory", "command": command, "machine": conftest.machine(), "results": results}
+    conftest.publish(document, out)
 
 
 def main() -> None:
@@ -133,11 +135,7 @@ def main() -> None:
         for name in chosen.networks or ("alexnet", "vgg16", "resnet50", "squeezenet11", "mobilenet_v2"):
             results.append(measure(name, Path(folder), chosen.rounds))
             report(results[-1])
-    text = json.dumps(document(results), indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    publish(results, chosen.out)
 
 
 def report(result: dict[str, Any]) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -25,7 +23,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 import zoo  # noqa: E402
-from conftest import machine  # noqa: E402
+from conftest import machine, publish, stay_on_one_processor  # noqa: E402
 from engines import ENGINES, Call, Model, difference  # noqa: E402
 
 import accel  # noqa: E402
@@ -143,8 +141,8 @@ def report(result: dict[str, Any]) -> None:
 
 def main() -> None:
     chosen, results = options(), []
-    if chosen.threads == 1 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before any engine starts threads
+    if chosen.threads == 1:
+        stay_on_one_processor()
     with accel.using(isa=chosen.isa), folder(chosen.models) as models:
         for name in chosen.networks:
             shape = (chosen.batch, 3, 224, 224)
@@ -154,11 +152,7 @@ def main() -> None:
         where = machine()
     arguments = [a for a in sys.argv[1:] if not a.startswith("--models") and a != str(chosen.models)]
     command = " ".join(["python bench/networks/bench_networks.py", *arguments])
-    text = json.dumps({"kind": "networks", "command": command, "machine": where, "results": results}, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    publish({"kind": "networks", "command": command, "machine": where, "results": results}, chosen.out)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ network or gives another answer is left out with a message.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import accel
 from accel import timing
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from conftest import ROOT, machine  # noqa: E402
+from conftest import ROOT, machine, publish  # noqa: E402
 from engines import ENGINES, Call, Model, difference  # noqa: E402
 
 FOLDER = Path(os.environ.get("ACCEL_DATA") or ROOT.parent / "shared" / "data") / "models"
@@ -105,11 +104,7 @@ def main() -> None:
             print(f"{name}: " + ", ".join(f"{e} {t:.1f} us" for e, t in medians.items()), file=sys.stderr)
     command = "python bench/networks/bench_small.py " + " ".join(sys.argv[1:])
     document = {"kind": "small", "command": command, "machine": machine(), "results": results}
-    text = json.dumps(document, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -26,7 +25,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 from bench_networks import TOLERANCE, folder, report, written  # noqa: E402
-from conftest import ROOT, machine  # noqa: E402
+from conftest import ROOT, machine, publish, stay_on_one_processor  # noqa: E402
 from engines import ENGINES, Model, difference  # noqa: E402
 
 import accel  # noqa: E402
@@ -179,19 +178,15 @@ def command() -> str:
 
 def main() -> None:
     chosen, results = options(), []
-    if chosen.threads == 1 and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # before any engine starts threads
+    if chosen.threads == 1:
+        stay_on_one_processor()
     with folder(chosen.models) as kept:
         for name in chosen.networks:
             if pair := models(name, chosen.zeros, kept, chosen.batch):
                 results.append(measure(name, pair, chosen))
                 report(results[-1])
     document = {"kind": "sparse networks", "command": command(), "machine": machine(), "results": results}
-    text = json.dumps(document, indent=1)
-    if chosen.out:
-        chosen.out.write_text(text + "\n")
-    else:
-        print(text)
+    publish(document, chosen.out)
 
 
 if __name__ == "__main__":

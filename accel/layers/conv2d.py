@@ -13,6 +13,7 @@ from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
+from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.zeros import sparse_arrays, stored_rows
@@ -49,12 +50,7 @@ class Conv2d:
         activation: str | None = None,
         algorithm: str = "auto",
     ) -> None:
-        if not isinstance(weight, Weight):
-            checks.array("weight", weight, np.float32, 4)
-        elif weight.ndim != 4:
-            raise ValueError(f"weight: expected 4 axes, got shape {weight.shape}")
-        if bias is not None and checks.array("bias", bias, np.float32, 1).shape != weight.shape[:1]:
-            raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
+        check_operands(weight, bias, 4)
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
         self.weight, self.bias, self.algorithm = weight, bias, algorithm

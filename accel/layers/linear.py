@@ -12,6 +12,7 @@ from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import linear, linear_packed
 from accel.kernels.sparse import SparseArrays, StoredRows
+from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.zeros import sparse_arrays, stored_rows
@@ -38,12 +39,7 @@ class Linear:
     def __init__(
         self, weight: np.ndarray | Weight, bias: np.ndarray | None = None, activation: str | None = None
     ) -> None:
-        if not isinstance(weight, Weight):
-            checks.array("weight", weight, np.float32, 2)
-        elif weight.ndim != 2:
-            raise ValueError(f"weight: expected 2 axes, got shape {weight.shape}")
-        if bias is not None and checks.array("bias", bias, np.float32, 1).shape != weight.shape[:1]:
-            raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
+        check_operands(weight, bias, 2)
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
         self._packed: tuple[np.ndarray, np.ndarray] | None = None
         self._product: SparseProduct | None = None

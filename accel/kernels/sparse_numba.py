@@ -100,31 +100,50 @@ def _product(
 
 
 @njit
+def _add_lines(weight: Any, channel: Any, top: int, left: int, strides: Any, plane: Any) -> None:
+    """plane += weight times what one tap sees of a padded channel."""
+    for i in range(plane.shape[0]):
+        seen = channel[top + i * strides[0], left:]
+        for j in range(plane.shape[1]):
+            plane[i, j] += weight * seen[j * strides[1]]
+
+
+@njit
+def _add_run(weight: Any, channel: Any, first: int, sums: Any) -> None:
+    """The same without strides, of lines as wide as the padded ones: one run, what lies between the outputs too."""
+    seen = channel.reshape(-1)[first : first + sums.size]
+    for j in range(sums.size):  # an index with a sum in it could be negative for all that Numba knows: no vectors then
+        sums[j] += weight * seen[j]
+
+
+@njit
 def _conv(
     x: Any, y: Any, kernel: Any, strides: Any, dilations: Any, group: int, indptr: Any, deltas: Any, values: Any,
     how: int, scale: Any, book: Any, bias: Any, activation: int,
 ) -> None:  # fmt: skip
     """y (images, rows, height, width) of x (images, channels, ...), which is padded."""
-    rows, channels, taps = indptr.size - 1, x.shape[1] // group, kernel[0] * kernel[1]
-    longest, at = _longest(indptr), 0
+    rows, channels, taps, width = indptr.size - 1, x.shape[1] // group, kernel[0] * kernel[1], x.shape[3]
+    longest, at, height = _longest(indptr), 0, y.shape[2]
     columns, numbers = np.empty(longest, np.int64), np.empty(longest, np.float32)
+    wide = np.empty((height, width), np.float32)
+    in_runs, run = strides[0] == 1 and strides[1] == 1, wide.reshape(-1)[: (height - 1) * width + y.shape[3]]
     for o in range(rows):
         count, first = indptr[o + 1] - indptr[o], o // (rows // group) * channels
         at = _columns(deltas, at, columns[:count])
         _numbers(values, indptr[o], how, scale[o], book, numbers[:count])
         for image in range(y.shape[0]):
-            plane = y[image, o]
-            plane[:] = bias[o]
+            plane = wide[:, : y.shape[3]]
+            wide[:] = bias[o]
             for k in range(count):
-                weight, tap = numbers[k], columns[k] % taps
-                channel = x[image, first + columns[k] // taps]
+                tap, channel = columns[k] % taps, x[image, first + columns[k] // taps]
                 top, left = tap // kernel[1] * dilations[0], tap % kernel[1] * dilations[1]
-                for i in range(plane.shape[0]):
-                    for j in range(plane.shape[1]):
-                        plane[i, j] += weight * channel[top + i * strides[0], left + j * strides[1]]
-            for i in range(plane.shape[0]):
-                for j in range(plane.shape[1]):
-                    plane[i, j] = _activated(plane[i, j], activation)
+                if in_runs:
+                    _add_run(numbers[k], channel, top * width + left, run)
+                else:
+                    _add_lines(numbers[k], channel, top, left, strides, plane)
+            for i in range(height):
+                for j in range(y.shape[3]):
+                    y[image, o, i, j] = _activated(plane[i, j], activation)
 
 
 def _arguments(rows: StoredRows, bias: np.ndarray | None, activation: str | None) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ import accel
 from accel.kernels import program
 from accel.kernels.sparse import SparseArrays, SparseWeights
 from accel.reference import conv as reference
+from accel.weights import Csr
 
 sys.path[:0] = [str(Path(__file__).parent)]
 from sparsity import (  # noqa: E402
@@ -77,6 +78,20 @@ def bench_sparse_linear_kinds(benchmark: BenchmarkFixture, work: Work, zeros: in
         linear(benchmark, work, zeros, kind)
 
 
+@pytest.mark.parametrize("zeros", [90, 95])
+@pytest.mark.parametrize("backend", ["numba"])
+def bench_sparse_linear_stored(benchmark: BenchmarkFixture, work: Work, zeros: int, backend: str) -> None:
+    """As it runs where no extension was built: from what the weight holds."""
+    pytest.importorskip(backend)
+    w, x = random_weights((SIZE, SIZE), zeros), vectors()
+    with accel.using(backend=backend, threads=1):
+        layer = accel.Linear(Csr.from_dense(w))
+        check(layer(x), x @ w.T)
+        values = layer.weight.parameters
+        group(benchmark, work, f"linear/4096/{zeros}%/batch={BATCH}", values * BATCH, values + 2 * x.size)
+        benchmark(lambda: layer(x))
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def bench_sparse_linear_threads(benchmark: BenchmarkFixture, work: Work, threads: int) -> None:
     native_only()
@@ -131,6 +146,20 @@ def bench_sparse_conv_dense(benchmark: BenchmarkFixture, work: Work, name: str, 
     native_only()
     with accel.using(threads=1):
         convolution(benchmark, work, name, zeros, dense=True)
+
+
+@pytest.mark.parametrize(("name", "zeros"), CONV_CASES)
+@pytest.mark.parametrize("backend", ["numba"])
+def bench_sparse_conv_stored(benchmark: BenchmarkFixture, work: Work, name: str, zeros: int, backend: str) -> None:
+    pytest.importorskip(backend)
+    channels, out, size, kernel = CONVOLUTIONS[name]
+    w, x = random_weights((out, channels, kernel, kernel), zeros), image(channels, size)
+    with accel.using(backend=backend, threads=1):
+        layer = accel.Conv2d(Csr.from_dense(w), pads=kernel // 2)
+        check(layer(x), reference.conv2d(x, w, None, pads=(kernel // 2,) * 4))
+        values = int(np.count_nonzero(w))
+        group(benchmark, work, f"{name}/{zeros}%", values * size**2, values + x.size + out * size**2)
+        benchmark(lambda: layer(x))
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -44,13 +44,19 @@ Prepared prepare_fft(int isa, const ConvSpec& spec, int threads, std::pair<int, 
                                    threads);
 }
 
+// Runs f() without the interpreter's lock, and has it again where the result is copied: that touches a Python object.
+template <class F>
+void without_gil(F&& f) {
+  py::gil_scoped_release release;
+  f();
+}
+
 Array<float> packed(const Array<float>& w, long inner, int threads, const Array<float>& out) {
   require(w.ndim() == 3 && inner >= 1, "pack: expected (out, depth, taps) and inner >= 1");
   const long o = w.shape(0), d = w.shape(1), t = w.shape(2);
   require(static_cast<std::size_t>(out.size()) >= packed_size(o, d, t), "pack: out is too small");
   float* to = const_cast<float*>(out.data());
-  py::gil_scoped_release release;
-  pack_weights(w.data(), o, d, t, inner, to, threads);
+  without_gil([&] { pack_weights(w.data(), o, d, t, inner, to, threads); });
   return out;
 }
 
@@ -73,8 +79,7 @@ Array<float> packed_winograd(const Array<float>& w, int m, int stride, int threa
   const WinogradKernels& kernels = winograd_kernels(0, m, static_cast<int>(w.shape(2)), stride);
   require(static_cast<std::size_t>(out.size()) >= winograd_size(o, d, kernels), "pack_winograd: out is too small");
   float* to = const_cast<float*>(out.data());
-  py::gil_scoped_release release;
-  pack_winograd(w.data(), o, d, kernels, to, threads);
+  without_gil([&] { pack_winograd(w.data(), o, d, kernels, to, threads); });
   return out;
 }
 
@@ -86,8 +91,7 @@ Array<float> packed_fft(const Array<float>& w, int threads, const Array<float>& 
   require(static_cast<std::size_t>(out.size()) >= fft_size(o, d, w.shape(2) * w.shape(3)),
           "pack_fft: out is too small");
   float* to = const_cast<float*>(out.data());
-  py::gil_scoped_release release;
-  pack_fft(w.data(), o, d, kh, kw, to, threads);
+  without_gil([&] { pack_fft(w.data(), o, d, kh, kw, to, threads); });
   return out;
 }
 

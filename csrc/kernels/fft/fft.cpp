@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "kernels/conv/blocks.h"
 #include "kernels/layout/layout.h"
 #include "runtime/pool.h"
 #define ACCEL_KERNEL_FILE "kernels/fft/fft.inl.h"
@@ -99,6 +100,7 @@ FftConv::Block FftConv::block_at(long index, float* buffer) const noexcept {
   b.v_half = 2l * b.count * depth_blocks_ * kBlock;
   b.v_step = 2 * b.v_half + kSkew;
   b.irregular = reinterpret_cast<unsigned char*>(buffer + kFftFrequencies * b.v_step);
+  std::memset(b.irregular, 0, static_cast<std::size_t>(b.count));
   return b;
 }
 
@@ -109,46 +111,27 @@ FftConv::Position FftConv::position(long tile) const noexcept {
 }
 
 void FftConv::run(const ConvArrays& arrays, int threads) const noexcept {
-  const int most = std::min(threads, threads_);
-  const long units = blocks_ * spec_.groups;
   float* const products = arrays.scratch + threads_ * input_floats();
-  if (split_panels_ && most > 1) {
-    for (long i = 0; i < units; ++i) {
-      const Block block = block_at(i, arrays.scratch);
-      std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
-      parallel(most, [&](int part, int parts) {
-        const Range r = part_of(depth_blocks_, part, parts);
-        transform_input(arrays, block, r.begin, r.end);
+  const BlockCut cut{blocks_ * spec_.groups, depth_blocks_, panels_, step_, split_panels_, macs_};
+  run_blocks(
+      cut, std::min(threads, threads_),
+      [&](long index, int part) { return block_at(index, arrays.scratch + part * input_floats()); },
+      [&](const Block& b, Range blocks) { transform_input(arrays, b, blocks); },
+      [&](const Block& b, Range panels, int part, long) {
+        run_panels(arrays, b, panels, products + part * product_floats());
       });
-      parallel(most, [&](int part, int parts) {
-        const Range r = part_of((panels_ + step_ - 1) / step_, part, parts);
-        run_panels(arrays, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
-                   products + part * product_floats());
-      });
-    }
-  } else {
-    parallel(parts_for(macs_, units, most), [&](int part, int parts) {
-      const Range r = part_of(units, part, parts);
-      for (long i = r.begin; i < r.end; ++i) {
-        const Block block = block_at(i, arrays.scratch + part * input_floats());
-        std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
-        transform_input(arrays, block, 0, depth_blocks_);
-        run_panels(arrays, block, 0, panels_, products + part * product_floats());
-      }
-    });
-  }
   zero_halo(spec_.output, arrays.y);
 }
 
-// Blocks begin .. end-1 of 16 input channels.
-void FftConv::transform_input(const ConvArrays& arrays, const Block& b, long begin, long end) const noexcept {
+// Blocks of 16 input channels.
+void FftConv::transform_input(const ConvArrays& arrays, const Block& b, Range blocks) const noexcept {
   const Map& in = spec_.input;
   float window[kFftSide * kFftSide * kBlock];
   FftInput i{};
   i.step = b.v_step;
   i.half = b.v_half;
   i.row = static_cast<long>(b.count) * kBlock;
-  for (long c = begin; c < end; ++c) {
+  for (long c = blocks.begin; c < blocks.end; ++c) {
     const float* plane = arrays.x + (b.group * depth_blocks_ + c) * in.plane;
     for (int t = 0; t < b.count; ++t) {
       const Position at = position(b.first + t);
@@ -170,10 +153,9 @@ void FftConv::transform_input(const ConvArrays& arrays, const Block& b, long beg
   }
 }
 
-void FftConv::run_panels(const ConvArrays& arrays, const Block& block, long begin, long end,
-                         float* products) const noexcept {
-  for (long p = begin; p < end; p += blocking_.panels) {
-    const int panels = static_cast<int>(std::min<long>(blocking_.panels, end - p));
+void FftConv::run_panels(const ConvArrays& arrays, const Block& block, Range all, float* products) const noexcept {
+  for (long p = all.begin; p < all.end; p += blocking_.panels) {
+    const int panels = static_cast<int>(std::min<long>(blocking_.panels, all.end - p));
     multiply(arrays, block, p, panels, products);
     transform_output(arrays, block, p, panels, products);
   }

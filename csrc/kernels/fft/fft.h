@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/conv/conv.h"
+#include "runtime/pool.h"
 
 namespace accel {
 
@@ -77,8 +78,8 @@ class FftConv final : public PreparedConv {
   struct Position;
   Block block_at(long index, float* buffer) const noexcept;
   Position position(long tile) const noexcept;
-  void transform_input(const ConvArrays& arrays, const Block& block, long begin, long end) const noexcept;
-  void run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products) const noexcept;
+  void transform_input(const ConvArrays& arrays, const Block& block, Range blocks) const noexcept;
+  void run_panels(const ConvArrays& arrays, const Block& block, Range all, float* products) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products) const noexcept;
   void transform_output(const ConvArrays& arrays, const Block& block, long panel, int panels,
                         const float* products) const noexcept;

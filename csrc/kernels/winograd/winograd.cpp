@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "kernels/conv/blocks.h"
 #include "kernels/layout/layout.h"
 #include "kernels/winograd/points.h"
 #include "runtime/pool.h"
@@ -178,44 +179,31 @@ std::size_t Winograd::weight_floats() const noexcept {
 }
 
 void Winograd::run(const ConvArrays& arrays, int threads) const noexcept {
-  const int most = std::min(threads, threads_);
-  const long units = tiling_.blocks() * spec_.groups;
   float* const products = arrays.scratch + threads_ * input_floats();
-  if (split_panels_ && most > 1) {
-    for (long i = 0; i < units; ++i) {
-      const Block block = block_at(i, arrays.scratch);
-      std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
-      parallel(most, [&](int part, int parts) {
-        const Range r = part_of(depth_blocks_, part, parts);
-        transform_input(arrays, block, r.begin, r.end);
+  const BlockCut cut{tiling_.blocks() * spec_.groups, depth_blocks_, panels_, step_, split_panels_, macs_};
+  run_blocks(
+      cut, std::min(threads, threads_),
+      [&](long index, int part) {
+        const Block b = block_at(index, arrays.scratch + part * input_floats());
+        std::memset(b.irregular, 0, static_cast<std::size_t>(b.count));
+        return b;
+      },
+      [&](const Block& b, Range blocks) { transform_input(arrays, b, blocks); },
+      [&](const Block& b, Range panels, int part, long next) {
+        Ahead ahead;
+        if (panels.end - panels.begin == panels_) {  // a block that threads share writes no rows of its own
+          const Block following = block_at(std::max(next, 0l), nullptr);
+          ahead = Ahead(*this, arrays, b, next < 0 ? nullptr : &following);
+        }
+        run_panels(arrays, b, panels, products + part * product_floats(), ahead);
       });
-      parallel(most, [&](int part, int parts) {
-        const Range r = part_of((panels_ + step_ - 1) / step_, part, parts);
-        Ahead nothing;
-        run_panels(arrays, block, r.begin * step_, std::min<long>(r.end * step_, panels_),
-                   products + part * product_floats(), nothing);
-      });
-    }
-  } else {
-    parallel(parts_for(macs_, units, most), [&](int part, int parts) {
-      const Range r = part_of(units, part, parts);
-      for (long i = r.begin; i < r.end; ++i) {
-        const Block block = block_at(i, arrays.scratch + part * input_floats());
-        const Block next = block_at(i + 1, nullptr);
-        Ahead ahead(*this, arrays, block, i + 1 < r.end ? &next : nullptr);
-        std::memset(block.irregular, 0, static_cast<std::size_t>(block.count));
-        transform_input(arrays, block, 0, depth_blocks_);
-        run_panels(arrays, block, 0, panels_, products + part * product_floats(), ahead);
-      }
-    });
-  }
   zero_halo(spec_.output, arrays.y);
 }
 
-// Blocks begin .. end-1 of 16 input channels. Tried with strides, whose windows come from the L3 cache: fetching the
+// Blocks of 16 input channels. Tried with strides, whose windows come from the L3 cache: fetching the
 // next window, or the lines it is stored to, while one is transformed; no gain in a network.
-void Winograd::transform_input(const ConvArrays& arrays, const Block& b, long begin, long end) const noexcept {
-  for (long c = begin; c < end; ++c)
+void Winograd::transform_input(const ConvArrays& arrays, const Block& b, Range blocks) const noexcept {
+  for (long c = blocks.begin; c < blocks.end; ++c)
     for (int phase = 0; phase < phases_; ++phase)
       for (int t = 0; t < b.count; ++t) {
         const float* plane = arrays.x + (b.group * depth_blocks_ + c) * spec_.input.plane;
@@ -239,10 +227,10 @@ bool Winograd::transform_window(const float* plane, const WinogradTile& at, int 
   return kernels_.input(window, static_cast<long>(n) * s * kBlock, v, v_step);
 }
 
-void Winograd::run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products,
+void Winograd::run_panels(const ConvArrays& arrays, const Block& block, Range all, float* products,
                           Ahead& ahead) const noexcept {
-  for (long p = begin; p < end; p += blocking_.panels) {
-    const int panels = static_cast<int>(std::min<long>(blocking_.panels, end - p));
+  for (long p = all.begin; p < all.end; p += blocking_.panels) {
+    const int panels = static_cast<int>(std::min<long>(blocking_.panels, all.end - p));
     multiply(arrays, block, p, panels, products, ahead);
     transform_output(arrays, block, p, panels, products);
   }

@@ -85,11 +85,11 @@ class Winograd final : public PreparedConv {
   struct Block;
   class Ahead;
   Block block_at(long index, float* buffer) const noexcept;
-  void transform_input(const ConvArrays& arrays, const Block& block, long begin, long end) const noexcept;
+  void transform_input(const ConvArrays& arrays, const Block& block, Range blocks) const noexcept;
   bool transform_window(const float* plane, const WinogradTile& at, int phase, float* v, long v_step) const noexcept;
   long unit(int i, int j, int phase) const noexcept;
   long far_weights(int i, int j) const noexcept;
-  void run_panels(const ConvArrays& arrays, const Block& block, long begin, long end, float* products,
+  void run_panels(const ConvArrays& arrays, const Block& block, Range all, float* products,
                   Ahead& ahead) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;

@@ -76,6 +76,16 @@ void plane_window(const PlaneWindow& p) noexcept {
     all_rows<Op, false>(p);
 }
 
+template <class V>
+ACCEL_INLINE V even_lanes(V a, V b) {  // of a, then of b
+  if constexpr (f32::lanes == 16)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  else if constexpr (f32::lanes == 8)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+  else
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+}
+
 void copy_every(const float* from, long step, long count, float* to) noexcept {
   constexpr long kLanes = f32::lanes;
   long i = 0;
@@ -84,8 +94,15 @@ void copy_every(const float* from, long step, long count, float* to) noexcept {
     if (i < count) store_n(to + i, load_n(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
     return;
   }
-  if (step == 2)  // for the compiler to take two vectors apart
-    for (; i < count; ++i) to[i] = from[2 * i];
+  if (step == 2) {
+    for (; i + kLanes < count; i += kLanes)  // behind the last of count there may be nothing
+      store(to + i, {even_lanes(load(from + 2 * i).v, load(from + 2 * i + kLanes).v)});
+    const int left = static_cast<int>(2 * (count - i) - 1), low = left < kLanes ? left : kLanes;
+    if (left > 0)
+      store_n(to + i, {even_lanes(load_n(from + 2 * i, low).v, load_n(from + 2 * i + low, left - low).v)},
+              static_cast<int>(count - i));
+    return;
+  }
   for (; i < count; ++i) to[i] = from[i * step];
 }
 

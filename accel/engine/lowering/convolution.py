@@ -27,7 +27,7 @@ from accel.kernels.conv_native import (
     grouped_channels,
     route,
 )
-from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
+from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights, strip_window
 from accel.weights.base import dense
 from accel.weights.zeros import sparse_arrays
 
@@ -117,9 +117,11 @@ def _without_zeros(
     if arrays is None or layer.w_shape[1] == 1:
         return None
     columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
+    kernel = layer.w_shape[2], layer.w_shape[3]
+    strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
     packed = builder.pack_once(
-        node.inputs[1:3], ("sparse", layer.group, width),
-        lambda: (SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])),
+        node.inputs[1:3], ("sparse", layer.group, width, strips),
+        lambda: (SparseWeights(arrays, columns, layer.group, width, strips), native.pack_bias(bias, layer.w_shape[0])),
     )  # fmt: skip
     size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
     return SparseOption(packed[0], packed, -size if node.inputs[0] in builder.planes else size)

@@ -31,8 +31,7 @@ void PlanePhases::add_tap(long y, long x) {
   const auto same = [&](const Phase& other) { return other.y == phase.y && other.x == phase.x; };
   auto found = std::find_if(phases_.begin(), phases_.end(), same);
   if (found == phases_.end()) found = phases_.insert(found, phase);
-  at_.push_back(
-      static_cast<std::int32_t>(((found - phases_.begin()) * height_ + down + top_) * row_ + right + left_));
+  at_.push_back(static_cast<std::int32_t>(((found - phases_.begin()) * height_ + down + top_) * row_ + right + left_));
 }
 
 void PlanePhases::split(const float* plane, float* phases, CopyEvery copy) const noexcept {

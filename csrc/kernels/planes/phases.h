@@ -19,7 +19,9 @@ class PlanePhases {
   PlanePhases(const ConvSpec& spec, int lanes);
 
   const std::vector<std::int32_t>& at() const noexcept { return at_; }  // [tap] where output pixel (0, 0) reads
-  long row() const noexcept { return row_; }  // floats from one row of a phase, and of the outputs it serves, to the next
+  long row() const noexcept {
+    return row_;
+  }  // floats from one row of a phase, and of the outputs it serves, to the next
   long floats() const noexcept { return floats_; }  // of all phases; vectors may read up to there
   // Brings a plane's pixels in; what lies around them stays.
   void split(const float* plane, float* phases, CopyEvery copy) const noexcept;
@@ -32,7 +34,7 @@ class PlanePhases {
 
   Map in_;
   long stride_h_, stride_w_;
-  long top_, left_;  // rows and columns of a phase before its first pixel
+  long top_, left_;             // rows and columns of a phase before its first pixel
   long row_, height_, floats_;  // row_ x height_: of a phase
   std::vector<Phase> phases_;
   std::vector<std::int32_t> at_;

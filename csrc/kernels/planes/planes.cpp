@@ -92,8 +92,8 @@ PlaneMaximum::PlaneMaximum(const PoolSpec& spec, const PlaneKernels& kernels, in
 
 void PlaneMaximum::run(const float* x, float* y, float* scratch, int threads) const noexcept {
   const float outside = -std::numeric_limits<float>::infinity();
-  for_planes(spec_, phases_, kernels_, {x, nullptr, nullptr, nullptr, y, scratch}, outside,
-             std::min(threads, threads_), [&](long, PlaneWindow& w) { kernels_.maximum(w); });
+  for_planes(spec_, phases_, kernels_, {x, nullptr, nullptr, nullptr, y, scratch}, outside, std::min(threads, threads_),
+             [&](long, PlaneWindow& w) { kernels_.maximum(w); });
 }
 
 }  // namespace accel

@@ -11,7 +11,7 @@
 
 namespace accel {
 
-struct PlaneWindow {  // one output plane
+struct PlaneWindow {       // one output plane
   const float* x;          // its phases
   const std::int32_t* at;  // and row, as PlanePhases has them
   long row;

@@ -191,8 +191,10 @@ void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept
   const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;
   const long first = s.row < 0 ? -s.row : 0, end = s.height - s.row < needed ? s.height - s.row : needed;
   const float* plane = s.x + s.row * s.width + s.column;
+  // The last pixel of the last copy: the tile to the left has read the others.
+  const long ahead = kAheadChannels * s.plane + (w.kernel_w - 1l) * s.dilation_w + kLanes - 1;
   for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {
-    for (long r = first; r < end; ++r) prefetch(plane + kAheadChannels * s.plane + r * s.width + kLanes);
+    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);
     for (int q = 0; q < w.kernel_w; ++q) {
       const long column = s.column + q * s.dilation_w;
       const float* from = plane + q * s.dilation_w;

@@ -2,7 +2,8 @@
 
 A network over a batch reads and writes each activation for all images before it comes to the next layer, and what eight
 images make is mostly out of the cache by then. Image by image it stays there, at the price of reading the weights of
-matrix products once for each. Both give the same bits (see docs/engine.md).
+matrix products once for each; where those are large, only what comes before them runs image by image. All give the same
+bits (see docs/engine.md).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 
 from accel.engine.plan import Plan
 from accel.engine.shapes import Known, Spec
-from accel.graph.network import Network, Node
+from accel.graph.network import Network, Node, Value
 from accel.kernels import program as native
 
 _ROWWISE = frozenset(
@@ -36,18 +37,46 @@ class ByImage:
     calls_python = False
 
     def __init__(self, plan: Plan, images: int) -> None:
-        self._plan, self._images = plan, images
+        self.plan, self._images = plan, images
         self.steps, self.arena_bytes = plan.steps, 0  # the arena is the plan's
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """As Plan.run."""
-        results = {name: np.empty((self._images, *shape[1:]), dtype) for name, shape, dtype in self._plan.output_shapes}
+        results = {name: np.empty((self._images, *shape[1:]), dtype) for name, shape, dtype in self.plan.output_shapes}
         for i in range(self._images):
             image = {name: array[i : i + 1] for name, array in feeds.items()}
-            self._plan.run_into(
+            self.plan.run_into(
                 image, {name: array[i : i + 1] for name, array in results.items()}, threads, keep_denormals
             )
         return results
+
+
+class ByImageThenTogether:
+    """A plan for the first part of a network, run for each image of a batch, then one for the rest of all of them."""
+
+    calls_python = False
+
+    def __init__(self, first: ByImage, rest: Plan) -> None:
+        self._first, self._rest = first, rest
+        self.steps, self.arena_bytes = [*first.steps, *rest.steps], first.plan.arena_bytes + rest.arena_bytes
+
+    def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
+        """As Plan.run."""
+        return self._rest.run(self._first.run(feeds, threads, keep_denormals), threads, keep_denormals)
+
+
+def before_products(network: Network, known: Mapping[str, Known]) -> tuple[Network, Network] | None:
+    """The part of a fused network before its first matrix product, and the rest; None where more than one value leads
+    from one to the other."""
+    at = next((i for i, node in enumerate(network.nodes) if node.op in ("Gemm", "MatMul")), 0)
+    first, rest = network.nodes[:at], network.nodes[at:]
+    before = {name for node in first for name in node.outputs if name} | {v.name for v in network.inputs}
+    read = {name for node in rest for name in node.inputs} | {v.name for v in network.outputs}
+    between = sorted(before & read)
+    if not first or len(between) != 1 or not isinstance(spec := known[between[0]], Spec):
+        return None
+    value = Value(between[0], spec.dtype, (None, *spec.shape[1:]))
+    return network.replace(nodes=first, outputs=[value]), network.replace(nodes=rest, inputs=[value])
 
 
 def better_by_image(network: Network, known: Mapping[str, Known]) -> bool:

@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 
 from accel.engine import plan as planning
-from accel.engine.batching import ByImage, better_by_image
+from accel.engine.batching import ByImage, ByImageThenTogether, before_products, better_by_image
 from accel.engine.interpreter import Interpreter
 from accel.engine.packed import PackedCsr, PackedDense
-from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
+from accel.engine.shapes import DynamicShapeError, Known, Spec, as_spec, infer
 from accel.errors import AccelError, ModelError
 from accel.graph import load, passes
-from accel.graph.network import Network, Value
+from accel.graph.network import Constant, Network, Value
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+
+AnyPlan = planning.Plan | ByImage | ByImageThenTogether | Interpreter
 
 _TYPES = {"float32": "float", "float64": "double", "bool": "bool"}
 _alive: weakref.WeakSet[InferenceSession] = weakref.WeakSet()
@@ -68,7 +70,7 @@ class InferenceSession:
         self._owned = not isinstance(model, Network)
         self._keep_denormals = keep_denormals
         self._native, self._settings = native.native(), runtime.settings(self.threads)
-        self._plans: OrderedDict[tuple[Any, ...], planning.Plan | ByImage | Interpreter] = OrderedDict()
+        self._plans: OrderedDict[tuple[Any, ...], AnyPlan] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
         self._lock = threading.Lock()
         _alive.add(self)
@@ -180,7 +182,7 @@ class InferenceSession:
             raise ValueError(f"input_feed: expected the inputs {list(self._inputs)}, got {unknown}")
         return {name: _checked_input(value, input_feed) for name, value in self._inputs.items()}
 
-    def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
+    def _plan(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan:
         key = tuple([a.shape for a in feeds.values()])
         with self._lock:
             plan = self._plans.get(key)
@@ -193,7 +195,7 @@ class InferenceSession:
                 self._plans.move_to_end(key)
         return plan
 
-    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
+    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan:
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
             shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
@@ -208,12 +210,38 @@ class InferenceSession:
                 fits = isinstance(one, planning.Plan) and [shape for _, shape, _ in one.output_shapes] == wanted
                 if isinstance(one, planning.Plan) and fits and not one.calls_python:
                     return ByImage(one, len(next(iter(feeds.values()))))
+            parts = before_products(fused, inferred)
+            if parts is not None and better_by_image(parts[0], inferred):
+                plan = self._plan_of_parts(*parts, feeds, inferred, held)
+                if plan is not None:
+                    return plan
             with runtime.under(self._settings):
                 return planning.build(fused, inferred, self._packed, held)
         except DynamicShapeError:
             return Interpreter(self._network)
 
-    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter | None:
+    def _plan_of_parts(
+        self,
+        first: Network,
+        rest: Network,
+        feeds: Mapping[str, np.ndarray],
+        inferred: Mapping[str, Known],
+        held: list[dict[str, Constant]],
+    ) -> ByImageThenTogether | None:
+        """None where the first part does not take an image alone as it takes a batch."""
+        between = rest.inputs[0].name
+        spec, images = as_spec(inferred[between]), len(next(iter(feeds.values())))
+        with runtime.under(self._settings):
+            known = infer(first, {name: Spec((1, *a.shape[1:]), a.dtype) for name, a in feeds.items()})
+            if as_spec(known[between]).shape != (1, *spec.shape[1:]):
+                return None
+            one = planning.build(first, known, self._packed, held)
+            if one.calls_python:
+                return None
+            together = planning.build(rest, infer(rest, {between: spec}), self._packed, held)
+        return None if together.calls_python else ByImageThenTogether(ByImage(one, images), together)
+
+    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan | None:
         """The plan for the first image alone, kept for images that come alone; the lock is held. None where the network
         takes no image alone."""
         key = tuple([(1, *array.shape[1:]) for array in feeds.values()])

@@ -99,21 +99,37 @@ WIDE, LINEAR = 64, 32
 their rows: how a matrix is packed decides the last bits of its products."""
 
 
+Strip = tuple[int, int, int]
+NO_STRIPS: Strip = (0, 0, 1)
+
+
+def strip_window(
+    kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], output: tuple[int, int]
+) -> Strip:
+    """What SparseWeights takes as `window` for a convolution with such an output."""
+    window = (*kernel, dilations[0])
+    shares = strides == (1, 1) and kernel[0] > 1
+    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, output[1]) else NO_STRIPS
+
+
 class SparseWeights:
     """Weights packed for products over many columns, one matrix per group of a convolution.
 
     For the instruction set in force, best at about `width` columns (output pixels, or rows of x); `threads` that may
-    share the rows are those of `accel.using`.
+    share the rows are those of `accel.using`. `window`, from `strip_window`: of a convolution whose taps share what is
+    packed, for outputs of that width only.
     """
 
-    def __init__(self, arrays: SparseArrays, columns: int, group: int = 1, width: int = WIDE) -> None:
+    def __init__(
+        self, arrays: SparseArrays, columns: int, group: int = 1, width: int = WIDE, window: Strip = NO_STRIPS
+    ) -> None:
         check_arrays(arrays, columns)
         core, rows = runtime.core, arrays.rows // group
         parts = [arrays] if group == 1 else [arrays.part(g * rows, (g + 1) * rows) for g in range(group)]
         self.matrices = [
             core.pack_sparse(
                 runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
-                part.scale, part.book, columns, width, runtime.threads(),
+                part.scale, part.book, columns, width, runtime.threads(), window,
             )
             for part in parts
         ]  # fmt: skip

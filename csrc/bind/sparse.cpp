@@ -4,6 +4,7 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -15,11 +16,11 @@ namespace {
 
 using Matrix = std::shared_ptr<SparseMatrix>;
 
-Matrix pack(int isa, const CsrArrays& arrays, long width, int threads) {
+Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::array<int, 3> window) {
   const SpmmKernels& kernels = *kSpmm[checked_isa(isa)];
   const CsrView view = arrays.view();
   py::gil_scoped_release release;
-  return std::make_shared<SparseMatrix>(view, kernels, width, threads);
+  return std::make_shared<SparseMatrix>(view, kernels, width, threads, SpmmWindow{window[0], window[1], window[2]});
 }
 
 std::shared_ptr<PreparedConv> prepare(int isa, const ConvSpec& spec, const std::vector<Matrix>& matrices, int threads) {
@@ -73,11 +74,15 @@ void bind_sparse(py::module_& m) {
       .def_property_readonly("columns", &SparseMatrix::columns)
       .def_property_readonly("values", &SparseMatrix::values)
       .def_property_readonly("nbytes", &SparseMatrix::nbytes);
-  m.def("pack_sparse",
-        [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
-           ValueKind kind, const py::object& scale, const py::object& book, long columns, long width, int threads) {
-          return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads);
-        });
+  m.def("pack_sparse", [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices,
+                          const py::array& values, ValueKind kind, const py::object& scale, const py::object& book,
+                          long columns, long width, int threads, std::array<int, 3> window) {
+    return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window);
+  });
+  m.def("strips_fit", [](int isa, std::array<int, 3> window, long width) {
+    const int lanes = kSpmm[checked_isa(isa)]->lanes;
+    return width % lanes == 0 && strips_fit(lanes, {window[0], window[1], window[2]});
+  });
   m.def("prepare_sparse", &prepare);
   py::class_<PyLinear, Linear>(m, "SparseLinear").def_property_readonly("scratch_floats", [](const PyLinear& p) {
     return p.linear.scratch_floats();

@@ -7,7 +7,7 @@ import pytest
 from engine.sketch import Sketch, normal
 
 import accel
-from accel.engine.batching import ByImage
+from accel.engine.batching import ByImage, ByImageThenTogether
 from accel.kernels import runtime
 
 pytestmark = pytest.mark.skipif(runtime.core is None, reason="plans are made of native kernels")
@@ -25,6 +25,33 @@ def test_large_batches_run_image_by_image_with_the_bits_of_images_alone() -> Non
     assert isinstance(session._plans[(X.shape,)], ByImage)
     alone = np.concatenate([session.run(None, {"x0": X[i : i + 1]})[0] for i in range(8)])
     assert whole.tobytes() == alone.tobytes()
+
+
+def with_product(s: Sketch, skips: bool = False) -> accel.InferenceSession:
+    """A convolution, then a matrix product with more weights than an image has values; `skips`: of which the
+    convolution's input is added to the result."""
+    x = s.input("N", 16, 80, 80)
+    flat = s.add("Flatten", s.add("Relu", s.conv(x, 16, 16, 3)))
+    y = s.add("Gemm", flat, s.constant(normal(16 * 80 * 80, 8, seed=3)))
+    return session_of(s, y, s.add("Relu", x)) if skips else session_of(s, y)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_comes_before_large_products_runs_image_by_image(threads: int) -> None:
+    with accel.using(threads=threads):
+        session = with_product(Sketch())
+    (whole,) = session.run(None, {"x0": X})
+    plan = session._plans[(X.shape,)]
+    assert isinstance(plan, ByImageThenTogether) and len(session.explain({"x0": X})) == len(plan.steps)
+    alone = np.concatenate([session.run(None, {"x0": X[i : i + 1]})[0] for i in range(8)])
+    assert whole.tobytes() == alone.tobytes()
+    assert session.run(None, {"x0": X})[0].tobytes() == whole.tobytes() and session.resident_bytes > plan.arena_bytes
+
+
+def test_two_values_that_lead_to_products_keep_a_batch_together() -> None:
+    session = with_product(Sketch(), skips=True)
+    session.run(None, {"x0": X})
+    assert not any(isinstance(plan, (ByImage, ByImageThenTogether)) for plan in session._plans.values())
 
 
 def test_small_batches_run_together() -> None:

@@ -15,7 +15,7 @@ from kernels.prepared import PARAMETERS, activated, output_of
 
 from accel.kernels import program, runtime
 from accel.kernels.conv_native import SPARSE, conv2d_native
-from accel.kernels.sparse import NO_WEIGHTS, SparseArrays, SparseWeights, sparse_linear
+from accel.kernels.sparse import NO_STRIPS, NO_WEIGHTS, SparseArrays, SparseWeights, sparse_linear, strip_window
 from accel.reference import conv as reference
 
 if runtime.core is None:
@@ -159,13 +159,29 @@ GEOMETRIES = [
     Convolution(channels=3, out=5, size=(3, 40), pads=(3, 3, 3, 3), kernel=(7, 7)),
     Convolution(channels=300, out=40, size=(5, 7), kernel=(1, 1), pads=(0, 0, 0, 0)),
 ]
+STRIPS = [  # whose taps share what is packed: output widths of whole vectors
+    Convolution(channels=70, out=33, size=(9, 16)),
+    Convolution(channels=6, out=140, size=(8, 32), pads=(1, 0, 1, 2)),
+    Convolution(channels=12, out=18, group=3, size=(3, 16), kernel=(5, 4), pads=(2, 1, 3, 2)),
+    Convolution(channels=40, out=10, size=(1, 48), kernel=(3, 1), pads=(1, 0, 1, 0)),
+    Convolution(channels=5, out=7, size=(11, 18), kernel=(2, 3), pads=(0, 0, 0, 0)),
+    Convolution(channels=8, out=16, size=(12, 16), dilations=(3, 2), pads=(3, 2, 3, 2)),
+    Convolution(channels=4, out=9, size=(4, 13), pads=(5, 0, 4, 5)),
+]
+
+
+def packed_for(case: Convolution, arrays: SparseArrays, columns: int) -> SparseWeights:
+    """For the cases of STRIPS as the engine packs them, for others as a layer does, which knows no image's size."""
+    window = strip_window(case.kernel, case.strides, case.dilations, output_of(case)[2:])
+    assert window != NO_STRIPS or case not in STRIPS
+    return SparseWeights(arrays, columns, case.group, window=window if case in STRIPS else NO_STRIPS)
 
 
 def run(case: Convolution, density: float, seed: int = 0) -> tuple[np.ndarray, tuple[Any, ...]]:
     x, w, bias = case.arrays(seed)
     w *= np.random.default_rng(seed + 9).random(w.shape) < density
     columns = int(np.prod(w.shape[1:]))
-    packed = (SparseWeights(SparseArrays.of(w), columns, case.group), bias)
+    packed = (packed_for(case, SparseArrays.of(w), columns), bias)
     size = [
         (case.size[i] + case.pads[i] + case.pads[2 + i] - case.dilations[i] * (case.kernel[i] - 1) - 1)
         // case.strides[i]
@@ -177,14 +193,14 @@ def run(case: Convolution, density: float, seed: int = 0) -> tuple[np.ndarray, t
     return conv2d_native(x, w.shape, SPARSE, packed, shape, *geometry), (x, w, bias)
 
 
-@pytest.mark.parametrize("case", GEOMETRIES)
+@pytest.mark.parametrize("case", GEOMETRIES + STRIPS)
 def test_convolutions(isa: str, case: Convolution) -> None:
     for density in (0.05, 0.3, 1.0):
         y, arrays = run(case, density)
         assert conv_error(y, case, *arrays) <= BOUND
 
 
-@pytest.mark.parametrize("case", GEOMETRIES)
+@pytest.mark.parametrize("case", GEOMETRIES + STRIPS)
 def test_threads_and_images_do_not_change_a_bit_of_a_convolution(isa: str, case: Convolution) -> None:
     one = run(case, 0.2)[0]
     for threads in (2, 5):
@@ -207,6 +223,50 @@ def test_any_convolution(
             with using(name):
                 y, arrays = run(case, density)
                 assert conv_error(y, case, *arrays) <= BOUND
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(1, 40), st.integers(1, 40), st.tuples(st.integers(1, 9), st.integers(1, 3)),
+    st.tuples(st.integers(2, 5), st.integers(1, 5)), st.tuples(*[st.integers(0, 6)] * 4),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.floats(0, 1),
+)  # fmt: skip
+def test_any_strips(channels: int, out: int, size: Any, kernel: Any, pads: Any, dilations: Any, density: float) -> None:
+    """`size` in rows and vectors of the output."""
+    reach = [dilations[i] * (kernel[i] - 1) - pads[i] - pads[2 + i] for i in (0, 1)]
+    case = Convolution(channels, out, (size[0] + reach[0], 16 * size[1] + reach[1]), kernel, (1, 1), pads, dilations)
+    if not case.fits or min(case.size) < 1:
+        return
+    x, w, bias = case.arrays()
+    w *= np.random.default_rng(9).random(w.shape) < density
+    window = strip_window(case.kernel, case.strides, case.dilations, output_of(case)[2:])
+    for name in NATIVE:
+        with using(name):
+            weights = SparseWeights(SparseArrays.of(w), w[0].size, window=window)
+            assert window != NO_STRIPS and conv_error(guarded(case, x, weights, bias), case, x, w, bias) <= BOUND
+
+
+def test_strips_are_for_whole_vectors_of_neighbouring_rows(isa: str) -> None:
+    assert strip_window((3, 3), (1, 1), (1, 1), (5, 16)) == (3, 3, 1)
+    for kernel, strides, dilations, width in [
+        ((1, 1), (1, 1), (1, 1), 16), ((1, 3), (1, 1), (1, 1), 16), ((3, 3), (1, 2), (1, 1), 16),
+        ((3, 3), (2, 1), (1, 1), 16), ((3, 3), (1, 1), (1, 1), 17), ((3, 3), (1, 1), (2000, 1), 16),
+    ]:  # fmt: skip
+        assert strip_window(kernel, strides, dilations, (5, width)) == NO_STRIPS
+
+
+def test_weights_packed_for_other_strips_are_refused() -> None:
+    arrays = SparseArrays.of(sparse(33, 70 * 9, 0.3))
+    weights = SparseWeights(arrays, 70 * 9, window=(3, 3, 1))
+    for change in [
+        {"size": (9, 17)}, {"strides": (1, 2), "size": (9, 32)}, {"dilations": (2, 1)},
+        {"kernel": (9, 1), "pads": (4, 0, 4, 0)},
+    ]:  # fmt: skip
+        with pytest.raises(ValueError, match="sparse conv"):
+            weights.prepare(spec_of(STRIPS[0]._replace(**change)), 1)
+    for window in ((3, 3, 0), (3, 0, 1), (3, 3, 3000), (11, 3, 1)):
+        with pytest.raises(ValueError, match="window"):
+            SparseWeights(arrays, 70 * 9, window=window)
 
 
 def spec_of(case: Convolution, *, residual: bool = False, activation: Any = None) -> Any:
@@ -245,11 +305,11 @@ def sparse_case(case: Convolution, density: float = 0.3, kind: str = "f32") -> t
     x, w, bias = case.arrays()
     w *= np.random.default_rng(9).random(w.shape) < density
     arrays, matrix = of_kind(w.reshape(case.out, -1), kind)
-    return x, (matrix.reshape(w.shape), bias), SparseWeights(arrays, w[0].size, case.group)
+    return x, (matrix.reshape(w.shape), bias), packed_for(case, arrays, w[0].size)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("case", [c for c in GEOMETRIES if c.size != (28, 28)])
+@pytest.mark.parametrize("case", [c for c in GEOMETRIES if c.size != (28, 28)] + STRIPS)
 def test_convolutions_of_every_kind_between_canaries(isa: str, case: Convolution, kind: str) -> None:
     x, (w, bias), weights = sparse_case(case, kind=kind)
     one = guarded(case, x, weights, bias)
@@ -260,7 +320,7 @@ def test_convolutions_of_every_kind_between_canaries(isa: str, case: Convolution
         assert_same_bits(guarded(case._replace(images=1), alone, weights, bias), one[i : i + 1])
 
 
-@pytest.mark.parametrize("case", [GEOMETRIES[0], GEOMETRIES[4], GEOMETRIES[9], GEOMETRIES[11]])
+@pytest.mark.parametrize("case", [*(GEOMETRIES[i] for i in (0, 4, 9, 11)), *STRIPS[:3]])
 @pytest.mark.parametrize("name", [None, *sorted(program.NATIVE_ACTIVATIONS)])
 def test_residual_and_activation_of_convolutions(isa: str, case: Convolution, name: str | None) -> None:
     """Each is what it is after the convolution without it, in place or not."""
@@ -273,7 +333,7 @@ def test_residual_and_activation_of_convolutions(isa: str, case: Convolution, na
         assert_same_bits(y, activated(function, plain + residual))
 
 
-@pytest.mark.parametrize("case", [GEOMETRIES[1], GEOMETRIES[4], GEOMETRIES[9]])
+@pytest.mark.parametrize("case", [GEOMETRIES[1], GEOMETRIES[4], GEOMETRIES[9], STRIPS[0]])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_special_pixel_reaches_the_windows_that_hold_it(isa: str, case: Convolution, value: float) -> None:
     x, (w, bias), weights = sparse_case(case, density=1.0)
@@ -328,52 +388,3 @@ def test_specs_that_do_not_fit_are_refused() -> None:
     for isa in set(runtime.isa_info()["supported"]) - {runtime.isa()}:
         with using(f"native-{isa}"), pytest.raises(ValueError, match="another isa"):
             weights.prepare(spec_of(case), 1)
-
-
-def arguments() -> dict[str, Any]:
-    a = SparseArrays.of(sparse(5, 8, 0.5))
-    return {"indptr": a.indptr, "indices": a.indices, "values": a.values, "kind": "f32", "scale": None, "book": None}
-
-
-BAD: list[tuple[str, Any, str]] = [
-    ("indptr", np.array([0, 2], np.int32), "indptr does not fit indices"),
-    ("indptr", np.array([1, 2, 3, 4, 5, 6], np.int32), "indptr does not fit indices"),
-    ("indices", lambda a: a[::-1].copy(), "columns must ascend"),
-    ("indices", lambda a: np.full_like(a, 8), "columns must ascend"),
-    ("indices", lambda a: a - 1, "columns must ascend"),
-    ("values", lambda a: a[:-1].copy(), "values do not fit"),
-    ("values", lambda a: a.astype(np.float64), "values: expected float32, got float64"),
-    ("kind", "i8", "values: expected int8, got float32"),
-    ("kind", "f64", "kind: expected one of f32, bf16, i8, code16, code256, got 'f64'"),
-    ("indices", lambda a: a.astype(np.int64), "indices: expected int32"),
-    ("indptr", lambda a: a.astype(np.uint8), "indptr: expected int32"),
-    ("scale", np.ones(5, np.float32), "scale does not fit"),
-    ("book", np.ones(16, np.float32), "book does not fit"),
-    ("book", np.ones(16, np.float64), "book: expected float32"),
-]
-
-
-@pytest.mark.parametrize(("name", "value", "message"), BAD)
-def test_bad_arrays_are_refused(name: str, value: Any, message: str) -> None:
-    arrays = arguments()
-    arrays[name] = value(arrays[name]) if callable(value) else value
-    with pytest.raises((TypeError, ValueError), match=message):
-        SparseWeights(SparseArrays(**arrays), 8)
-
-
-def test_positions_at_random_are_refused_or_right() -> None:
-    """A wrong position never reaches a kernel."""
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(3000):
-        a = arguments()
-        name = rng.choice(["indptr", "indices"])
-        a[name] = a[name].copy()
-        a[name][rng.integers(a[name].size)] = rng.choice([-(2**31), -1, 0, 3, 7, 8, 2**31 - 1])
-        try:
-            weights = SparseWeights(SparseArrays(**a), 8)
-        except ValueError:
-            refused += 1
-        else:
-            assert np.isfinite(sparse_linear(weights, normal(3, 8))).all()
-    assert refused > 1000

@@ -30,7 +30,7 @@ from accel.kernels.conv_native import (
     grouped_channels,
     route,
 )
-from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights
+from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights, strip_window
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import few_values, sparse_arrays
@@ -154,14 +154,17 @@ def _without_zeros(
     if values is None:
         return None
     columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
+    kernel = layer.w_shape[2], layer.w_shape[3]
+    strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
 
     def make() -> Packed:
         arrays = sparse_arrays(w)
         assert arrays is not None
-        return SparseWeights(arrays, columns, layer.group, width), native.pack_bias(bias, layer.w_shape[0])
+        weights = SparseWeights(arrays, columns, layer.group, width, strips)
+        return weights, native.pack_bias(bias, layer.w_shape[0])
 
     size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
-    pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width), make)
+    pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width, strips), make)
     return SparseOption(values, pack, -size if node.inputs[0] in builder.planes else size)
 
 

@@ -39,25 +39,24 @@ const ConvSpec& checked(const ConvSpec& s, int threads) {
   return s;
 }
 
-// Calls work(plane, window) for every plane, with what all windows have in common and x; strides are taken apart.
+// Calls work(plane, window) for every plane, with what all windows have in common and x, beside which lies `outside`.
 template <class F>
-void for_planes(const ConvSpec& spec, const TapShifts& taps, const PlaneKernels& kernels, const float* x,
-                float* scratch, int threads, F&& work) {
+void for_planes(const ConvSpec& spec, const PlanePhases& phases, const PlaneKernels& kernels, const ConvArrays& arrays,
+                float outside, int threads, F&& work) {
   const Map& out = spec.output;
   const long planes = static_cast<long>(out.images) * out.channels;
-  const double loads = static_cast<double>(out.pixels()) * static_cast<double>(planes) * taps.taps();
+  const double loads = static_cast<double>(out.pixels()) * static_cast<double>(planes) * spec.kernel_h * spec.kernel_w;
   parallel(parts_for(loads, planes, threads), [&](int part, int parts) {
     const Range range = part_of(planes, part, parts);
+    float* const x = arrays.scratch + part * phases.floats();
+    std::fill_n(x, phases.floats(), outside);
     PlaneWindow w{};
-    w.at = taps.at(), w.bits = taps.bits(), w.taps = taps.taps(), w.vectors = taps.vectors();
-    w.last_lanes = static_cast<int>(out.pixels() - (taps.vectors() - 1) * kernels.lanes);
-    float* phases = scratch + part * taps.plane();
+    w.x = x, w.at = phases.at().data(), w.row = phases.row();
+    w.kernel_h = spec.kernel_h, w.kernel_w = spec.kernel_w, w.height = out.height, w.width = out.width;
+    w.shared = spec.stride_h == 1 && spec.dilation_h == 1;
     for (long plane = range.begin; plane < range.end; ++plane) {
-      w.x = x + plane * spec.input.plane;
-      if (taps.strided()) {
-        taps.split(w.x, phases, kernels.copy);
-        w.x = phases;
-      }
+      phases.split(arrays.x + plane * spec.input.plane, x, kernels.copy);
+      w.y = arrays.y + plane * out.plane;
       work(plane, w);
     }
   });
@@ -66,26 +65,22 @@ void for_planes(const ConvSpec& spec, const TapShifts& taps, const PlaneKernels&
 }  // namespace
 
 PlaneDepthwise::PlaneDepthwise(const ConvSpec& spec, const PlaneKernels& kernels, int threads)
-    : spec_(checked(spec, threads)), kernels_(kernels), threads_(threads), taps_(spec, kernels.lanes) {}
+    : spec_(checked(spec, threads)), kernels_(kernels), threads_(threads), phases_(spec, kernels.lanes) {}
 
 std::size_t PlaneDepthwise::weight_floats() const noexcept {
-  return static_cast<std::size_t>(spec_.output.channels) * static_cast<std::size_t>(taps_.taps());
+  return static_cast<std::size_t>(spec_.output.channels) * phases_.at().size();
 }
-
-long PlaneDepthwise::scratch_floats() const noexcept { return taps_.strided() ? threads_ * taps_.plane() : 0; }
 
 void PlaneDepthwise::run(const ConvArrays& arrays, int threads) const noexcept {
   const Map& out = spec_.output;
-  for_planes(spec_, taps_, kernels_, arrays.x, arrays.scratch, std::min(threads, threads_),
-             [&](long plane, PlaneWindow& w) {
-               const long c = plane % out.channels;
-               w.weights = arrays.weights + c * w.taps;
-               w.bias = arrays.bias[c];
-               w.activation = spec_.activation;
-               w.y = arrays.y + plane * out.plane;
-               if (arrays.residual) w.residual = arrays.residual + plane * out.plane;
-               kernels_.convolve(w);
-             });
+  for_planes(spec_, phases_, kernels_, arrays, 0.f, std::min(threads, threads_), [&](long plane, PlaneWindow& w) {
+    const long c = plane % out.channels;
+    w.weights = arrays.weights + c * std::ssize(phases_.at());
+    w.bias = arrays.bias[c];
+    w.activation = spec_.activation;
+    if (arrays.residual) w.residual = arrays.residual + plane * out.plane;
+    kernels_.convolve(w);
+  });
 }
 
 bool plane_maximum_fits(const PoolSpec& spec) noexcept {
@@ -93,15 +88,12 @@ bool plane_maximum_fits(const PoolSpec& spec) noexcept {
 }
 
 PlaneMaximum::PlaneMaximum(const PoolSpec& spec, const PlaneKernels& kernels, int threads)
-    : spec_(checked(as_conv(spec), threads)), kernels_(kernels), threads_(threads), taps_(spec_, kernels.lanes) {}
-
-long PlaneMaximum::scratch_floats() const noexcept { return taps_.strided() ? threads_ * taps_.plane() : 0; }
+    : spec_(checked(as_conv(spec), threads)), kernels_(kernels), threads_(threads), phases_(spec_, kernels.lanes) {}
 
 void PlaneMaximum::run(const float* x, float* y, float* scratch, int threads) const noexcept {
-  for_planes(spec_, taps_, kernels_, x, scratch, std::min(threads, threads_), [&](long plane, PlaneWindow& w) {
-    w.y = y + plane * spec_.output.plane;
-    kernels_.maximum(w);
-  });
+  const float outside = -std::numeric_limits<float>::infinity();
+  for_planes(spec_, phases_, kernels_, {x, nullptr, nullptr, nullptr, y, scratch}, outside, std::min(threads, threads_),
+             [&](long, PlaneWindow& w) { kernels_.maximum(w); });
 }
 
 }  // namespace accel

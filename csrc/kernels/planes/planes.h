@@ -1,31 +1,33 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Windows over planes, for maps that are not blocked: depthwise convolution and max-pooling. Lanes are pixels, taps are
-// shifted planes (shifts.h). Maps are plain, without halos, and such that TapShifts fits.
+// Windows over planes, for maps that are not blocked: depthwise convolution and max-pooling. Lanes are the pixels of a
+// row; each plane is first copied to where it has a border (phases.h). Maps are plain, without halos, and such that
+// TapShifts fits.
 #pragma once
 #include <cstdint>
 
+#include "kernels/planes/phases.h"
 #include "kernels/planes/shifts.h"
 #include "kernels/pool/pool.h"
 
 namespace accel {
 
-struct PlaneWindow {  // one output plane
-  const float* x;
-  const std::int32_t* at;  // as TapShifts has them
-  const std::uint16_t* bits;
-  int taps;
-  long vectors;
+struct PlaneWindow {       // one output plane
+  const float* x;          // its phases
+  const std::int32_t* at;  // and row, as PlanePhases has them
+  long row;
+  int kernel_h, kernel_w;
+  bool shared;  // tap rows lie one row apart: a row that is loaded serves all
+  int height, width;
   const float *weights, *residual;  // of convolution
   float bias;
   float* y;
-  int last_lanes;  // of the last vector
   Activation activation;
 };
 struct PlaneKernels {
   int lanes;
   void (*convolve)(const PlaneWindow&) noexcept;
   void (*maximum)(const PlaneWindow&) noexcept;  // NaN where a window has one
-  void (*copy)(const float* from, long step, long count, float* to) noexcept;
+  CopyEvery copy;
 };
 extern const PlaneKernels* const kPlanes[kIsaCount];
 
@@ -37,26 +39,26 @@ class PlaneDepthwise final : public PreparedConv {
   void run(const ConvArrays& arrays, int threads) const noexcept override;
   std::size_t weight_floats() const noexcept override;
   std::size_t bias_floats() const noexcept override { return static_cast<std::size_t>(spec_.output.channels); }
-  long scratch_floats() const noexcept override;
+  long scratch_floats() const noexcept override { return threads_ * phases_.floats(); }
 
  private:
   ConvSpec spec_;
   const PlaneKernels& kernels_;
   int threads_;
-  TapShifts taps_;
+  PlanePhases phases_;
 };
 
 class PlaneMaximum {
  public:
   PlaneMaximum(const PoolSpec& spec, const PlaneKernels& kernels, int threads);
   void run(const float* x, float* y, float* scratch, int threads) const noexcept;
-  long scratch_floats() const noexcept;
+  long scratch_floats() const noexcept { return threads_ * phases_.floats(); }
 
  private:
   ConvSpec spec_;
   const PlaneKernels& kernels_;
   int threads_;
-  TapShifts taps_;
+  PlanePhases phases_;
 };
 
 // Whether a pooling can run over planes.

@@ -6,53 +6,104 @@ namespace {
 
 struct Convolve {
   static ACCEL_FORCE_INLINE f32 begin(const PlaneWindow& p) { return set1(p.bias); }
-  static ACCEL_FORCE_INLINE f32 outside() { return zero(); }
-  static ACCEL_FORCE_INLINE f32 add(const PlaneWindow& p, int tap, f32 sum, f32 x) {
-    return fma(set1(p.weights[tap]), x, sum);
-  }
+  static ACCEL_FORCE_INLINE f32 weight(const PlaneWindow& p, int tap) { return set1(p.weights[tap]); }
+  static ACCEL_FORCE_INLINE f32 add(f32 sum, f32 weight, f32 x) { return fma(weight, x, sum); }
 };
 struct Maximum {
-  static ACCEL_FORCE_INLINE f32 begin(const PlaneWindow&) { return outside(); }
-  static ACCEL_FORCE_INLINE f32 outside() { return set1(-std::numeric_limits<float>::infinity()); }
-  static ACCEL_FORCE_INLINE f32 add(const PlaneWindow&, int, f32 most, f32 x) { return max_nan(most, x); }
+  static ACCEL_FORCE_INLINE f32 begin(const PlaneWindow&) { return set1(-std::numeric_limits<float>::infinity()); }
+  static ACCEL_FORCE_INLINE f32 weight(const PlaneWindow&, int) { return zero(); }
+  static ACCEL_FORCE_INLINE f32 add(f32 most, f32, f32 x) { return max_nan(most, x); }
 };
 
-// N vectors: a tap's weight and address serve all, and their sums do not wait for each other.
-template <class Op, int N, class F>
-ACCEL_INLINE void some_vectors(const PlaneWindow& p, long v, const F& f) {
-  f32 sum[N];
-  for (int j = 0; j < N; ++j) sum[j] = Op::begin(p);
-  for (int t = 0; t < p.taps; ++t) {
-    const float* x = p.x + p.at[t] + v * f32::lanes;
-    const std::uint16_t* bits = p.bits + t * p.vectors + v;
-    ACCEL_UNROLL(4)
-    for (int j = 0; j < N; ++j) sum[j] = Op::add(p, t, sum[j], load_bits(x + j * f32::lanes, bits[j], Op::outside()));
+constexpr int kRowsAtOnce = 4;
+
+// Taps of N rows of one vector: column by column, so that with TALL, three rows of taps one row apart, each row that is
+// loaded serves three.
+template <class Op, int N, bool TALL>
+ACCEL_INLINE void add_taps(const PlaneWindow& p, const float* x, f32* sum) {
+  for (int q = 0; q < p.kernel_w; ++q) {
+    if constexpr (TALL) {
+      const f32 w[3] = {Op::weight(p, q), Op::weight(p, p.kernel_w + q), Op::weight(p, 2 * p.kernel_w + q)};
+      ACCEL_UNROLL(6)
+      for (int r = 0; r < N + 2; ++r) {
+        const f32 v = load(x + p.at[q] + r * p.row);
+        ACCEL_UNROLL(3)
+        for (int t = 0; t < 3; ++t)
+          if (r - t >= 0 && r - t < N) sum[r - t] = Op::add(sum[r - t], w[t], v);
+      }
+    } else {
+      for (int t = q; t < p.kernel_h * p.kernel_w; t += p.kernel_w) {
+        const f32 w = Op::weight(p, t);
+        ACCEL_UNROLL(4)
+        for (int j = 0; j < N; ++j) sum[j] = Op::add(sum[j], w, load(x + p.at[t] + j * p.row));
+      }
+    }
   }
-  for (int j = 0; j < N; ++j) {
-    const long at = (v + j) * f32::lanes;
-    const int n = v + j + 1 < p.vectors ? f32::lanes : p.last_lanes;
-    if (p.residual) sum[j] = sum[j] + (n == f32::lanes ? load(p.residual + at) : load_n(p.residual + at, n));
-    if (n == f32::lanes)
-      store(p.y + at, f(sum[j]));
-    else
-      store_n(p.y + at, f(sum[j]), n);
+}
+
+template <class Op, int N, bool TALL, class F>
+ACCEL_INLINE void some_rows(const PlaneWindow& p, long row, const F& f) {
+  for (long column = 0; column < p.width; column += f32::lanes) {
+    f32 sum[N];
+    for (int j = 0; j < N; ++j) sum[j] = Op::begin(p);
+    add_taps<Op, N, TALL>(p, p.x + row * p.row + column, sum);
+    const int n = p.width - column < f32::lanes ? static_cast<int>(p.width - column) : f32::lanes;
+    for (int j = 0; j < N; ++j) {
+      const long at = (row + j) * p.width + column;
+      if (p.residual) sum[j] = sum[j] + (n == f32::lanes ? load(p.residual + at) : load_n(p.residual + at, n));
+      if (n == f32::lanes)
+        store(p.y + at, f(sum[j]));
+      else
+        store_n(p.y + at, f(sum[j]), n);
+    }
   }
+}
+
+template <class Op, bool TALL>
+void all_rows(const PlaneWindow& p) noexcept {
+  with_activation(p.activation, [&](const auto& f) __attribute__((always_inline)) {
+    long row = 0;
+    for (; row + kRowsAtOnce <= p.height; row += kRowsAtOnce) some_rows<Op, kRowsAtOnce, TALL>(p, row, f);
+    for (; row < p.height; ++row) some_rows<Op, 1, TALL>(p, row, f);
+  });
 }
 
 template <class Op>
 void plane_window(const PlaneWindow& p) noexcept {
-  with_activation(p.activation, [&](const auto& f) __attribute__((always_inline)) {
-    long v = 0;
-    for (; v + 4 <= p.vectors; v += 4) some_vectors<Op, 4>(p, v, f);
-    for (; v < p.vectors; ++v) some_vectors<Op, 1>(p, v, f);
-  });
+  if (p.shared && p.kernel_h == 3)
+    all_rows<Op, true>(p);
+  else
+    all_rows<Op, false>(p);
+}
+
+template <class V>
+ACCEL_INLINE V even_lanes(V a, V b) {  // of a, then of b
+  if constexpr (f32::lanes == 16)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  else if constexpr (f32::lanes == 8)
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+  else
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
 }
 
 void copy_every(const float* from, long step, long count, float* to) noexcept {
-  if (step == 2)  // for the compiler to take two vectors apart
-    for (long i = 0; i < count; ++i) to[i] = from[2 * i];
-  else
-    for (long i = 0; i < count; ++i) to[i] = from[i * step];
+  constexpr long kLanes = f32::lanes;
+  long i = 0;
+  if (step == 1) {
+    for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
+    if (i < count) store_n(to + i, load_n(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
+    return;
+  }
+  if (step == 2) {
+    for (; i + kLanes < count; i += kLanes)  // behind the last of count there may be nothing
+      store(to + i, {even_lanes(load(from + 2 * i).v, load(from + 2 * i + kLanes).v)});
+    const int left = static_cast<int>(2 * (count - i) - 1), low = left < kLanes ? left : kLanes;
+    if (left > 0)
+      store_n(to + i, {even_lanes(load_n(from + 2 * i, low).v, load_n(from + 2 * i + low, left - low).v)},
+              static_cast<int>(count - i));
+    return;
+  }
+  for (; i < count; ++i) to[i] = from[i * step];
 }
 
 constexpr PlaneKernels kPlaneKernels{f32::lanes, &plane_window<Convolve>, &plane_window<Maximum>, &copy_every};

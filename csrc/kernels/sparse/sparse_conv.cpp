@@ -27,7 +27,8 @@ void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatr
     throw std::invalid_argument("sparse conv: maps, kernel or groups do not fit");
   const double depth = static_cast<double>(s.input.channels / s.groups) * s.kernel_h * s.kernel_w;
   for (const auto& m : matrices)
-    if (m->rows() != s.output.channels / s.groups || static_cast<double>(m->columns()) != depth)
+    if (m->rows() != s.output.channels / s.groups || static_cast<double>(m->columns()) != depth ||
+        m->strips() != matrices.front()->strips())
       throw std::invalid_argument("sparse conv: a matrix does not fit");
 }
 
@@ -39,6 +40,10 @@ SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const S
   check(spec, matrices_);
   if (threads < 1) throw std::invalid_argument("sparse conv: threads do not fit");
   lanes_ = matrices_.front()->kernels().lanes;
+  if (matrices_.front()->strips()) {
+    prepare_strips();
+    return;
+  }
   int widest = kSpmmVectors;
   for (const auto& m : matrices_) widest = std::min(widest, m->vectors());
   const long pixels = spec.output.pixels(), left = pixels % lanes_;
@@ -50,6 +55,19 @@ SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const S
   else
     find_pixels();
   if (taps_ && taps_->strided()) phase_floats_ = (spec.input.channels * taps_->plane() + 15) / 16 * 16;
+}
+
+void SparseConv::prepare_strips() {
+  const Map& out = spec_.output;
+  bool fits = out.width % lanes_ == 0 && spec_.stride_h == 1 && spec_.stride_w == 1;
+  for (const auto& m : matrices_) {
+    const SpmmWindow& w = m->window();
+    fits = fits && w.kernel_h == spec_.kernel_h && w.kernel_w == spec_.kernel_w && w.dilation_h == spec_.dilation_h;
+  }
+  if (!fits) throw std::invalid_argument("sparse conv: a matrix packed for strips does not fit");
+  strips_ = true, tail_ = false;
+  vectors_ = out.pixels() / lanes_;
+  column_tiles_ = out.width / lanes_ * ((out.height + kSpmmVectors - 1) / kSpmmVectors);
 }
 
 void SparseConv::find_pixels() {
@@ -82,7 +100,8 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
     for (long g = 0; g < spec_.groups; ++g)
       share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
         float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
-        for (long t = tiles.begin; t < tiles.end; ++t) run_tile(here, x, scratch, g, t, parts);
+        for (long t = tiles.begin; t < tiles.end; ++t)
+          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, t, parts);
       });
   }
 }
@@ -105,6 +124,58 @@ void SparseConv::gather(const float* x, long k, int count, long v, int n, float*
   }
 }
 
+// What is the same for all tiles of the rows of a group, `first` floats into each plane.
+SpmmPiece SparseConv::results(const ConvArrays& arrays, long group, long first) const noexcept {
+  const Activation& f = spec_.activation;
+  const bool clamped = f.kind == Activation::Kind::clamp;
+  const long filters = spec_.output.channels / spec_.groups;
+  SpmmPiece to{};
+  to.bias = arrays.bias + group * filters;
+  to.low = clamped ? f.low : -std::numeric_limits<float>::infinity();
+  to.high = clamped ? f.high : std::numeric_limits<float>::infinity();
+  to.y = arrays.y + group * filters * spec_.output.plane + first;
+  to.y_row = spec_.output.plane;
+  if (arrays.residual) {
+    to.residual = arrays.residual + group * filters * spec_.residual.plane + first;
+    to.residual_row = spec_.residual.plane;
+  }
+  return to;
+}
+
+void SparseConv::run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
+                           Range parts) const noexcept {
+  const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
+  const Map &in = spec_.input, &out = spec_.output;
+  const long across = out.width / lanes_, column = tile % across * lanes_;  // neighbours share what they read
+  const Range rows = part_of(out.height, static_cast<int>(tile / across), static_cast<int>(column_tiles_ / across));
+  const int n = static_cast<int>(rows.end - rows.begin);
+  SpmmStrip strip{x + group * (in.channels / spec_.groups) * in.plane,
+                  in.plane,
+                  in.height,
+                  in.width,
+                  rows.begin - spec_.top,
+                  column - spec_.left,
+                  spec_.dilation_w,
+                  matrix.window()};
+  SpmmPiece to = results(arrays, group, rows.begin * out.width + column);
+  to.y_line = out.width;
+  const float* const channels = strip.x;
+  matrix.multiply(
+      parts, n, false, to, scratch,
+      [&](long k, int count, float* x_tile, float*) {
+        strip.x = channels + k / strip.window.taps() * in.plane;
+        matrix.kernels().pack_strip(strip, count / strip.window.taps(), n, x_tile);
+      },
+      [&](Range filters, float*) {
+        if (spec_.activation.kind == Activation::Kind::clamp) return;
+        for (long r = filters.begin; r < filters.end; ++r)
+          for (int j = 0; j < n; ++j) {
+            float* y = to.y + r * to.y_row + j * to.y_line;
+            tiles_.activate(spec_.activation, y, y, lanes_);
+          }
+      });
+}
+
 void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                           Range parts) const noexcept {
   const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
@@ -118,19 +189,8 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
   SpmmImage image{};
   if (taps_) image = {channels, plane, taps_->taps(), taps_->at(), taps_->bits(), taps_->vectors()};
   const Activation& f = spec_.activation;
-  const bool clamped = f.kind == Activation::Kind::clamp;
-  const long filters = matrix.rows(), out = group * filters * spec_.output.plane + first;
-  SpmmPiece to{};
-  to.bias = arrays.bias + group * filters;
-  to.low = clamped ? f.low : -std::numeric_limits<float>::infinity();
-  to.high = clamped ? f.high : std::numeric_limits<float>::infinity();
-  to.y = arrays.y + out;
-  to.y_row = spec_.output.plane;
+  SpmmPiece to = results(arrays, group, first);
   to.last_lanes = static_cast<int>(columns - (n - (tail ? 0l : 1l)) * lanes_);
-  if (arrays.residual) {
-    to.residual = arrays.residual + group * filters * spec_.residual.plane + first;
-    to.residual_row = spec_.residual.plane;
-  }
   matrix.multiply(
       parts, n, tail, to, scratch,
       [&](long k, int count, float* x_tile, float* tails) {
@@ -140,7 +200,7 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
           gather(channels, k, count, v.begin, n, x_tile);
       },
       [&](Range rows, float*) {
-        for (long r = rows.begin; !clamped && r < rows.end; ++r)
+        for (long r = rows.begin; f.kind != Activation::Kind::clamp && r < rows.end; ++r)
           tiles_.activate(f, to.y + r * to.y_row, to.y + r * to.y_row, columns);
       });
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Convolution with sparse weights, float32, over planes: the formula of conv.h as the sparse product of spmm.h.
 //
-// A column is an output pixel, k = (channel, tap). Taps are shifted planes (planes/shifts.h) where they can be; other
-// windows are gathered pixel by pixel.
+// A column is an output pixel, k = (channel, tap). Taps share what is packed where the matrices are packed for strips;
+// else they are shifted planes (planes/shifts.h) where they can be, and other windows are gathered pixel by pixel.
 // Aliasing: residual may be y; nothing else may overlap. Threads split the output, never a sum.
 #pragma once
 #include <memory>
@@ -29,8 +29,12 @@ class SparseConv final : public PreparedConv {
   void find_pixels();
   void split_phases(const float* x, float* phases, int threads) const noexcept;
   void gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept;
+  void prepare_strips();
   void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                 Range parts) const noexcept;
+  void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
+                 Range parts) const noexcept;
+  SpmmPiece results(const ConvArrays& arrays, long group, long first) const noexcept;
 
   ConvSpec spec_;
   std::vector<std::shared_ptr<const SparseMatrix>> matrices_;
@@ -40,6 +44,7 @@ class SparseConv final : public PreparedConv {
   std::optional<TapShifts> taps_;
   bool tail_;                    // the last tile has up to four pixels more than its vectors
   long vectors_, column_tiles_;  // of an image
+  bool strips_ = false;
   long phase_floats_ = 0;
   std::vector<std::int32_t> row_at_, column_at_;  // [tap row or column][pixel], below 0 outside the image
 };

@@ -2,6 +2,7 @@
 #include "kernels/sparse/spmm.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <stdexcept>
 #define ACCEL_KERNEL_FILE "kernels/sparse/spmm.inl.h"
@@ -14,11 +15,19 @@ const SpmmKernels* const kSpmm[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
 
 namespace {
 
-constexpr long kMostBlock = 256;    // an offset is one byte
-constexpr int kMostInBlock = 256;   // values of a row
-constexpr long kPartRows = 64;      // at least: every part has rows of other counts, each mispredicted once
-constexpr double kSparse = 0.07;    // below this density longer blocks are worth narrower tiles
-constexpr std::size_t kSlack = 64;  // entries that kernels may read past the end
+constexpr long kMostBlock = 256;         // an offset is one byte
+constexpr long kStripFloats = 7 * 1024;  // of X in strips; tried: 6 and 8 Ki, no clear change
+constexpr long kPartRows = 64;           // at least: every part has rows of other counts, each mispredicted once
+constexpr double kSparse = 0.07;         // below this density longer blocks are worth narrower tiles
+constexpr std::size_t kSlack = 64;       // entries that kernels may read past the end
+
+void put_offset(long offset, bool wide, std::vector<std::uint8_t>& to) {
+  to.push_back(static_cast<std::uint8_t>(offset));
+  if (!wide) return;
+  const auto two = static_cast<std::uint16_t>(offset);
+  to.resize(to.size() + 1);
+  std::memcpy(&to[to.size() - 2], &two, 2);
+}
 
 // Vectors of the widest tile: all there may be, or as many as leave room for the longest blocks.
 int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
@@ -66,11 +75,20 @@ struct SparseMatrix::Builder {
     to.part_rows_.push_back(to.rows_);
   }
 
+  // Of a column of the block: rows of the tile, or vectors where taps share copies.
+  long offset(long k) const {
+    if (!to.strips()) return k;
+    const SpmmWindow& w = to.window_;
+    const long channel = k / w.taps(), tap = k % w.taps();
+    return (channel * w.kernel_w + tap % w.kernel_w) * w.rows() + tap / w.kernel_w * w.dilation_h;
+  }
+
   void add_piece(long block, long part) {
     const Range rows{to.first_row(part), to.first_row(part + 1)};
-    const long end = part_of(to.columns_, static_cast<int>(block), static_cast<int>(to.blocks_)).end;
+    const Range k = to.block(block);
+    const long end = k.end;
     to.pieces_.push_back({to.runs_.size(), to.row_.size(), to.offset_.size(), to.value_.size()});
-    bucket.assign(kMostInBlock + 2, 0);
+    bucket.assign(static_cast<std::size_t>(k.end - k.begin) + 2, 0);
     count.resize(static_cast<std::size_t>(rows.end - rows.begin));
     for (long r = rows.begin; r < rows.end; ++r) {
       const std::int32_t *from = csr.indices + at[static_cast<std::size_t>(r)], *to_ = from;
@@ -85,7 +103,7 @@ struct SparseMatrix::Builder {
   // The part's rows in the order of their counts. Rows without values matter only where sums begin or end.
   void put_rows(long block, Range rows) {
     const bool all = block == 0 || block + 1 == to.blocks_;
-    for (std::size_t c = 0; c <= kMostInBlock; ++c) {
+    for (std::size_t c = 0; c + 1 < bucket.size(); ++c) {
       if (bucket[c + 1] > 0 && (c > 0 || all))
         to.runs_.push_back({static_cast<std::uint16_t>(c), static_cast<std::uint16_t>(bucket[c + 1])});
       bucket[c + 1] += bucket[c];
@@ -93,36 +111,62 @@ struct SparseMatrix::Builder {
     order.resize(count.size());
     for (std::size_t r = 0; r < count.size(); ++r)
       order[static_cast<std::size_t>(bucket[static_cast<std::size_t>(count[r])]++)] = static_cast<std::int32_t>(r);
-    const long begin = part_of(to.columns_, static_cast<int>(block), static_cast<int>(to.blocks_)).begin;
+    const long begin = to.block(block).begin;
     for (const std::int32_t r : order) {
       const std::int32_t n = count[static_cast<std::size_t>(r)];
       if (n == 0 && !all) continue;
       std::int32_t& p = at[static_cast<std::size_t>(rows.begin + r)];
       to.row_.push_back(static_cast<std::uint16_t>(r));
-      for (std::int32_t i = p; i < p + n; ++i) to.offset_.push_back(static_cast<std::uint8_t>(csr.indices[i] - begin));
+      for (std::int32_t i = p; i < p + n; ++i) put_offset(offset(csr.indices[i] - begin), to.strips(), to.offset_);
       put_values(csr, p, n, to.value_);
       p += n;
     }
   }
 };
 
-SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads)
-    : kernels_(kernels), kind_(csr.kind), rows_(csr.rows), columns_(csr.columns), values_(csr.indptr[csr.rows]) {
+bool strips_fit(int lanes, const SpmmWindow& w) noexcept {
+  if (w.kernel_h < 1 || w.kernel_w < 1 || w.dilation_h < 1) return false;
+  const double rows = kSpmmVectors + static_cast<double>(w.kernel_h - 1) * w.dilation_h;
+  return rows * w.kernel_w * lanes <= kStripFloats;
+}
+
+SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads,
+                           const SpmmWindow& window)
+    : kernels_(kernels),
+      kind_(csr.kind),
+      rows_(csr.rows),
+      columns_(csr.columns),
+      values_(csr.indptr[csr.rows]),
+      window_(window) {
   if (rows_ < 1 || rows_ >= 1l << 31 || columns_ >= 1l << 31) throw std::length_error("spmm: sizes out of range");
-  vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width);
-  const long block = std::min(kMostBlock, kTileFloats / (vectors_ * kernels.lanes));
-  blocks_ = std::max(1l, (columns_ + block - 1) / block);
+  if (strips()) {
+    if (!strips_fit(kernels.lanes, window) || columns_ % window.taps() != 0)
+      throw std::invalid_argument("spmm: a window that is none, or too large for strips");
+    vectors_ = kSpmmVectors;
+    const long channels = columns_ / window.taps(), block = kStripFloats / (window.vectors() * kernels.lanes);
+    blocks_ = std::max(1l, (channels + block - 1) / block);
+  } else {
+    vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width);
+    const long block = std::min(kMostBlock, kTileFloats / (vectors_ * kernels.lanes));
+    blocks_ = std::max(1l, (columns_ + block - 1) / block);
+  }
   if (csr.scale) scale_.assign(csr.scale, csr.scale + rows_);
   if (csr.book) book_.assign(csr.book, csr.book + (kind_ == ValueKind::code16 ? 16 : 256));
   Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}, {}, {}, {}};
   builder.split(threads);
-  offset_.reserve(static_cast<std::size_t>(values_) + kSlack);
+  offset_.reserve(static_cast<std::size_t>(strips() ? 2 * values_ : values_) + kSlack);
   for (long b = 0; b < blocks_; ++b)
     for (long p = 0; p < parts(); ++p) builder.add_piece(b, p);
   pieces_.push_back({runs_.size(), row_.size(), offset_.size(), value_.size()});
   row_.resize(row_.size() + kSlack);
   offset_.resize(offset_.size() + kSlack);
   value_.resize(value_.size() + kSlack);
+}
+
+Range SparseMatrix::block(long b) const noexcept {
+  const long step = strips() ? window_.taps() : 1;
+  const Range r = part_of(columns_ / step, static_cast<int>(b), static_cast<int>(blocks_));
+  return {r.begin * step, r.end * step};
 }
 
 std::size_t SparseMatrix::nbytes() const noexcept {
@@ -147,8 +191,8 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   p.runs = runs_.data() + at.run;
   p.run_count = static_cast<int>(next.run - at.run);
   p.row = row_.data() + at.row;
-  p.offset = offset_.data() + at.value;
-  p.values = value_.data() + at.byte;
+  p.offset = offset_.data() + at.offset;
+  p.values = value_.data() + at.value;
   p.book = book_.data();
   p.x = scratch;
   p.tails = scratch + kTileFloats;
@@ -160,7 +204,8 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   p.y = out.y ? out.y + row * out.y_row : p.sums;
   if (!out.y) p.y_row = static_cast<long>(n) * kernels_.lanes;
   if (out.residual) p.residual = out.residual + row * out.residual_row;
-  kernels_.rows[static_cast<int>(kind_)][tail][n](p);
+  const SpmmForm form = strips() ? SpmmForm::strip : tail ? SpmmForm::tail : SpmmForm::plain;
+  kernels_.rows[static_cast<int>(kind_)][static_cast<int>(form)][n](p);
 }
 
 SparseLinear::SparseLinear(const SparseMatrix& matrix, long batch, const Activation& activation, const TileSet& tiles,

@@ -31,7 +31,7 @@ struct SpmmPiece {
   const SpmmRun* runs;
   int run_count;
   const std::uint16_t* row;    // in the part; readable some entries beyond the end
-  const std::uint8_t* offset;  // of each value's column in the block
+  const void* offset;          // of each value's column in the tile: rows of it in uint8, in strips vectors in uint16
   const std::uint8_t* values;  // as their kind lies in memory
   const float* book;           // for codes
   const float *x, *tails;      // the tile of X, and four columns more where there is a tail
@@ -44,6 +44,7 @@ struct SpmmPiece {
   const float* residual;  // null, or added before the bounds, at residual + r * residual_row
   long residual_row;
   int last_lanes;  // of the last vector that y has, or of the tail
+  long y_line;     // in strips, from one vector of y and residual to the next
 };
 
 // Columns that are the pixels of one image's planes.
@@ -56,14 +57,40 @@ struct SpmmImage {
   long vectors;  // of an image
 };
 
-// The kernels of one ISA.
 inline constexpr int kSpmmVectors = 4;  // the most per tile
+
+// Windows of stride 1 whose taps share what is packed, where an image's width is a whole number of vectors. A tile is
+// up to kSpmmVectors vectors below each other, which the taps of one column read in the same copy, each some rows
+// further.
+struct SpmmWindow {
+  int kernel_h = 0, kernel_w = 0, dilation_h = 1;
+
+  int taps() const noexcept { return kernel_h * kernel_w; }
+  int rows() const noexcept { return kSpmmVectors + (kernel_h - 1) * dilation_h; }  // of a copy
+  int vectors() const noexcept { return kernel_w * rows(); }                        // of a channel
+};
+// Whether a matrix can be packed for strips of a window: its copies are not too large.
+bool strips_fit(int lanes, const SpmmWindow& window) noexcept;
+
+// The part of an image's planes that a tile reads.
+struct SpmmStrip {
+  const float* x;  // of the first channel
+  long plane, height, width;
+  long row, column;  // that the first tap of the first pixel reads; may be outside the image
+  int dilation_w;    // columns from one copy to the next
+  SpmmWindow window;
+};
+
+// The kernels of one ISA.
+enum class SpmmForm { plain, tail, strip };
 struct SpmmKernels {
   int lanes;
-  void (*rows[kValueKinds][2][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][tail][vectors]
+  void (*rows[kValueKinds][3][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][SpmmForm][vectors]
   // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
   void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;
-  // The same where columns are the rows of a matrix x[columns][stride].
+  // `count` channels for n rows of vectors.
+  void (*pack_strip)(const SpmmStrip&, int count, int n, float* tile) noexcept;
+  // As pack_image, where columns are the rows of a matrix x[columns][stride].
   void (*pack_rows)(const float* x, long stride, long columns, int count, int n, float* tile) noexcept;
   // And back: y[column][row] = sums[row][column].
   void (*unpack_rows)(const float* sums, long rows, long columns, int n, float* y, long stride) noexcept;
@@ -74,14 +101,18 @@ extern const SpmmKernels* const kSpmm[kIsaCount];
 class SparseMatrix {
  public:
   // For X of about `width` columns, and `threads` that may share the rows. Results do not depend on threads.
-  // Throws std::length_error for more than 2^31 - 1 rows or columns.
-  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads);
+  // `window`: of a convolution whose outputs are to be computed in strips, columns being (channel, tap row, tap
+  // column). Throws std::length_error for more than 2^31 - 1 rows or columns, std::invalid_argument for a window that
+  // is not one or whose copies are too large.
+  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads, const SpmmWindow& window = {});
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
   long values() const noexcept { return values_; }
   long parts() const noexcept { return static_cast<long>(part_rows_.size()) - 1; }
   int vectors() const noexcept { return vectors_; }  // the widest tile that its blocks fit
+  bool strips() const noexcept { return window_.kernel_h > 0; }
+  const SpmmWindow& window() const noexcept { return window_; }
   std::size_t nbytes() const noexcept;
   const SpmmKernels& kernels() const noexcept { return kernels_; }
 
@@ -98,7 +129,7 @@ class SparseMatrix {
     for (long begin = parts.begin; begin < parts.end;) {
       const long end = group_end(begin, parts.end);
       for (long b = 0; b < blocks_; ++b) {
-        const Range k = part_of(columns_, static_cast<int>(b), static_cast<int>(blocks_));
+        const Range k = block(b);
         pack(k.begin, static_cast<int>(k.end - k.begin), scratch, tails);
         for (long p = begin; p < end; ++p) run_piece(p, b, begin, n, tail, out, scratch);
       }
@@ -112,9 +143,10 @@ class SparseMatrix {
   static constexpr long kTailFloats = 256 * 4;
   static constexpr long kSumFloats = 64 * 1024;  // a quarter of a 1 MB L2 cache
   struct At {
-    std::size_t run, row, value, byte;
+    std::size_t run, row, offset, value;  // bytes of offset and value
   };
   struct Builder;
+  Range block(long b) const noexcept;  // its columns
   long first_row(long part) const noexcept { return part_rows_[static_cast<std::size_t>(part)]; }
   long group_rows() const noexcept { return kSumFloats / ((vectors_ + 1) * kernels_.lanes); }
   long group_end(long begin, long end) const noexcept;
@@ -124,6 +156,7 @@ class SparseMatrix {
   const SpmmKernels& kernels_;
   ValueKind kind_;
   long rows_, columns_, values_, blocks_;
+  SpmmWindow window_;
   int vectors_;
   std::vector<long> part_rows_;  // where each part begins, and the end
   std::vector<At> pieces_;       // [block][part], and the end

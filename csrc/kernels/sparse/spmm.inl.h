@@ -34,11 +34,22 @@ struct ValuesCode256 {
   }
 };
 
+// Of pixels: the last vector's may be fewer.
+ACCEL_FORCE_INLINE f32 finished(const SpmmPiece& p, long row, f32 v, const float* residual, int n) {
+  v = p.scale ? fma(v, set1(p.scale[row]), set1(p.bias[row])) : v + set1(p.bias[row]);
+  if (residual) v = v + (n == f32::lanes ? load(residual) : load_n(residual, n));
+  return min(set1(p.high), max(set1(p.low), v));
+}
+
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
-// With TAIL, four more columns after the vectors.
-template <int NZ, bool TAIL>
+// As a tail, four more columns after the vectors.
+template <int NZ, SpmmForm FORM>
 struct RowSums {
+  static constexpr bool TAIL = FORM == SpmmForm::tail;
   static constexpr int kWidth = NZ * f32::lanes;
+  static constexpr int kStep = FORM == SpmmForm::strip ? f32::lanes : kWidth;  // floats of an offset
+  static constexpr int kLine = FORM == SpmmForm::strip ? f32::lanes : 16;      // of y, fetched at once
+  using Offset = std::conditional_t<FORM == SpmmForm::strip, std::uint16_t, std::uint8_t>;
   f32 even[NZ], odd[NZ];
   f32_quarter even_tail, odd_tail;
 
@@ -51,10 +62,10 @@ struct RowSums {
     if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
   template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, const std::uint8_t* offset) {
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, const Offset* offset) {
     const f32 w = spread<I>(values);
     const long k = offset[I];
-    const float* row = x + k * kWidth;
+    const float* row = x + k * kStep;
     f32* to = I % 2 ? odd : even;
     ACCEL_UNROLL(4)
     for (int j = 0; j < NZ; ++j) to[j] = fma(w, load(row + j * f32::lanes), to[j]);
@@ -69,21 +80,19 @@ struct RowSums {
     if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
-    const f32 bias = set1(p.bias[row]), low = set1(p.low), high = set1(p.high);
-    const auto put = [&](f32 v, int at, int n) __attribute__((always_inline)) {
-      v = p.scale ? fma(v, set1(p.scale[row]), bias) : v + bias;
-      if (p.residual) {
-        const float* r = p.residual + row * p.residual_row + at;
-        v = v + (n == f32::lanes ? load(r) : load_n(r, n));
-      }
-      v = min(high, max(low, v));
+    float* const y = p.y + row * p.y_row;
+    const float* const residual = p.residual ? p.residual + row * p.residual_row : nullptr;
+    const auto put = [&](f32 v, long at, int n) __attribute__((always_inline)) {
+      v = finished(p, row, v, residual ? residual + at : nullptr, n);
       if (n == f32::lanes)
-        store(p.y + row * p.y_row + at, v);
+        store(y + at, v);
       else
-        store_n(p.y + row * p.y_row + at, v, n);
+        store_n(y + at, v, n);
     };
+    const long step = FORM == SpmmForm::strip ? p.y_line : f32::lanes;
     ACCEL_UNROLL(4)
-    for (int j = 0; j < NZ; ++j) put(even[j] + odd[j], j * f32::lanes, TAIL || j + 1 < NZ ? f32::lanes : p.last_lanes);
+    for (int j = 0; j < NZ; ++j)
+      put(even[j] + odd[j], j * step, FORM != SpmmForm::plain || j + 1 < NZ ? f32::lanes : p.last_lanes);
     if constexpr (TAIL) {
       float four[f32::lanes] = {};
       store_quarter(four, even_tail + odd_tail);
@@ -97,16 +106,18 @@ constexpr int kAheadBytes = 1024;  // of values
 constexpr int kAheadChannels = 8;
 
 // Tried: fetching the partial sums ahead, and code unrolled for every count of values: no gain.
-template <class Values, int NZ, bool TAIL>
+template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {
-  using Sums = RowSums<NZ, TAIL>;
-  constexpr int kPitch = Sums::kWidth + (TAIL ? f32::lanes : 0);
+  using Sums = RowSums<NZ, FORM>;
+  constexpr int kPitch = Sums::kWidth + (Sums::TAIL ? f32::lanes : 0);
   const Values from(p.book);
   const std::uint16_t* row = p.row;
-  const std::uint8_t *offset = p.offset, *values = p.values;
+  const auto* offset = static_cast<const typename Sums::Offset*>(p.offset);
+  const std::uint8_t* values = p.values;
   const float *x = p.x, *tails = p.tails;
   float* const base = p.sums;
   const bool first = p.first, last = p.last;
+  const long line = FORM == SpmmForm::strip ? p.y_line : Sums::kLine;
   for (const SpmmRun *run = p.runs, *end = run + p.run_count; run != end; ++run) {
     const int count = run->count, rest = count % 4, rows = run->rows;
     for (int r = 0; r < rows; ++r, ++row) {
@@ -114,7 +125,8 @@ void spmm_rows(const SpmmPiece& p) noexcept {
       prefetch(values + kAheadBytes);
       if (last) {
         ACCEL_UNROLL(4)
-        for (int j = 0; j < Sums::kWidth; j += 16) prefetch(p.y + row[kAheadRows] * p.y_row + j);
+        for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
+          prefetch(p.y + row[kAheadRows] * p.y_row + j / Sums::kLine * line);
       }
       Sums sums;
       sums.begin(sum, first);
@@ -173,6 +185,33 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
   }
 }
 
+void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept {
+  constexpr int kLanes = f32::lanes;
+  const SpmmWindow& w = s.window;
+  const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;
+  const long first = s.row < 0 ? -s.row : 0, end = s.height - s.row < needed ? s.height - s.row : needed;
+  const float* plane = s.x + s.row * s.width + s.column;
+  // The last pixel of the last copy: the tile to the left has read the others.
+  const long ahead = kAheadChannels * s.plane + (w.kernel_w - 1l) * s.dilation_w + kLanes - 1;
+  for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {
+    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);
+    for (int q = 0; q < w.kernel_w; ++q) {
+      const long column = s.column + q * s.dilation_w;
+      const float* from = plane + q * s.dilation_w;
+      float* to = tile + q * copy;
+      if (column >= 0 && column + kLanes <= s.width) {
+        for (long r = first; r < end; ++r) store(to + r * kLanes, load(from + r * s.width));
+      } else {
+        unsigned bits = 0;
+        for (int l = 0; l < kLanes; ++l) bits |= static_cast<unsigned>(column + l >= 0 && column + l < s.width) << l;
+        for (long r = first; r < end; ++r) store(to + r * kLanes, load_bits(from + r * s.width, bits, zero()));
+      }
+      for (long r = 0; r < needed; ++r)
+        if (r < first || r >= end) store(to + r * kLanes, zero());
+    }
+  }
+}
+
 void spmm_pack_rows(const float* x, long stride, long columns, int count, int n, float* tile) noexcept {
   constexpr int kLanes = f32::lanes;
   for (int v = 0; v < n; ++v)
@@ -207,20 +246,23 @@ void spmm_unpack_rows(const float* sums, long rows, long columns, int n, float* 
   }
 }
 
-#define ACCEL_SPMM_TAIL(Values, T) \
-  {nullptr, &spmm_rows<Values, 1, T>, &spmm_rows<Values, 2, T>, &spmm_rows<Values, 3, T>, &spmm_rows<Values, 4, T>}
-#define ACCEL_SPMM_KIND(Values) {ACCEL_SPMM_TAIL(Values, false), ACCEL_SPMM_TAIL(Values, true)}
+#define ACCEL_SPMM_FORM(Values, F)                                                  \
+  {nullptr, &spmm_rows<Values, 1, SpmmForm::F>, &spmm_rows<Values, 2, SpmmForm::F>, \
+   &spmm_rows<Values, 3, SpmmForm::F>, &spmm_rows<Values, 4, SpmmForm::F>}
+#define ACCEL_SPMM_KIND(Values) \
+  {ACCEL_SPMM_FORM(Values, plain), ACCEL_SPMM_FORM(Values, tail), ACCEL_SPMM_FORM(Values, strip)}
 
 constexpr SpmmKernels kSpmmKernels = {
     f32::lanes,
     {ACCEL_SPMM_KIND(ValuesF32), ACCEL_SPMM_KIND(ValuesBf16), ACCEL_SPMM_KIND(ValuesI8), ACCEL_SPMM_KIND(ValuesCode16),
      ACCEL_SPMM_KIND(ValuesCode256)},
     {nullptr, &spmm_pack_image<1>, &spmm_pack_image<2>, &spmm_pack_image<3>, &spmm_pack_image<4>},
+    &spmm_pack_strip,
     &spmm_pack_rows,
     &spmm_unpack_rows,
 };
 #undef ACCEL_SPMM_KIND
-#undef ACCEL_SPMM_TAIL
+#undef ACCEL_SPMM_FORM
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

@@ -3,29 +3,39 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-// How each kind lies in memory: four values from p on, and the bytes that n values of a row take.
+// How each kind lies in memory: four or eight values from p on, and the bytes that n values of a row take.
+template <class Values>
+struct ByFour {
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    const auto& values = static_cast<const Values&>(*this);
+    two[0] = values.four(p), two[1] = values.four(p + Values::bytes(4));
+  }
+};
 struct ValuesF32 {
   explicit ACCEL_FORCE_INLINE ValuesF32(const float*) {}
   static constexpr int bytes(int n) { return 4 * n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const float*>(p)); }
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    two_quads(reinterpret_cast<const float*>(p), two);
+  }
 };
-struct ValuesBf16 {
+struct ValuesBf16 : ByFour<ValuesBf16> {
   explicit ACCEL_FORCE_INLINE ValuesBf16(const float*) {}
   static constexpr int bytes(int n) { return 2 * n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::uint16_t*>(p)); }
 };
-struct ValuesI8 {
+struct ValuesI8 : ByFour<ValuesI8> {
   explicit ACCEL_FORCE_INLINE ValuesI8(const float*) {}
   static constexpr int bytes(int n) { return n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::int8_t*>(p)); }
 };
-struct ValuesCode16 {
+struct ValuesCode16 : ByFour<ValuesCode16> {
   QuadBook book;
   explicit ACCEL_FORCE_INLINE ValuesCode16(const float* b) : book(b) {}
   static constexpr int bytes(int n) { return (n + 3) / 4 * 2; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(book, p); }
 };
-struct ValuesCode256 {
+struct ValuesCode256 : ByFour<ValuesCode256> {
   const float* book;
   explicit ACCEL_FORCE_INLINE ValuesCode256(const float* b) : book(b) {}
   static constexpr int bytes(int n) { return n; }
@@ -33,6 +43,13 @@ struct ValuesCode256 {
     return quad(book[p[0]], book[p[1]], book[p[2]], book[p[3]]);
   }
 };
+
+template <class T>
+ACCEL_INLINE T bytes_at(const std::uint8_t* p) {  // the first lowest
+  T t;
+  std::memcpy(&t, p, sizeof t);
+  return t;
+}
 
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
 // With TAIL, four more columns after the vectors.
@@ -51,9 +68,9 @@ struct RowSums {
     if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
   template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, const std::uint8_t* offset) {
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, std::uint64_t offsets) {
     const f32 w = spread<I>(values);
-    const long k = offset[I];
+    const long k = offsets >> 8 * I & 255;
     const float* row = x + k * kWidth;
     f32* to = I % 2 ? odd : even;
     ACCEL_UNROLL(4)
@@ -62,6 +79,12 @@ struct RowSums {
       f32_quarter& tail = I % 2 ? odd_tail : even_tail;
       tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
     }
+  }
+  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, std::uint64_t offsets) {
+    add<0>(values, x, tails, offsets);
+    add<1>(values, x, tails, offsets);
+    add<2>(values, x, tails, offsets);
+    add<3>(values, x, tails, offsets);
   }
   ACCEL_FORCE_INLINE void store_to(float* sum) const {
     ACCEL_UNROLL(4)
@@ -93,10 +116,12 @@ struct RowSums {
 };
 
 constexpr int kAheadRows = 6;      // of y fetched ahead
-constexpr int kAheadBytes = 1024;  // of values
+constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
-// Tried: fetching the partial sums ahead, and code unrolled for every count of values: no gain.
+// A load of any width takes half of what one of a vector of 64 bytes takes, so positions are read eight at a time and
+// values by as few loads as there are. Tried: fetching the partial sums ahead, and code unrolled for every count of
+// values, no gain; positions of two bytes that need no shift, slower than bytes read together.
 template <class Values, int NZ, bool TAIL>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, TAIL>;
@@ -112,24 +137,30 @@ void spmm_rows(const SpmmPiece& p) noexcept {
     for (int r = 0; r < rows; ++r, ++row) {
       float* sum = base + static_cast<long>(*row) * kPitch;
       prefetch(values + kAheadBytes);
+      if constexpr (Values::bytes(4) == 16) prefetch(values + kAheadBytes + 64);
       if (last) {
         ACCEL_UNROLL(4)
         for (int j = 0; j < Sums::kWidth; j += 16) prefetch(p.y + row[kAheadRows] * p.y_row + j);
       }
       Sums sums;
       sums.begin(sum, first);
-      for (int i = 4; i <= count; i += 4, offset += 4, values += Values::bytes(4)) {
-        const f32 four = from.four(values);
-        sums.template add<0>(four, x, tails, offset);
-        sums.template add<1>(four, x, tails, offset);
-        sums.template add<2>(four, x, tails, offset);
-        sums.template add<3>(four, x, tails, offset);
+      for (int i = 8; i <= count; i += 8, offset += 8, values += Values::bytes(8)) {
+        f32 two[2];
+        from.eight(values, two);
+        const std::uint64_t offsets = bytes_at<std::uint64_t>(offset);
+        sums.add_four(two[0], x, tails, offsets);
+        sums.add_four(two[1], x, tails, offsets >> 32);
+      }
+      if (count & 4) {
+        sums.add_four(from.four(values), x, tails, bytes_at<std::uint32_t>(offset));
+        offset += 4, values += Values::bytes(4);
       }
       if (rest) {
         const f32 four = from.four(values);
-        sums.template add<0>(four, x, tails, offset);
-        if (rest > 1) sums.template add<1>(four, x, tails, offset);
-        if (rest > 2) sums.template add<2>(four, x, tails, offset);
+        const std::uint32_t offsets = bytes_at<std::uint32_t>(offset);
+        sums.template add<0>(four, x, tails, offsets);
+        if (rest > 1) sums.template add<1>(four, x, tails, offsets);
+        if (rest > 2) sums.template add<2>(four, x, tails, offsets);
         offset += rest, values += Values::bytes(rest);
       }
       if (last)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
-from accel.kernels.linear import linear, linear_packed
+from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.zeros import sparse_arrays
+
+_MOST = 64  # numbers of rows whose choice is remembered
 
 
 class Linear:
@@ -42,15 +44,16 @@ class Linear:
         if bias is not None and checks.array("bias", bias, np.float32, 1).shape != weight.shape[:1]:
             raise ValueError(f"bias: expected shape ({weight.shape[0]},), got {bias.shape}")
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
-        self._packed: tuple[np.ndarray, np.ndarray] | None = None
+        self._packed: PackedLinear | None = None
         self._product: SparseProduct | None = None
         self._arrays: SparseArrays | None = None
         self._sought = False
+        self._gain: dict[tuple[int, int], bool] = {}  # by rows of x and instruction set
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
         checks.array("x", x, np.float32)
-        out, depth = self.weight.shape
+        depth = self.weight.shape[1]
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
@@ -61,13 +64,19 @@ class Linear:
                 self._product = SparseProduct(arrays, depth, self.bias)
             return apply_activation(self.activation, self._product(x))
         if self._packed is None:
-            self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, out)
-        return apply_activation(self.activation, linear_packed(x, *self._packed, out))
+            self._packed = PackedLinear(dense(self.weight), self.bias)
+        return apply_activation(self.activation, self._packed(x))
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:
-        out, depth = self.weight.shape
-        dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
-        return sparse < dense
+        key = rows, runtime.isa_index()
+        gains = self._gain.get(key)
+        if gains is None:
+            out, depth = self.weight.shape
+            dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
+            if len(self._gain) >= _MOST:
+                self._gain.clear()
+            gains = self._gain[key] = sparse < dense
+        return gains
 
     def _sparse(self) -> SparseArrays | None:
         """A sparse weight's arrays, found once; an array is dense, whatever it holds."""

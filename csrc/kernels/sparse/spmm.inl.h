@@ -44,12 +44,24 @@ struct ValuesCode256 : ByFour<ValuesCode256> {
   }
 };
 
-template <class T>
-ACCEL_INLINE T bytes_at(const std::uint8_t* p) {  // the first lowest
-  T t;
-  std::memcpy(&t, p, sizeof t);
-  return t;
-}
+// The positions of eight values. A load of any width takes half of what one of a vector of 64 bytes takes, so all are
+// read at once. Where a vector is four floats they are read one by one, and values by four: registers are few.
+struct Offsets {
+  const std::uint8_t* from;
+  std::uint64_t all = 0;
+  explicit ACCEL_FORCE_INLINE Offsets(const std::uint8_t* p) : from(p) {
+    if constexpr (f32::lanes > 4) std::memcpy(&all, p, sizeof all);
+  }
+  template <int I>
+  ACCEL_FORCE_INLINE long at() const {
+    return f32::lanes > 4 ? static_cast<long>(all >> 8 * I & 255) : from[I];
+  }
+  ACCEL_FORCE_INLINE Offsets upper() const {
+    Offsets four = *this;
+    four.from += 4, four.all >>= 32;
+    return four;
+  }
+};
 
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
 // With TAIL, four more columns after the vectors.
@@ -68,9 +80,9 @@ struct RowSums {
     if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
   template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, std::uint64_t offsets) {
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, Offsets offsets) {
     const f32 w = spread<I>(values);
-    const long k = offsets >> 8 * I & 255;
+    const long k = offsets.template at<I>();
     const float* row = x + k * kWidth;
     f32* to = I % 2 ? odd : even;
     ACCEL_UNROLL(4)
@@ -80,7 +92,7 @@ struct RowSums {
       tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
     }
   }
-  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, std::uint64_t offsets) {
+  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, Offsets offsets) {
     add<0>(values, x, tails, offsets);
     add<1>(values, x, tails, offsets);
     add<2>(values, x, tails, offsets);
@@ -119,9 +131,8 @@ constexpr int kAheadRows = 6;      // of y fetched ahead
 constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
-// A load of any width takes half of what one of a vector of 64 bytes takes, so positions are read eight at a time and
-// values by as few loads as there are. Tried: fetching the partial sums ahead, and code unrolled for every count of
-// values, no gain; positions of two bytes that need no shift, slower than bytes read together.
+// Tried: fetching the partial sums ahead, and code unrolled for every count of values, no gain; positions of two bytes
+// that need no shift, slower than bytes read together.
 template <class Values, int NZ, bool TAIL>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, TAIL>;
@@ -144,20 +155,20 @@ void spmm_rows(const SpmmPiece& p) noexcept {
       }
       Sums sums;
       sums.begin(sum, first);
-      for (int i = 8; i <= count; i += 8, offset += 8, values += Values::bytes(8)) {
-        f32 two[2];
-        from.eight(values, two);
-        const std::uint64_t offsets = bytes_at<std::uint64_t>(offset);
-        sums.add_four(two[0], x, tails, offsets);
-        sums.add_four(two[1], x, tails, offsets >> 32);
-      }
-      if (count & 4) {
-        sums.add_four(from.four(values), x, tails, bytes_at<std::uint32_t>(offset));
-        offset += 4, values += Values::bytes(4);
-      }
+      int left = count;
+      if constexpr (f32::lanes > 4)
+        for (; left >= 8; left -= 8, offset += 8, values += Values::bytes(8)) {
+          f32 two[2];
+          from.eight(values, two);
+          const Offsets offsets(offset);
+          sums.add_four(two[0], x, tails, offsets);
+          sums.add_four(two[1], x, tails, offsets.upper());
+        }
+      for (; left >= 4; left -= 4, offset += 4, values += Values::bytes(4))
+        sums.add_four(from.four(values), x, tails, Offsets(offset));
       if (rest) {
         const f32 four = from.four(values);
-        const std::uint32_t offsets = bytes_at<std::uint32_t>(offset);
+        const Offsets offsets(offset);
         sums.template add<0>(four, x, tails, offsets);
         if (rest > 1) sums.template add<1>(four, x, tails, offsets);
         if (rest > 2) sums.template add<2>(four, x, tails, offsets);

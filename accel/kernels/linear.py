@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+
+_MOST = 16  # numbers of rows kept ready
 
 
 def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -40,18 +44,32 @@ def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.n
     if 0 in x.shape or 0 in w.shape or not native.native():
         y = x @ w.T  # NumPy's BLAS serves the other back ends
         return np.asarray(y if bias is None else np.add(y, bias, out=y))
-    return linear_packed(x, native.pack_linear(w), native.pack_bias(bias, w.shape[0]), w.shape[0])
+    return PackedLinear(w, bias)(x)
 
 
-def linear_packed(x: np.ndarray, weights: np.ndarray, bias: np.ndarray, out: int) -> np.ndarray:
-    """`linear` with weights and bias from accel.kernels.program.pack_linear and pack_bias."""
-    depth = x.shape[-1]
-    rows = x.size // depth
-    y = np.empty((*x.shape[:-1], out), np.float32)
-    program = native.new_program()
-    scratch = program.linear(
-        rows, depth, out, native.activation(None), native.place(0), native.place(1), native.place(2), weights, bias
-    )  # fmt: skip
-    arrays = [x, y, np.empty(scratch, np.float32)]
-    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)
-    return y
+class PackedLinear:
+    """`linear` with weights that are packed once, and a program ready for each number of rows."""
+
+    def __init__(self, w: np.ndarray, bias: np.ndarray | None) -> None:
+        self._out, self._depth = w.shape
+        self._weights, self._bias = native.pack_linear(w), native.pack_bias(bias, self._out)
+        self._ready: dict[tuple[int, int], tuple[Any, int]] = {}  # by rows and instruction set: program and scratch
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        key = x.size // self._depth, runtime.isa_index()
+        program, floats = self._ready.get(key) or self._prepare(*key)
+        y = np.empty((*x.shape[:-1], self._out), np.float32)
+        bindings = [(0, x), (1, y), (2, np.empty(floats, np.float32))]
+        threads = runtime.threads()
+        native.run(program, np.zeros(3, np.uintp), bindings, threads=threads, keep_denormals=True)
+        return y
+
+    def _prepare(self, rows: int, isa: int) -> tuple[Any, int]:
+        program, places = native.new_program(), [native.place(i) for i in range(3)]
+        floats = program.linear(
+            rows, self._depth, self._out, native.activation(None), *places, self._weights, self._bias
+        )
+        if len(self._ready) >= _MOST:
+            self._ready.clear()
+        self._ready[rows, isa] = program, floats
+        return program, floats

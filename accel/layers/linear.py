@@ -10,12 +10,14 @@ from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
-from accel.kernels.linear import linear, linear_packed
+from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.zeros import sparse_arrays, stored_rows
+
+_MOST = 64  # numbers of rows whose choice is remembered
 
 
 class Linear:
@@ -41,13 +43,14 @@ class Linear:
     ) -> None:
         check_operands(weight, bias, 2)
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
-        self._packed: tuple[np.ndarray, np.ndarray] | None = None
+        self._packed: PackedLinear | None = None
         self._product: SparseProduct | None = None
+        self._gain: dict[tuple[int, int], bool] = {}  # by rows of x and instruction set
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
         checks.array("x", x, np.float32)
-        out, depth = self.weight.shape
+        depth = self.weight.shape[1]
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
         if runtime.backend() == "numba" and x.size and self._stored is not None:
@@ -62,13 +65,19 @@ class Linear:
                 self._product = SparseProduct(arrays, depth, self.bias)
             return apply_activation(self.activation, self._product(x))
         if self._packed is None:
-            self._packed = native.pack_linear(dense(self.weight)), native.pack_bias(self.bias, out)
-        return apply_activation(self.activation, linear_packed(x, *self._packed, out))
+            self._packed = PackedLinear(dense(self.weight), self.bias)
+        return apply_activation(self.activation, self._packed(x))
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:
-        out, depth = self.weight.shape
-        dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
-        return sparse < dense
+        key = rows, runtime.isa_index()
+        gains = self._gain.get(key)
+        if gains is None:
+            out, depth = self.weight.shape
+            dense, sparse = linear_cycles(rows, out, depth, arrays.values.size)
+            if len(self._gain) >= _MOST:
+                self._gain.clear()
+            gains = self._gain[key] = sparse < dense
+        return gains
 
     @cached_property
     def _sparse(self) -> SparseArrays | None:

@@ -14,7 +14,7 @@ import numpy as np
 from accel.engine.tuning import Choice, Layer, choose
 from accel.kernels import program, runtime
 from accel.kernels.conv_native import conv_steps
-from accel.kernels.sparse import FEW, NO_WEIGHTS, SparseArrays, SparseWeights
+from accel.kernels.sparse import FEW, LINEAR, NO_WEIGHTS, SparseArrays, SparseWeights
 from accel.kernels.spmv import pack_spmv
 
 KINDS = ("f32", "bf16", "i8", "code16", "code256")
@@ -75,7 +75,7 @@ def sparse_linear_step(arrays: SparseArrays, x: np.ndarray) -> Step:
         steps.spmv(vector, batch, function, places[0], places[1], bias)
         nbytes = int(vector.nbytes)
     else:
-        weights = SparseWeights(arrays, columns)
+        weights = SparseWeights(arrays, columns, width=LINEAR)
         prepared = weights.prepare_linear(batch, function, runtime.threads())
         steps.sparse_linear(prepared, *places, bias)
         rooms.append(program.aligned(prepared.scratch_floats))

@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "bind/bind.h"
+#include "bind/sparse.h"
 
 namespace accel::bind {
 namespace {
@@ -22,8 +22,7 @@ bool apart(const py::array& a, const py::array& b) {
 
 // A new array, or `out` where it fits.
 std::optional<Floats> result(const py::object& out, const Floats& x, long rows) {
-  std::vector<py::ssize_t> shape(x.shape(), x.shape() + x.ndim());
-  shape.back() = rows;
+  const std::vector<py::ssize_t> shape = product_shape(x, rows);
   if (out.is_none()) return Floats(shape);
   if (!Floats::check_(out)) return std::nullopt;
   auto y = py::reinterpret_borrow<Floats>(out);

@@ -33,6 +33,7 @@ std::shared_ptr<PreparedConv> prepare(int isa, const ConvSpec& spec, const std::
 
 struct PyLinear {  // keeps the matrix that it refers to
   Matrix matrix;
+  long batch;
   SparseLinear linear;
 };
 using Linear = std::shared_ptr<PyLinear>;
@@ -40,12 +41,28 @@ using Linear = std::shared_ptr<PyLinear>;
 Linear prepare_linear(int isa, const Matrix& matrix, long batch, const Activation& activation, int threads) {
   const std::size_t i = checked_isa(isa);
   require(matrix && &matrix->kernels() == kSpmm[i], "sparse linear: packed for another isa");
-  return std::make_shared<PyLinear>(matrix, SparseLinear(*matrix, batch, activation, *kTileSets[i], threads));
+  return std::make_shared<PyLinear>(matrix, batch, SparseLinear(*matrix, batch, activation, *kTileSets[i], threads));
 }
 
 void add_linear(PyProgram& p, const Linear& prepared, Place x, Place y, Place scratch, const Array<float>& bias) {
   const float* b = p.keep(bias, static_cast<std::size_t>(prepared->matrix->rows()));
   p.program.add([=](float* const* s, int n) { prepared->linear.run(x.in(s), b, y.in(s), scratch.in(s), n); });
+}
+
+// The product at once, without a program; the caller's scratch.
+Array<float> run_linear(const Linear& prepared, const Array<float>& x, const Array<float>& bias, Array<float>& scratch,
+                        int threads) {
+  const SparseMatrix& m = *prepared->matrix;
+  require(x.ndim() > 0 && x.size() == prepared->batch * m.columns() && bias.size() >= m.rows() &&
+              scratch.size() >= prepared->linear.scratch_floats() && threads >= 1,
+          "sparse linear: arrays do not fit");
+  Array<float> y(product_shape(x, m.rows()));
+  float *to = y.mutable_data(), *room = scratch.mutable_data();
+  {
+    py::gil_scoped_release release;
+    prepared->linear.run(x.data(), bias.data(), to, room, threads);
+  }
+  return y;
 }
 
 std::shared_ptr<PreparedConv> prepare_plane_depthwise(int isa, const ConvSpec& spec, int threads) {
@@ -90,6 +107,8 @@ void bind_sparse(py::module_& m) {
   py::class_<PlaneMaximum, std::shared_ptr<PlaneMaximum>>(m, "PlaneMaximum")
       .def_property_readonly("scratch_floats", &PlaneMaximum::scratch_floats);
   m.def("prepare_sparse_linear", &prepare_linear);
+  m.def("run_sparse_linear", &run_linear, py::arg(), py::arg().noconvert(), py::arg().noconvert(),
+        py::arg().noconvert(), py::arg());
   m.def("prepare_plane_depthwise", &prepare_plane_depthwise);
   m.def("prepare_plane_maximum", &prepare_plane_maximum);
   m.def("plane_maximum_fits", &plane_maximum_fits);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A sparse matrix as Python passes it.
 #pragma once
+#include <vector>
+
 #include "bind/bind.h"
 #include "kernels/sparse/sparse.h"
 
@@ -24,5 +26,12 @@ class CsrArrays {
   Array<float> scale_, book_;
   long columns_;
 };
+
+// Of x W^T for a matrix W of so many rows.
+inline std::vector<py::ssize_t> product_shape(const Array<float>& x, long rows) {
+  std::vector<py::ssize_t> shape(x.shape(), x.shape() + x.ndim());
+  shape.back() = rows;
+  return shape;
+}
 
 }  // namespace accel::bind

@@ -28,6 +28,21 @@ void add_spmv(PyProgram& p, const Prepared& weights, long batch, const Activatio
   });
 }
 
+// The product at once, without a program.
+Array<float> run(const Prepared& weights, int isa, const Array<float>& x, const Array<float>& bias, int threads) {
+  const SpmvKernels& kernels = *kSpmv[checked_isa(isa)];
+  require(x.ndim() > 0 && x.shape(x.ndim() - 1) == weights->columns() && weights->columns() > 0 &&
+              bias.size() >= weights->rows() && threads >= 1,
+          "spmv: arrays do not fit");
+  Array<float> y(product_shape(x, weights->rows()));
+  float* to = y.mutable_data();
+  {
+    py::gil_scoped_release release;
+    weights->run(kernels, x.size() / weights->columns(), Activation{}, x.data(), bias.data(), to, threads);
+  }
+  return y;
+}
+
 }  // namespace
 
 void bind_spmv(py::module_& m) {
@@ -41,6 +56,7 @@ void bind_spmv(py::module_& m) {
                         ValueKind kind, const py::object& scale, const py::object& book, long columns, int threads) {
     return pack(CsrArrays(indptr, indices, values, kind, scale, book, columns), threads);
   });
+  m.def("run_spmv", &run, py::arg(), py::arg(), py::arg().noconvert(), py::arg().noconvert(), py::arg());
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("spmv", &add_spmv);
 }

@@ -53,6 +53,13 @@ class Pool {
     }
     fn(context, 0, parts);
     for (int i = called + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
+    // Tried: waiting for workers that are not awake yet. Where another process has their cores they wait for this one.
+    for (int i = 0; i < called; ++i) {
+      Worker& worker = *workers_[static_cast<std::size_t>(i)];
+      if (!worker.claim(worker.epoch.load(std::memory_order_relaxed))) continue;
+      fn(context, i + 1, parts);
+      remaining_.fetch_sub(1, std::memory_order_relaxed);
+    }
     for (int left, spins = 0; (left = remaining_.load(std::memory_order_acquire)) != 0; ++spins) {
       if (spins < kSpins)
         pause_cpu();
@@ -66,8 +73,13 @@ class Pool {
 
  private:
   // A worker waits for its own epoch to change: a call of two parts does not disturb what a call of many left behind.
+  // Whoever claims an epoch, the worker or the caller, does its part.
   struct alignas(64) Worker {
-    std::atomic<std::uint32_t> epoch{0};
+    std::atomic<std::uint32_t> epoch{0}, claimed{0};
+    bool claim(std::uint32_t now) {
+      std::uint32_t before = now - 1;
+      return claimed.compare_exchange_strong(before, now, std::memory_order_acq_rel);
+    }
   };
 
   void grow(int workers) {
@@ -86,13 +98,15 @@ class Pool {
 
   void work(int part, Worker& worker) {
     inside_ = true;  // a kernel that calls parallel() from here runs serially
-    for (std::uint32_t seen = 0;; ++seen) {
+    for (std::uint32_t seen = 0;;) {
       for (int spins = 0; worker.epoch.load(std::memory_order_acquire) == seen; ++spins) {
         if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0)
           pause_cpu();
         else
           worker.epoch.wait(seen, std::memory_order_acquire);
       }
+      seen = worker.epoch.load(std::memory_order_acquire);
+      if (!worker.claim(seen)) continue;
       {
         const FloatMode::Scope scope(mode_);
         fn_(context_, part, parts_);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One thread pool per process. A parallel call is cut into `parts`; part 0 runs in the caller. Parts are static, so
-// results do not depend on timing. A nested call, or one made while the pool is busy, runs serially in its caller.
-// Workers start at the first parallel call, sleep when idle, and are started afresh after a fork.
+// One thread pool per process. A parallel call is cut into `parts`; part 0 runs in the caller, and after it those that
+// no worker has begun. Parts are static, so results do not depend on timing, and nor do they on who does which. A
+// nested call, or one made while the pool is busy, runs serially in its caller. Workers start at the first parallel
+// call, sleep when idle, and are started afresh after a fork.
 #pragma once
+#include <atomic>
 #include <type_traits>
 #include <utility>
 
@@ -20,6 +22,17 @@ void parallel(int parts, F&& f) {
       parts, [](void* c, int part, int n) { (*static_cast<Fn*>(c))(part, n); },
       const_cast<void*>(static_cast<const void*>(&f)));
 }
+
+// Calls f(piece, pieces) for piece = 0 .. pieces-1; each of `threads` takes the next one when it is done, so that a
+// worker that has to be woken does less. Which thread that is depends on timing: for pieces that share no scratch.
+template <class F>
+void parallel_pieces(int threads, int pieces, F&& f) {
+  std::atomic<int> next{0};
+  parallel(threads, [&](int, int) {
+    for (int piece; (piece = next.fetch_add(1, std::memory_order_relaxed)) < pieces;) f(piece, pieces);
+  });
+}
+inline constexpr int kPieces = 8;  // of a thread's work
 
 // The half-open range of `count` items that belongs to `part`; sizes differ by at most one.
 struct Range {

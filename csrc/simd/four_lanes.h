@@ -10,6 +10,7 @@ ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
   return load(t);
 }
 ACCEL_INLINE f32 quad(const float* p) { return load(p); }
+ACCEL_INLINE void two_quads(const float* p, f32* two) { two[0] = load(p), two[1] = load(p + 4); }
 ACCEL_INLINE f32 quad(const std::uint16_t* p) {
   std::uint32_t bits[4];
   for (int i = 0; i < 4; ++i) bits[i] = static_cast<std::uint32_t>(p[i]) << 16;

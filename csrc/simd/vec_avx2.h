@@ -68,6 +68,7 @@ ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
 }
 ACCEL_INLINE f32 quad(__m128 a) { return {_mm256_set_m128(a, a)}; }
 ACCEL_INLINE f32 quad(const float* p) { return {_mm256_broadcast_ps(reinterpret_cast<const __m128*>(p))}; }
+ACCEL_INLINE void two_quads(const float* p, f32* two) { two[0] = quad(p), two[1] = quad(p + 4); }
 ACCEL_INLINE f32 quad(float a, float b, float c, float d) { return quad(_mm_setr_ps(a, b, c, d)); }
 ACCEL_INLINE f32 quad(const std::uint16_t* p) {
   const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));

@@ -79,6 +79,10 @@ ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
 // Four values side by side, again in every 16 bytes; spread<i> brings value i into all lanes.
 ACCEL_INLINE f32 quad(__m128 a) { return {_mm512_broadcast_f32x4(a)}; }
 ACCEL_INLINE f32 quad(const float* p) { return quad(_mm_loadu_ps(p)); }
+ACCEL_INLINE void two_quads(const float* p, f32* two) {  // of eight values, by one load
+  const __m512 eight = _mm512_castps256_ps512(_mm256_loadu_ps(p));
+  two[0].v = _mm512_shuffle_f32x4(eight, eight, 0x00), two[1].v = _mm512_shuffle_f32x4(eight, eight, 0x55);
+}
 ACCEL_INLINE f32 quad(float a, float b, float c, float d) { return quad(_mm_setr_ps(a, b, c, d)); }
 ACCEL_INLINE f32 quad(const std::uint16_t* p) {  // bfloat16
   const __m128i halves = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));

@@ -119,6 +119,20 @@ def test_a_row_of_x_has_the_same_bits_in_any_batch_on_any_threads(implementation
                     assert_same_bits(csr_matmul(*arrays, x[:batch]), alone[:batch])
 
 
+def test_whoever_does_a_part_the_result_is_the_same() -> None:
+    """Calls so short that a worker may wake too late for its part, which the caller then does."""
+    if runtime.core is None:
+        pytest.skip("native kernels only")
+    w, x = normal(640, 640), normal(1, 640)
+    w[np.abs(w) < 0.5] = 0
+    arrays = csr_from_dense(w)
+    with accel.using(threads=1):
+        wanted = csr_matmul(*arrays, x)
+    with accel.using(threads=3):
+        for _ in range(500):
+            assert_same_bits(csr_matmul(*arrays, x), wanted)
+
+
 def test_few_values_of_many_columns(implementation: str) -> None:
     arrays, x = rows_of([5, 0, 7, 9, 1, 0, 30], 3000), normal(41, 3000)
     alone = np.stack([csr_matmul(*arrays, row) for row in x])

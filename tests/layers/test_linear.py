@@ -10,6 +10,9 @@ import pytest
 
 import accel
 from accel.kernels import linear, runtime
+from accel.kernels._linear_cost import sparse_cycles
+from accel.kernels._sparse_product import SparseProduct
+from accel.kernels.sparse import SparseArrays
 from accel.layers.activation import ACTIVATIONS, apply_activation
 
 
@@ -125,3 +128,38 @@ def test_a_sparse_layer_follows_the_instruction_set_and_the_number_of_rows() -> 
             with accel.using(backend="native", isa=isa):
                 x = normal(rows, 90)
                 np.testing.assert_allclose(layer(x), x @ w.T + layer.bias, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "values"), [((300, 2000), 0.004), ((70, 90), 0.3)])
+def test_weights_as_they_are_and_packed_agree(shape: tuple[int, int], values: float) -> None:
+    """Which of them runs is predicted: with a bias, with NaN in x, and for few and many rows."""
+    if runtime.core is None:
+        pytest.skip("native kernels only")
+    rng = np.random.default_rng(5)
+    w = rng.standard_normal(shape, np.float32) * (rng.random(shape) < values).astype(np.float32)
+    bias = normal(shape[0])
+    product = SparseProduct(SparseArrays.of(w), shape[1], bias)
+    for isa in runtime.isa_info()["supported"]:
+        for rows in (1, 3, 5, 40):
+            with accel.using(backend="native", isa=isa, threads=2):
+                x = normal(rows, shape[1])
+                x[0, 0] = np.nan
+                holds = w[:, 0] != 0
+                wanted = np.nan_to_num(x) @ w.T + bias
+                of_packed = product._of_packed(rows, runtime.isa_index(), 2)
+                as_it_is = product._as_it_is(runtime.isa_index(), 2)
+                for y in (of_packed(x), as_it_is(x)):
+                    assert np.isnan(y[0]).tolist() == holds.tolist()
+                    np.testing.assert_allclose(y[1:], wanted[1:], rtol=1e-4, atol=1e-4)
+                    np.testing.assert_allclose(y[0][~holds], wanted[0][~holds], rtol=1e-4, atol=1e-4)
+
+
+def test_few_values_are_multiplied_as_they_are_and_many_packed() -> None:
+    if runtime.core is None:
+        pytest.skip("native kernels only")
+    for shape in ((2, 300, 10000, 30000), (8, 10000, 300, 30000)):
+        packed, plain = sparse_cycles(*shape)
+        assert plain < packed
+    for rows in (1, 4, 5, 32, 64):
+        packed, plain = sparse_cycles(rows, 4096, 4096, 4096 * 410)
+        assert packed < plain

@@ -95,7 +95,9 @@ class Product {
     const double values = static_cast<double>(a_.indptr[a_.rows]), cost = values + 4. * static_cast<double>(a_.rows);
     const double width = tile.quarter || tile.vectors == 0 ? 8 : tile.vectors * kernels_.lanes;
     std::atomic<bool> inside{true};
-    parallel(parts_for(cost * width, a_.rows, threads_), [&](int part, int parts) {
+    const int most = parts_for(cost * width, a_.rows, threads_);
+    const int pieces = most == 1 ? 1 : static_cast<int>(std::min<long>(a_.rows, most * kPieces));
+    parallel_pieces(most, pieces, [&](int part, int parts) {
       const auto begin_of = [&](int p) { return row_at(cost * p / parts); };
       const long end = part + 1 == parts ? a_.rows : begin_of(part + 1);
       for (long r = part == 0 ? 0 : begin_of(part); r < end; r += kChunkRows)

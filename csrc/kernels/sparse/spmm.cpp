@@ -52,6 +52,12 @@ void put_values(const CsrView& a, long p, long count, std::vector<std::uint8_t>&
   to.insert(to.end(), bytes + p * size, bytes + (p + count) * size);
 }
 
+Memory kept(const std::vector<std::uint8_t>& bytes) {
+  Memory memory = allocate(bytes.size() + kSlack);
+  std::copy(bytes.begin(), bytes.end(), memory.begin);
+  return memory;
+}
+
 }  // namespace
 
 struct SparseMatrix::Builder {
@@ -60,6 +66,7 @@ struct SparseMatrix::Builder {
   std::vector<std::int32_t> at;     // where each row goes on
   std::vector<std::int32_t> count;  // of each row of the part in the block
   std::vector<std::int32_t> order, bucket;
+  std::vector<std::uint8_t> offset, value;
 
   // Parts of nearly equal numbers of values, a row counted as one more: as few as the threads and the cache allow.
   void split(int threads) {
@@ -76,7 +83,7 @@ struct SparseMatrix::Builder {
   }
 
   // Of a column of the block: rows of the tile, or vectors where taps share copies.
-  long offset(long k) const {
+  long offset_of(long k) const {
     if (!to.strips()) return k;
     const SpmmWindow& w = to.window_;
     const long channel = k / w.taps(), tap = k % w.taps();
@@ -87,7 +94,7 @@ struct SparseMatrix::Builder {
     const Range rows{to.first_row(part), to.first_row(part + 1)};
     const Range k = to.block(block);
     const long end = k.end;
-    to.pieces_.push_back({to.runs_.size(), to.row_.size(), to.offset_.size(), to.value_.size()});
+    to.pieces_.push_back({to.runs_.size(), to.row_.size(), offset.size(), value.size()});
     bucket.assign(static_cast<std::size_t>(k.end - k.begin) + 2, 0);
     count.resize(static_cast<std::size_t>(rows.end - rows.begin));
     for (long r = rows.begin; r < rows.end; ++r) {
@@ -117,8 +124,8 @@ struct SparseMatrix::Builder {
       if (n == 0 && !all) continue;
       std::int32_t& p = at[static_cast<std::size_t>(rows.begin + r)];
       to.row_.push_back(static_cast<std::uint16_t>(r));
-      for (std::int32_t i = p; i < p + n; ++i) put_offset(offset(csr.indices[i] - begin), to.strips(), to.offset_);
-      put_values(csr, p, n, to.value_);
+      for (std::int32_t i = p; i < p + n; ++i) put_offset(offset_of(csr.indices[i] - begin), to.strips(), offset);
+      put_values(csr, p, n, value);
       p += n;
     }
   }
@@ -152,15 +159,15 @@ SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long 
   }
   if (csr.scale) scale_.assign(csr.scale, csr.scale + rows_);
   if (csr.book) book_.assign(csr.book, csr.book + (kind_ == ValueKind::code16 ? 16 : 256));
-  Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}, {}, {}, {}};
+  Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}, {}, {}, {}, {}, {}};
   builder.split(threads);
-  offset_.reserve(static_cast<std::size_t>(strips() ? 2 * values_ : values_) + kSlack);
+  builder.offset.reserve(static_cast<std::size_t>(strips() ? 2 * values_ : values_));
   for (long b = 0; b < blocks_; ++b)
     for (long p = 0; p < parts(); ++p) builder.add_piece(b, p);
-  pieces_.push_back({runs_.size(), row_.size(), offset_.size(), value_.size()});
+  pieces_.push_back({runs_.size(), row_.size(), builder.offset.size(), builder.value.size()});
   row_.resize(row_.size() + kSlack);
-  offset_.resize(offset_.size() + kSlack);
-  value_.resize(value_.size() + kSlack);
+  offset_ = kept(builder.offset);
+  value_ = kept(builder.value);
 }
 
 Range SparseMatrix::block(long b) const noexcept {
@@ -170,7 +177,7 @@ Range SparseMatrix::block(long b) const noexcept {
 }
 
 std::size_t SparseMatrix::nbytes() const noexcept {
-  return runs_.size() * sizeof(SpmmRun) + row_.size() * 2 + offset_.size() + value_.size() +
+  return runs_.size() * sizeof(SpmmRun) + row_.size() * 2 + pieces_.back().offset + pieces_.back().value +
          (scale_.size() + book_.size()) * sizeof(float) + pieces_.size() * sizeof(At) +
          part_rows_.size() * sizeof(long);
 }
@@ -191,8 +198,8 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   p.runs = runs_.data() + at.run;
   p.run_count = static_cast<int>(next.run - at.run);
   p.row = row_.data() + at.row;
-  p.offset = offset_.data() + at.offset;
-  p.values = value_.data() + at.value;
+  p.offset = offset_.begin + at.offset;
+  p.values = value_.begin + at.value;
   p.book = book_.data();
   p.x = scratch;
   p.tails = scratch + kTileFloats;

@@ -17,6 +17,7 @@
 #include "kernels/activation/activation.h"
 #include "kernels/sparse/sparse.h"
 #include "kernels/tile/tile.h"
+#include "runtime/memory.h"
 #include "runtime/pool.h"
 #include "simd/isa.h"
 
@@ -141,7 +142,7 @@ class SparseMatrix {
  private:
   static constexpr long kTileFloats = 8 * 1024;  // of X: of a 32 KB L1 cache, leaving 4 KB to what streams by
   static constexpr long kTailFloats = 256 * 4;
-  static constexpr long kSumFloats = 64 * 1024;  // a quarter of a 1 MB L2 cache
+  static constexpr long kSumFloats = 128 * 1024;  // half a 1 MB L2 cache: each group of rows packs X again
   struct At {
     std::size_t run, row, offset, value;  // bytes of offset and value
   };
@@ -162,7 +163,7 @@ class SparseMatrix {
   std::vector<At> pieces_;       // [block][part], and the end
   std::vector<SpmmRun> runs_;
   std::vector<std::uint16_t> row_;
-  std::vector<std::uint8_t> offset_, value_;
+  Memory offset_, value_;  // on large pages: they are read from end to end
   std::vector<float> scale_, book_;
 };
 

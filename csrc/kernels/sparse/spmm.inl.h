@@ -3,29 +3,39 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-// How each kind lies in memory: four values from p on, and the bytes that n values of a row take.
+// How each kind lies in memory: four or eight values from p on, and the bytes that n values of a row take.
+template <class Values>
+struct ByFour {
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    const auto& values = static_cast<const Values&>(*this);
+    two[0] = values.four(p), two[1] = values.four(p + Values::bytes(4));
+  }
+};
 struct ValuesF32 {
   explicit ACCEL_FORCE_INLINE ValuesF32(const float*) {}
   static constexpr int bytes(int n) { return 4 * n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const float*>(p)); }
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    two_quads(reinterpret_cast<const float*>(p), two);
+  }
 };
-struct ValuesBf16 {
+struct ValuesBf16 : ByFour<ValuesBf16> {
   explicit ACCEL_FORCE_INLINE ValuesBf16(const float*) {}
   static constexpr int bytes(int n) { return 2 * n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::uint16_t*>(p)); }
 };
-struct ValuesI8 {
+struct ValuesI8 : ByFour<ValuesI8> {
   explicit ACCEL_FORCE_INLINE ValuesI8(const float*) {}
   static constexpr int bytes(int n) { return n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::int8_t*>(p)); }
 };
-struct ValuesCode16 {
+struct ValuesCode16 : ByFour<ValuesCode16> {
   QuadBook book;
   explicit ACCEL_FORCE_INLINE ValuesCode16(const float* b) : book(b) {}
   static constexpr int bytes(int n) { return (n + 3) / 4 * 2; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(book, p); }
 };
-struct ValuesCode256 {
+struct ValuesCode256 : ByFour<ValuesCode256> {
   const float* book;
   explicit ACCEL_FORCE_INLINE ValuesCode256(const float* b) : book(b) {}
   static constexpr int bytes(int n) { return n; }
@@ -40,6 +50,28 @@ ACCEL_FORCE_INLINE f32 finished(const SpmmPiece& p, long row, f32 v, const float
   if (residual) v = v + (n == f32::lanes ? load(residual) : load_n(residual, n));
   return min(set1(p.high), max(set1(p.low), v));
 }
+
+// The positions of eight values. A load of any width takes half of what one of a vector of 64 bytes takes, so bytes are
+// read at once. Where a vector is four floats they are read one by one, and values by four: registers are few. Those of
+// two bytes, of strips, are read one by one too.
+template <class Offset>
+struct Offsets {
+  static constexpr bool kAtOnce = sizeof(Offset) == 1 && f32::lanes > 4;
+  const Offset* from;
+  std::uint64_t all = 0;
+  explicit ACCEL_FORCE_INLINE Offsets(const Offset* p) : from(p) {
+    if constexpr (kAtOnce) std::memcpy(&all, p, sizeof all);
+  }
+  template <int I>
+  ACCEL_FORCE_INLINE long at() const {
+    return kAtOnce ? static_cast<long>(all >> 8 * I & 255) : from[I];
+  }
+  ACCEL_FORCE_INLINE Offsets upper() const {
+    Offsets four = *this;
+    four.from += 4, four.all >>= 32;
+    return four;
+  }
+};
 
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
 // As a tail, four more columns after the vectors.
@@ -62,9 +94,9 @@ struct RowSums {
     if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
   template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, const Offset* offset) {
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
     const f32 w = spread<I>(values);
-    const long k = offset[I];
+    const long k = offsets.template at<I>();
     const float* row = x + k * kStep;
     f32* to = I % 2 ? odd : even;
     ACCEL_UNROLL(4)
@@ -73,6 +105,12 @@ struct RowSums {
       f32_quarter& tail = I % 2 ? odd_tail : even_tail;
       tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
     }
+  }
+  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
+    add<0>(values, x, tails, offsets);
+    add<1>(values, x, tails, offsets);
+    add<2>(values, x, tails, offsets);
+    add<3>(values, x, tails, offsets);
   }
   ACCEL_FORCE_INLINE void store_to(float* sum) const {
     ACCEL_UNROLL(4)
@@ -102,10 +140,11 @@ struct RowSums {
 };
 
 constexpr int kAheadRows = 6;      // of y fetched ahead
-constexpr int kAheadBytes = 1024;  // of values
+constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
-// Tried: fetching the partial sums ahead, and code unrolled for every count of values: no gain.
+// Tried: fetching the partial sums ahead, and code unrolled for every count of values, no gain; positions of two bytes
+// that need no shift, slower than bytes read together.
 template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, FORM>;
@@ -123,6 +162,7 @@ void spmm_rows(const SpmmPiece& p) noexcept {
     for (int r = 0; r < rows; ++r, ++row) {
       float* sum = base + static_cast<long>(*row) * kPitch;
       prefetch(values + kAheadBytes);
+      if constexpr (Values::bytes(4) == 16) prefetch(values + kAheadBytes + 64);
       if (last) {
         ACCEL_UNROLL(4)
         for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
@@ -130,18 +170,23 @@ void spmm_rows(const SpmmPiece& p) noexcept {
       }
       Sums sums;
       sums.begin(sum, first);
-      for (int i = 4; i <= count; i += 4, offset += 4, values += Values::bytes(4)) {
-        const f32 four = from.four(values);
-        sums.template add<0>(four, x, tails, offset);
-        sums.template add<1>(four, x, tails, offset);
-        sums.template add<2>(four, x, tails, offset);
-        sums.template add<3>(four, x, tails, offset);
-      }
+      int left = count;
+      if constexpr (f32::lanes > 4)
+        for (; left >= 8; left -= 8, offset += 8, values += Values::bytes(8)) {
+          f32 two[2];
+          from.eight(values, two);
+          const Offsets<typename Sums::Offset> offsets(offset);
+          sums.add_four(two[0], x, tails, offsets);
+          sums.add_four(two[1], x, tails, offsets.upper());
+        }
+      for (; left >= 4; left -= 4, offset += 4, values += Values::bytes(4))
+        sums.add_four(from.four(values), x, tails, Offsets<typename Sums::Offset>(offset));
       if (rest) {
         const f32 four = from.four(values);
-        sums.template add<0>(four, x, tails, offset);
-        if (rest > 1) sums.template add<1>(four, x, tails, offset);
-        if (rest > 2) sums.template add<2>(four, x, tails, offset);
+        const Offsets<typename Sums::Offset> offsets(offset);
+        sums.template add<0>(four, x, tails, offsets);
+        if (rest > 1) sums.template add<1>(four, x, tails, offsets);
+        if (rest > 2) sums.template add<2>(four, x, tails, offsets);
         offset += rest, values += Values::bytes(rest);
       }
       if (last)

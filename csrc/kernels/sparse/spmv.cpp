@@ -41,7 +41,9 @@ void Spmv::run(const SpmvKernels& kernels, long batch, const Activation& f, cons
                int threads) const noexcept {
   const long count = static_cast<long>(blocks_.size()) - 1;
   const double work = blocks_.back().cost;
-  parallel(parts_for(work * static_cast<double>(batch), count, threads), [&](int part, int parts) {
+  const int most = parts_for(work * static_cast<double>(batch), count, threads);
+  const int pieces = most == 1 ? 1 : static_cast<int>(std::min<long>(count, most * kPieces));
+  parallel_pieces(most, pieces, [&](int part, int parts) {
     const auto begin_of = [&](int p) {
       return std::partition_point(blocks_.begin(), blocks_.end() - 1,
                                   [&](const SpmvBlock& b) { return b.cost * parts < work * p; });

@@ -54,6 +54,14 @@ class _Binary(nn.Module):  # type: ignore[misc]
         if "curvature" in self._buffers:
             self.curvature.fill_(1)
 
+    def _take(self, layer: Any) -> None:
+        """Copy the weights of a float layer of the same shape."""
+        with torch.no_grad():
+            self.weight.copy_(layer.weight)
+            if self.bias is not None:
+                self.bias.copy_(layer.bias)
+        self.train(layer.training)
+
     def signs(self) -> Tensor:
         """±1 of the weight's shape, with the gradient of `binarize_weights`; in training drawn, if stochastic."""
         if self.frozen:
@@ -99,9 +107,9 @@ class _Binary(nn.Module):  # type: ignore[misc]
 
     def compression(self) -> float:
         """How many times fewer bytes the weight takes with a bit for each and a float32 per α."""
-        outputs = len(self.weight)
-        packed = outputs * math.ceil(self.weight[0].numel() / 8) + (0 if self.scale == "none" else 4 * outputs)
-        return 4 * self.weight.numel() / packed
+        outputs, each = self.weight.shape[0], math.prod(self.weight.shape[1:])
+        packed = outputs * math.ceil(each / 8) + (0 if self.scale == "none" else 4 * outputs)
+        return 4 * outputs * each / packed
 
     def extra_repr(self) -> str:
         options = [f"scale={self.scale}", *(name for name in ("stochastic", "input_scale") if getattr(self, name))]
@@ -152,7 +160,8 @@ class BinaryLinear(_Binary, nn.Linear):  # type: ignore[misc]
         layer = cls(
             linear.in_features, linear.out_features, linear.bias is not None, weight.device, weight.dtype, **options
         )
-        return _with_weights_of(layer, linear)
+        layer._take(linear)
+        return layer
 
     from_linear = from_float
 
@@ -217,7 +226,9 @@ class BinaryConv2d(_Binary, nn.Conv2d):  # type: ignore[misc]
             raise TypeError(f"conv: expected a torch.nn.Conv2d, got {describe(conv)}")
         shape = (conv.in_channels, conv.out_channels, conv.kernel_size)
         geometry = (conv.stride, conv.padding, conv.dilation, conv.groups, conv.bias is not None, conv.padding_mode)
-        return _with_weights_of(cls(*shape, *geometry, conv.weight.device, conv.weight.dtype, **options), conv)
+        layer = cls(*shape, *geometry, conv.weight.device, conv.weight.dtype, **options)
+        layer._take(conv)
+        return layer
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) or (C, H, W), as torch.nn.Conv2d."""
@@ -234,14 +245,6 @@ class BinaryConv2d(_Binary, nn.Conv2d):  # type: ignore[misc]
 
     def extra_repr(self) -> str:
         return super().extra_repr() + (f", pad_value={self.pad_value}" if self.pad_value else "")
-
-
-def _with_weights_of(layer: Any, float_layer: Any) -> Any:
-    with torch.no_grad():
-        layer.weight.copy_(float_layer.weight)
-        if layer.bias is not None:
-            layer.bias.copy_(float_layer.bias)
-    return layer.train(float_layer.training)
 
 
 def _binary_layers(module: nn.Module) -> list[Any]:

@@ -67,7 +67,7 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
     constant = draft.array(tail.inputs[1 if first else 0])
     if constant is None or constant.dtype != fact.dtype:
         return None
-    vector = _per_channel(constant, fact, rank)
+    vector = per_channel(constant, fact, rank)
     if vector is None:
         return None
     zero, one = np.zeros(1), np.ones(1)
@@ -80,7 +80,7 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
     return Affine(np.reciprocal(vector), zero) if first and np.all(vector != 0) else None
 
 
-def _per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
+def per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
     """The constant as a float64 vector along axis 1, None when it varies along others or would widen the output."""
     if constant.ndim > rank or fact.shape is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Mapping
 from functools import partial
 
+from accel.graph.binary import fold_thresholds
 from accel.graph.cleaning import (
     eliminate_dead,
     flush_denormals,
@@ -25,6 +26,7 @@ ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "H
 _REWRITES: tuple[Callable[[Network], Network], ...] = (
     remove_no_ops,
     use_plain_names,
+    fold_thresholds,  # before others round what it follows exactly
     matmul_to_gemm,
     fold_pads,
     partial(fold_affine, consume=True),  # what is rewritten here is ours alone

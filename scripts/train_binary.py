@@ -1,6 +1,7 @@
 """Train a small binary CNN and its float twin in PyTorch, export both, and run the binary one in accel.
 
-    ACCEL_DATA=... python scripts/train_binary.py --out bench/results/binary_accuracy.json
+    ACCEL_DATA=... python scripts/train_binary.py --out results.json
+    python scripts/train_binary.py --data digits --method binarynet xnor --epochs 10 --onnx folder
 
 Data: CIFAR-10 images of the data folder that ACCEL_DATA names (images/cifar10_{train10k,test}_jpeg.npz), or without it
 the 8x8 digits of scikit-learn, every fourth image held out. The first and the last layer stay float, as in the papers.
@@ -10,6 +11,7 @@ The seed is fixed and one thread is used. Needs torch, onnxscript and scikit-lea
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
@@ -139,26 +141,119 @@ def train(model: nn.Sequential, data: Data, epochs: int, method: str | None) -> 
     return time.perf_counter() - begun
 
 
+def decided(model: nn.Sequential, data: Data) -> np.ndarray:
+    """Which test images have no sign behind the float first layer that the rounding of float32 may turn.
+
+    Sums of ±1 are exact, in PyTorch and in accel; those of the first layer are not, and a sign that hangs on the last
+    bit may differ between them. The bound is the usual one, eps · sqrt(terms) · Σ |w| |x|, through the batch-norm.
+    """
+    stem = copy.deepcopy(model[: 2 + data.pools[0]]).double().eval()
+    bound = copy.deepcopy(stem)
+    conv, norm = bound[0], bound[-1]
+    with torch.inference_mode():
+        for values in (conv.weight, norm.weight, norm.bias):
+            values.abs_()
+        norm.running_mean.abs_().neg_()
+        eps = np.finfo(np.float32).eps * conv.weight[0].numel() ** 0.5
+        batches = (batch.double() for batch in data.test[0].split(BATCH))
+        sure = [(stem(x).abs() > eps * bound(x.abs())).flatten(1).all(1) for x in batches]
+    return torch.cat(sure).numpy()
+
+
 def scores(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     with torch.inference_mode():
         return np.concatenate([model(batch).numpy() for batch in images.split(BATCH)])
 
 
-def engine_scores(network: Any, images: torch.Tensor) -> np.ndarray:
+def engine_scores(network: accel.Network, images: torch.Tensor) -> np.ndarray:
     session = accel.InferenceSession(network, threads=1)
     return np.concatenate([session.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)])
 
 
-if __name__ == "__main__":
-    which = sys.argv[1]
-    data = digits() if which == "digits" else cifar10(Path("/work/shared/data/images"))
+def same_predictions(ours: np.ndarray, torchs: np.ndarray, sure: np.ndarray) -> int:
+    """How many images get another class from accel than from PyTorch; none of those that are decided may."""
+    other = ours.argmax(1) != torchs.argmax(1)
+    if (other & sure).any():
+        raise AssertionError(f"accel and PyTorch disagree on the images {np.flatnonzero(other & sure).tolist()}")
+    return int(other.sum())
+
+
+def file_sizes(model: onnx.ModelProto, network: accel.Network, folder: Path) -> dict[str, int]:
+    path = folder / "network.accel"
+    network.save(path)
+    return {"onnx bytes": model.ByteSize(), "accel bytes": path.stat().st_size}
+
+
+def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple[dict[str, Any], onnx.ModelProto]:
+    """Train one network, run it in PyTorch and in accel, and compare the two."""
+    torch.manual_seed(SEED)
+    model = build(data, method)
+    seconds = train(model, data, epochs, method)
+    model.eval()
+    exported = export_onnx(model, data.test[0][:2])
+    network = accel.load(exported)
+    torchs, ours = scores(model, data.test[0]), engine_scores(network, data.test[0])
+    signs = method is not None and METHODS[method]["binary_input"]
+    sure = decided(model, data) if signs else np.ones(len(ours), bool)
+    row = {
+        "data": data.name,
+        "method": method or "float",
+        "epochs": epochs,
+        "training seconds": round(seconds, 1),
+        "accuracy": float((ours.argmax(1) == data.test[1].numpy()).mean() * 100),
+        "test images": len(ours),
+        "undecided images": int((~sure).sum()),
+        "other predictions": same_predictions(ours, torchs, sure),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        **file_sizes(exported, network, folder),
+    }
+    print(row, file=sys.stderr)
+    return row, exported
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=("auto", "digits", "cifar10"), default="auto")
+    parser.add_argument("--method", nargs="+", choices=tuple(METHODS), default=["xnor"])
+    parser.add_argument("--epochs", type=int, help="the same for the float twin")
+    parser.add_argument("--onnx", type=Path, help="write the networks into this folder")
+    parser.add_argument("--out", type=Path, help="write the results here, as JSON")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = options()
     torch.set_num_threads(1)
-    for m in sys.argv[3:]:
-        m = None if m == "float" else m
-        torch.manual_seed(SEED)
-        model = build(data, m)
-        s = train(model, data, int(sys.argv[2]), m)
-        model.eval()
-        t = scores(model, data.test[0])
-        e = engine_scores(export_onnx(model, data.test[0][:2]), data.test[0])
-        print(m, s, (t.argmax(1) == data.test[1].numpy()).mean(), (t.argmax(1) != e.argmax(1)).sum(), np.abs(t - e).max())
+    folder = Path(os.environ.get("ACCEL_DATA") or ROOT.parent / "shared" / "data") / "images"
+    there = (folder / "cifar10_train10k_jpeg.npz").is_file()
+    if chosen.data == "cifar10" and not there:
+        raise SystemExit(f"no CIFAR-10 images at {folder}: set ACCEL_DATA to the data folder")
+    data = digits() if chosen.data == "digits" or not there else cifar10(folder)
+    results = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for method in (None, *chosen.method):
+            row, model = measured(data, method, chosen.epochs or data.epochs, Path(temporary))
+            results.append(row)
+            if chosen.onnx:
+                chosen.onnx.mkdir(parents=True, exist_ok=True)
+                onnx.save(model, chosen.onnx / f"{data.name.lower()}_{row['method']}.onnx")
+    for row in results:
+        size = f"{row['onnx bytes']:,} bytes ONNX, {row['accel bytes']:,} bytes .accel"
+        print(f"{row['data']}, {row['method']}: {row['accuracy']:.2f} % of {row['test images']} images, {size}")
+    if chosen.out:
+        write(chosen, data, results)
+
+
+def write(chosen: argparse.Namespace, data: Data, results: list[dict[str, Any]]) -> None:
+    sys.path[:0] = [str(ROOT / "bench")]
+    from conftest import machine
+
+    flags = f"--data {data.name.lower().replace('-', '')} --method {' '.join(chosen.method)}"
+    flags += f" --epochs {chosen.epochs}" if chosen.epochs else ""
+    command = f"python scripts/train_binary.py {flags} --out bench/results/{chosen.out.name}"
+    document = {"kind": "binary training", "command": command, "machine": machine(), "results": results}
+    chosen.out.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,7 @@ from accel.graph.cleaning import (
     share_constants,
     use_plain_names,
 )
+from accel.graph.early_signs import move_signs_up
 from accel.graph.folding import fold_affine, fold_pads, matmul_to_gemm
 from accel.graph.fusing import fuse_activations, fuse_gates, fuse_residuals
 from accel.graph.limits import Limits
@@ -26,6 +27,7 @@ ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "H
 _REWRITES: tuple[Callable[[Network], Network], ...] = (
     remove_no_ops,
     use_plain_names,
+    move_signs_up,
     fold_thresholds,  # before others round what it follows exactly
     matmul_to_gemm,
     fold_pads,

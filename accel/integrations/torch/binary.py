@@ -109,7 +109,7 @@ class _Binary(nn.Module):  # type: ignore[misc]
         """How many times fewer bytes the weight takes with a bit for each and a float32 per α."""
         outputs, each = self.weight.shape[0], math.prod(self.weight.shape[1:])
         packed = outputs * math.ceil(each / 8) + (0 if self.scale == "none" else 4 * outputs)
-        return 4 * outputs * each / packed
+        return float(4 * outputs * each / packed)
 
     def extra_repr(self) -> str:
         options = [f"scale={self.scale}", *(name for name in ("stochastic", "input_scale") if getattr(self, name))]

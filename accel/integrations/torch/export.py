@@ -52,7 +52,8 @@ def export_onnx(module: nn.Module, example: Tensor, *, names: tuple[str, str] = 
         raise TypeError(f"example: expected a torch.Tensor, got {describe(example)}")
     twin = frozen(module)
     try:
-        from onnxscript import optimizer
+        from onnxscript import optimizer, rewriter
+        from onnxscript.rewriter.rules import common as rules
     except ImportError as why:
         raise missing_extra("onnxscript", "torch", "export_onnx") from why
     program: Any = torch.onnx.export(
@@ -67,5 +68,6 @@ def export_onnx(module: nn.Module, example: Tensor, *, names: tuple[str, str] = 
     )
     optimizer.inline(program.model)
     optimizer.fold_constants(program.model)
-    optimizer.remove_unused_nodes(program.model)
+    tidy = (rules.materialize_reshape_shape_rule, rules.remove_optional_bias_from_conv_rule)
+    rewriter.rewrite(program.model, tidy)
     return program.model_proto

@@ -43,7 +43,7 @@ BATCH = 100
 
 
 class Data(NamedTuple):
-    """Images (N, C, H, W) float32 in [-1, 1] and labels (N,) int64, to train on and held out; and the network's sizes."""
+    """Images (N, C, H, W) float32 in [-1, 1] and labels (N,), to train on and held out; and the network's sizes."""
 
     name: str
     train: tuple[torch.Tensor, torch.Tensor]
@@ -78,7 +78,7 @@ def cifar10(folder: Path) -> Data:
 def build(data: Data, method: str | None) -> nn.Sequential:
     """The float twin (method None), or the same network with binary layers between its first and its last.
 
-    Behind every convolution: pool, then batch-norm, then a ReLU, or with binary inputs the sign that the next layer takes.
+    Behind every convolution: pool, then batch-norm, then a ReLU, or with binary inputs the next layer's sign.
     """
     options = METHODS[method] if method else {}
     conv: Callable[..., nn.Module] = BinaryConv2d if method else nn.Conv2d

@@ -128,10 +128,19 @@ std::uint8_t* scratch(std::size_t bytes) {
   return memory.begin;
 }
 
+// Whether `a` is such an array, and may be written if that is wanted.
+template <class T>
+bool is(const py::object& a, const std::vector<py::ssize_t>& shape, bool writable) {
+  if (!py::isinstance<Array<T>>(a)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(a);
+  return array.ndim() == std::ssize(shape) && std::equal(shape.begin(), shape.end(), array.shape()) &&
+         (!writable || array.writeable());
+}
+
 struct PyBinary {  // a convolution as Python calls it, with arrays of its own shape
   Conv conv;
   Filters filters;
-  std::array<int, 3> image;
+  std::vector<py::ssize_t> x_shape, y_shape;  // y: pixel-major
   py::ssize_t x_words, y_elements, pixels;
 
   const std::uint64_t* checked(const Words& x) const {
@@ -161,16 +170,40 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
     py::gil_scoped_release release;
     conv->run(arrays, threads);
   }
+  // The same without residual and scales, into a pixel-major y; false, and nothing done, where an argument is wrong.
+  bool again(const py::object& x, const py::object& y, int threads) const {
+    const BinaryOutput output = filters->epilogue().output;
+    const bool fits =
+        is<std::uint64_t>(x, x_shape, false) && (output == BinaryOutput::bits     ? is<std::uint64_t>(y, y_shape, true)
+                                                 : output == BinaryOutput::counts ? is<std::int32_t>(y, y_shape, true)
+                                                                                  : is<float>(y, y_shape, true));
+    const BinaryGeometry& g = filters->geometry();
+    const auto words = py::reinterpret_borrow<py::array>(x);
+    const auto* bits = static_cast<const std::uint64_t*>(fits ? words.data() : nullptr);
+    if (!fits || padding_is_dirty(bits, x_words / g.image_words(), static_cast<long>(g.channels) * g.groups))
+      return false;
+    auto* to = const_cast<void*>(py::reinterpret_borrow<py::array>(y).data());
+    std::uint8_t* mine = scratch(static_cast<std::size_t>(conv->scratch_bytes()));
+    py::gil_scoped_release release;
+    conv->run({bits, to, nullptr, nullptr, mine}, threads);
+    return true;
+  }
 };
 
 PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::object& y, const py::object& residual) {
   require(f != nullptr, "filters: expected some");
   const auto conv = std::make_shared<BinaryConv>(f, image[0], image[1], image[2], layout(y), layout(residual));
   const BinaryGeometry& g = f->geometry();
-  const py::ssize_t pixels = static_cast<py::ssize_t>(image[0]) * conv->out_height() * conv->out_width();
+  const long h = conv->out_height(), w = conv->out_width(), pixels = image[0] * h * w;
   const bool bits = f->epilogue().output == BinaryOutput::bits;
-  const py::ssize_t elements = y.is_none() ? pixels * (bits ? words_of(g.filters) : g.filters) : layout(y).map.size();
-  return {conv, f, image, static_cast<py::ssize_t>(image[0]) * image[1] * image[2] * g.image_words(), elements, pixels};
+  const long last = bits ? words_of(g.filters) : g.filters;
+  return {conv,
+          f,
+          {image[0], image[1], image[2], g.image_words()},
+          {image[0], h, w, last},
+          static_cast<py::ssize_t>(image[0]) * image[1] * image[2] * g.image_words(),
+          y.is_none() ? pixels * last : layout(y).map.size(),
+          pixels};
 }
 
 // `scratch` names a slot of scratch_bytes / 4 floats. Words lie in slots as two floats each.
@@ -251,7 +284,8 @@ void bind_binary(py::module_& m) {
            py::arg("residual") = py::none())
       .def_property_readonly("scratch_floats", [](const PyBinary& b) { return b.conv->scratch_bytes() / 4; })
       .def("run", &PyBinary::run, py::arg("x").noconvert(), py::arg("y"), py::arg("residual"), py::arg("pixel_scale"),
-           py::arg("threads"));
+           py::arg("threads"))
+      .def("again", &PyBinary::again);
   m.def("pack_bits_f32", &pack_rows_f32, py::arg("isa"), py::arg("x").noconvert(), py::arg("to").noconvert(),
         py::arg("threads"));
   m.def("pack_bits_i8", &pack_rows_i8, py::arg("x").noconvert(), py::arg("to").noconvert(), py::arg("threads"));

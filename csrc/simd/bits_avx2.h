@@ -8,16 +8,18 @@ struct u64w {
   static constexpr int lanes = 4;
 };
 inline constexpr int kBitPixels = 4, kBitVectors = 2;
-ACCEL_INLINE u64w zero_words() { return {_mm256_setzero_si256()}; }
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {_mm256_set1_epi64x(static_cast<long long>(*p))}; }
-ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
   const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  // bits of a nibble
                                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
   const __m256i nibble = _mm256_set1_epi8(15);
   const __m256i d = _mm256_xor_si256(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
   const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(d, nibble));
   const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(d, 4), nibble));
-  return {_mm256_add_epi64(counts.v, _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256()))};
+  return {_mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())};
+}
+ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+  return {_mm256_add_epi64(counts.v, differing(a, w).v)};
 }
 struct i32 {
   __m256i v;

@@ -9,14 +9,17 @@ struct u64w {  // words of 64 bits, or counts of them
 };
 // The register tile of products of bits: pixels, and vectors of filters. 7 divides 7, 14, 28 and 56.
 inline constexpr int kBitPixels = 7, kBitVectors = 4;
-ACCEL_INLINE u64w zero_words() { return {_mm512_setzero_si512()}; }
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {_mm512_set1_epi64(static_cast<long long>(*p))}; }
-// counts + popcount(a xor the words at w). In assembly, as GCC otherwise loads the words of all filters before the loop
-// over pixels, and spills counts for them.
-ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+// In assembly, as GCC otherwise loads the words of all filters before the loop over pixels, and spills counts for them.
+ACCEL_INLINE __m512i xor_words(u64w a, const std::uint64_t* w) {
   __m512i d;
   asm("vpxorq %2, %1, %0" : "=v"(d) : "v"(a.v), "m"(*reinterpret_cast<const __m512i*>(w)));
-  return {_mm512_add_epi64(counts.v, _mm512_popcnt_epi64(d))};
+  return d;
+}
+// popcount(a xor the words at w).
+ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) { return {_mm512_popcnt_epi64(xor_words(a, w))}; }
+ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+  return {_mm512_add_epi64(counts.v, _mm512_popcnt_epi64(xor_words(a, w)))};
 }
 struct i32 {
   __m512i v;

@@ -9,9 +9,8 @@ struct u64w {
   static constexpr int lanes = 2;
 };
 inline constexpr int kBitPixels = 2, kBitVectors = 4;
-ACCEL_INLINE u64w zero_words() { return {v2u{}}; }
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {v2u{*p, *p}}; }
-ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
   v2u d;
   std::memcpy(&d, w, sizeof d);
   d ^= a.v;
@@ -21,8 +20,9 @@ ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
   d += d >> 8;  // bytes hold at most 64: no carry out of them from here on
   d += d >> 16;
   d += d >> 32;
-  return {counts.v + (d & 0x7fu)};
+  return {d & 0x7fu};
 }
+ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) { return {counts.v + differing(a, w).v}; }
 struct i32 {
   v4i v;
   static constexpr int lanes = 4;

@@ -8,8 +8,10 @@ struct u64w {
   static constexpr int lanes = 2;
 };
 inline constexpr int kBitPixels = 6, kBitVectors = 4;
-ACCEL_INLINE u64w zero_words() { return {vdupq_n_u64(0)}; }
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {vld1q_dup_u64(p)}; }
+ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
+  return {vpaddlq_u32(vpaddlq_u16(vpaddlq_u8(vcntq_u8(vreinterpretq_u8_u64(veorq_u64(a.v, vld1q_u64(w)))))))};
+}
 ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
   const uint8x16_t d = vcntq_u8(vreinterpretq_u8_u64(veorq_u64(a.v, vld1q_u64(w))));
   return {vpadalq_u32(counts.v, vpaddlq_u16(vpaddlq_u8(d)))};

@@ -93,6 +93,7 @@ void BinaryConv::find_windows() {
 
 void BinaryConv::find_borders() {
   const BinaryGeometry& g = filters_->geometry();
+  const int row = filters_->panels() * kBitPanel;
   for (long i = 0; i < out_h_; ++i)
     for (long j = 0; j < out_w_; ++j) {
       std::array<int, 4> inside = {0, g.kernel_h, 0, g.kernel_w};
@@ -101,12 +102,12 @@ void BinaryConv::find_borders() {
         std::tie(inside[2], inside[3]) = taps_inside(j, g.stride_w, g.left, g.kernel_w, g.dilation_w, width_);
       }
       auto at = std::find(inside_.begin(), inside_.end(), inside);
-      border_.push_back(static_cast<std::int32_t>(at - inside_.begin()));
+      row_at_.push_back(static_cast<std::int32_t>(at - inside_.begin()) * row);
       if (at == inside_.end()) inside_.push_back(inside);
     }
-  const std::size_t pixels = border_.size();
-  border_.resize(pixels * static_cast<std::size_t>(together_));
-  for (std::size_t p = pixels; p < border_.size(); ++p) border_[p] = border_[p - pixels];
+  const std::size_t pixels = row_at_.size();
+  row_at_.resize(pixels * static_cast<std::size_t>(together_));
+  for (std::size_t p = pixels; p < row_at_.size(); ++p) row_at_[p] = row_at_[p - pixels];
 }
 
 void BinaryConv::fill_rows() {
@@ -272,8 +273,7 @@ void BinaryConv::run_panel(const BinaryArrays& arrays, const Batch& batch, const
   p.image = filters_->side_by_side() ? image : image + group * (g.channels / kWordBits) * (g.groups > 1 ? 1 : 0);
   p.pixel_at = pixel_at_.data(), p.word_at = word_at_.data(), p.words = filters_->words();
   p.weights = filters_->panel(panel);
-  p.row = static_cast<long>(filters_->panels()) * kBitPanel;
-  p.rows = rows_.data() + panel * kBitPanel, p.border = border_.data();
+  p.rows = rows_.data() + panel * kBitPanel, p.row_at = row_at_.data();
   p.filters = static_cast<int>(std::min<long>(kBitPanel, g.group_filters() - within));
   p.first = pixels.begin, p.last = pixels.end;
   switch (filters_->epilogue().output) {
@@ -306,7 +306,7 @@ void BinaryConv::run_bits(const BinaryPanel& panel, std::uint8_t* y, std::uint32
   for (long first = panel.first, last = panel.last; first < last; first += kSome) {
     std::uint64_t some[kSome] = {};
     BinaryPanel part = panel;
-    part.pixel_at += first, part.border += first;
+    part.pixel_at += first, part.row_at += first;
     part.first = 0, part.last = std::min(kSome, last - first);
     kernels.bits(part, {reinterpret_cast<std::uint8_t*>(some), 8, flip});
     for (long i = 0; i < part.last; ++i)

@@ -38,20 +38,19 @@ struct BinaryPanel {
   const std::int32_t* word_at;   // where each word of a window lies in it
   int words;
   const std::uint64_t* weights;  // [words][kBitPanel], in the order of the ISA's `lane`
-  const std::int32_t* rows;      // what a pixel's counts are held against, in rows of `row` filters: [border][filter]
-  const std::int32_t* border;    // the row of each pixel
-  long row;
-  int filters;  // whose results are wanted
+  const std::int32_t* rows;      // what counts are held against: [border][filter]
+  const std::int32_t* row_at;    // where each pixel's row begins
+  int filters;                   // whose results are wanted
   long first, last;
 };
 
-// Bit o of a pixel: (popcount <= rows[border][o]) xor flip.
+// Bit o of a pixel: (popcount <= row[o]) xor flip.
 struct BinaryBits {
   std::uint8_t* y;  // this panel's bits of pixel 0
   long pixel;       // bytes
   std::uint32_t flip;
 };
-// rows[border][o] - 2 popcount.
+// row[o] - 2 popcount.
 struct BinaryCounts {
   std::int32_t* y;
   long pixel;
@@ -178,7 +177,7 @@ class BinaryConv {
   int together_ = 1;  // images of a batch
   bool padded_, blocked_;
   long padded_h_, padded_w_, stream_words_ = 0, scratch_words_ = 0;
-  std::vector<std::int32_t> pixel_at_, word_at_, border_;  // [together * pixels], [words], [together * pixels]
+  std::vector<std::int32_t> pixel_at_, word_at_, row_at_;  // [together * pixels], [words], [together * pixels]
   std::vector<std::array<int, 4>> inside_;                 // [border]: the taps inside: rows first .. last-1, columns
   std::vector<std::int32_t> rows_;                         // [border][panels * kBitPanel]
   std::vector<std::uint32_t> flip_;                        // [panel]

@@ -220,6 +220,10 @@ class PlanBuilder:
         """Room for a float image in channel blocks, with the halo that its readers want."""
         return self._new(name, BLOCKED, native.blocked_map(self.spec(name).shape, self.halo.get(name, 0)))
 
+    def without_halo(self, name: str) -> Tensor:
+        """Room for a float image in channel blocks alone: readers that want a halo get a copy."""
+        return self._new(name, BLOCKED, native.blocked_map(self.spec(name).shape), join=False)
+
     def scratch(self, floats: int) -> Tensor:
         """Room that only one step uses."""
         return Tensor(Spec((floats,), np.dtype(np.float32)), self._storage(floats * 4))

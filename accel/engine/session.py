@@ -188,7 +188,7 @@ class InferenceSession:
 
     def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
         shapes = tuple([a.shape for a in feeds.values()])
-        signs = tuple([n for n in self._sign_inputs if only_signs(feeds[n])]) if self._sign_inputs else ()
+        signs = tuple([n for n in self._sign_inputs if runtime.core.only_signs(feeds[n])]) if self._sign_inputs else ()
         key = (*shapes, *signs)
         with self._lock:
             plan = self._plans.get(key)
@@ -243,11 +243,6 @@ class InferenceSession:
     def __repr__(self) -> str:
         source = Path(self._network.name).name if self._network.name else "network"
         return f"InferenceSession({source!r}, threads={self.threads})"
-
-
-def only_signs(x: np.ndarray) -> bool:
-    """Whether an array holds +1 and -1 alone."""
-    return bool((np.abs(x) == 1).all())
 
 
 def _checked_input(value: Value, feed: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -184,6 +184,11 @@ class BinaryConv:
         )
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the filters, as given and as packed so far."""
+        return int(self.w_bits.nbytes) + self._native.nbytes
+
+    @property
     def gives_bits(self) -> bool:
         """Whether results are bits."""
         return isinstance(self.epilogue, Thresholds)

@@ -74,6 +74,11 @@ class PreparedConvs:
         self._prepared: dict[Any, Any] = {}
         self._ready: dict[Any, Any] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes packed."""
+        return sum(filters.nbytes for filters in self._packed.values())
+
     def get(self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None) -> Any:
         """The native convolution of images (N, H, W); y, residual: their blocked maps, or None for pixel-major."""
         isa = runtime.isa_index()

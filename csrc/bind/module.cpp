@@ -9,6 +9,7 @@ void bind_csr_product(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
+void bind_program_binary(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
@@ -23,6 +24,7 @@ PYBIND11_MODULE(_core, m) {
   bind_huffman(m);
   bind_kmeans(m);
   bind_program(m);
+  bind_program_binary(m);    // after bind_program: it adds steps to its Program
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above

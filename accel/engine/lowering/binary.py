@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from accel.engine.builder import BITS, Arrays, BitImage, PlanBuilder, Tensor
+from accel.engine.builder import BITS, BLOCKED, Arrays, BitImage, PlanBuilder, Tensor
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedBinary
 from accel.engine.shapes import Window, window
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Node
 from accel.graph.signs import Product, binary, product
-from accel.kernels.binary import BinaryConv, Scaled, Thresholds, binary_max_pool2d, pack_bits, pack_pixels
+from accel.kernels import program as native
+from accel.kernels._binary_native import bit_pool
+from accel.kernels.binary import BinaryConv, Scaled, Thresholds
 from accel.kernels.program import NATIVE_ACTIVATIONS
 from accel.weights import Binary
 
@@ -51,25 +52,55 @@ def lower_product(builder: PlanBuilder, node: Node) -> bool:
     assert found is not None
     x = bits(builder, node.inputs[0])
     geometry, group = _geometry(builder, node, found.weight, x.map)
-    conv = _prepared(builder, node, found, x.map, geometry, group)
-    if isinstance(conv.epilogue, Thresholds):
-        shape = builder.spec(node.outputs[0]).shape
-        y = builder.new_bits(node.outputs[0], BitImage(*shape))
-        builder.python_step("binary bits", str(node), [x], [y], lambda arrays: _call(conv, arrays, x, y, None))
-        return True
-    added = builder.plain(node.input(RESIDUAL)) if node.input(RESIDUAL) else None
-    y = builder.new_plain(node.outputs[0])
-    reads = [x] if added is None else [x, added]
-    builder.python_step("binary floats", str(node), reads, [y], lambda arrays: _call(conv, arrays, x, y, added))
+    conv = _made(builder, node, found, x.map, geometry, group)
+    if conv.gives_bits:
+        y = builder.new_bits(node.outputs[0], BitImage(*builder.spec(node.outputs[0]).shape))
+        _multiply(builder, node, conv, x, y, None)
+    elif node.op == "Conv" and (group == 1 or conv.filters // group % native.BLOCK == 0):
+        _multiply(builder, node, conv, x, *_blocked_result(builder, node))
+    elif node.op == "Conv":
+        _multiply_pixels(builder, node, conv, x)
+    else:
+        _multiply(builder, node, conv, x, builder.new_plain(node.outputs[0]), None)
     return True
 
 
-def _call(conv: BinaryConv, arrays: Arrays, x: Tensor, y: Tensor, added: Tensor | None) -> Callable[[], object]:
-    words, out = arrays(x), arrays(y)
-    if out.ndim == 2:
-        out = out.reshape(*out.shape, 1, 1)
-    residual = None if added is None else arrays(added)
-    return lambda: conv(words, residual=residual, out=out)
+def _multiply(
+    builder: PlanBuilder, node: Node, conv: BinaryConv, x: Tensor, y: Tensor, residual: Tensor | None
+) -> None:
+    image: BitImage = x.map
+    maps = (y.map if not conv.gives_bits else None, None if residual is None else residual.map)
+    prepared = conv.prepare(image.images, image.height, image.width, *maps)
+    scratch, nowhere = builder.scratch(prepared.scratch_floats), native.place(native.NOWHERE)
+
+    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+        added = nowhere if residual is None else at(residual)
+        program.binary_conv(prepared, at(x), at(y), added, nowhere, at(scratch))
+
+    kernel = f"binary {conv.kernel[0]}x{conv.kernel[1]} to {'bits' if conv.gives_bits else 'floats'}"
+    reads = [x] if residual is None else [x, residual]
+    builder.native_step(kernel, str(node), reads, [y, scratch], emit)
+
+
+def _blocked_result(builder: PlanBuilder, node: Node) -> tuple[Tensor, Tensor | None]:
+    """Room for a result in channel blocks, in that of the residual where that goes."""
+    name, residual_name = node.outputs[0], node.input(RESIDUAL)
+    residual = builder.blocked(residual_name) if residual_name else None
+    if residual is not None and builder.overwritable(residual_name, residual):
+        return builder.take_over(name, residual), residual
+    return builder.without_halo(name), residual
+
+
+def _multiply_pixels(builder: PlanBuilder, node: Node, conv: BinaryConv, x: Tensor) -> None:
+    """Filters of a group that fill no blocks: pixel by pixel, then into planes by NumPy."""
+    added = builder.plain(node.input(RESIDUAL)) if node.input(RESIDUAL) else None
+    y = builder.new_plain(node.outputs[0])
+
+    def bind(arrays: Arrays) -> Callable[[], object]:
+        words, out, residual = arrays(x), arrays(y), None if added is None else arrays(added)
+        return lambda: conv(words, residual=residual, out=out)
+
+    builder.python_step("binary groups", str(node), [x] if added is None else [x, added], [y], bind)
 
 
 def _geometry(builder: PlanBuilder, node: Node, weight: Binary, image: BitImage) -> tuple[Window, int]:
@@ -81,14 +112,14 @@ def _geometry(builder: PlanBuilder, node: Node, weight: Binary, image: BitImage)
     return Window((image.height, image.width), (1, 1), (0, 0, 0, 0), (1, 1)), 1
 
 
-def _prepared(
+def _made(
     builder: PlanBuilder, node: Node, found: Product, image: BitImage, geometry: Window, group: int
 ) -> BinaryConv:
+    """The product's kernel, its weights packed once for all plans."""
+
     def make() -> tuple[BinaryConv]:
         weight, channels = found.weight, image.channels // group
-        if (
-            node.op != "Conv" and image.height * image.width > 1
-        ):  # flattened channel by channel: the kernel is the image
+        if node.op != "Conv" and image.height * image.width > 1:  # flattened channel by channel: it covers the image
             signs = weight.signs().reshape(weight.shape[0], channels, image.height, image.width)
             weight = Binary.from_signs(np.ascontiguousarray(signs))
         words = weight.bits.reshape(weight.shape[0], *geometry.kernel, -1)
@@ -115,7 +146,7 @@ def _epilogue(found: Product, node: Node) -> Scaled | Thresholds:
         at = np.broadcast_to(0.5 - found.affine.shift, (filters,))
         return Thresholds(at.astype(np.int32))
     scale, bias = (np.broadcast_to(v, (filters,)).astype(np.float32) for v in (found.affine.scale, found.affine.shift))
-    return Scaled(scale, bias, activation, parameters)
+    return Scaled(scale, bias, activation, parameters, pixel_major=node.op != "Conv")
 
 
 def _let_go(builder: PlanBuilder, node: Node) -> None:
@@ -137,18 +168,21 @@ def bits(builder: PlanBuilder, name: str) -> Tensor:
 
 def _pack(builder: PlanBuilder, node: str, source_name: str, name: str) -> Tensor:
     """`name` is the signs of `source_name`, 0 counting as +1."""
-    source, shape = builder.plain(source_name), builder.spec(source_name).shape
-    target = builder.new_bits(
-        name, BitImage(shape[0], math.prod(shape[1:]) if len(shape) != 4 else shape[1], *shape[2:])
-    )
+    forms, shape = builder.forms.get(source_name, {}), builder.spec(source_name).shape
+    blocked = forms.get(BLOCKED) if len(shape) == 4 else None
+    source = builder.plain(source_name) if blocked is None else blocked
+    target = builder.new_bits(name, BitImage(*shape))
+    at, below = np.zeros(shape[1], np.float32), np.zeros(shape[1], np.bool_)
 
-    def bind(arrays: Arrays) -> Callable[[], object]:
-        x, words = arrays(source), arrays(target)
-        if len(shape) == 4:
-            return lambda: pack_pixels(x, out=words)
-        return lambda: pack_bits(x.reshape(shape[0], -1), out=words.reshape(shape[0], -1))
+    def emit(program: Any, place: Callable[[Tensor], Any]) -> None:
+        if len(shape) == 2:
+            program.pack_rows(*shape, place(source), place(target))
+        elif blocked is None:
+            program.pack_planes(shape, at, below, place(source), place(target))
+        else:
+            program.pack_map(source.map, at, below, place(source), place(target))
 
-    builder.python_step("pack bits", node, [source], [target], bind)
+    builder.native_step("pack bits", node, [source], [target], emit)
     return target
 
 
@@ -183,12 +217,7 @@ def lower_bit_pool(builder: PlanBuilder, node: Node) -> bool:
     """The OR of each window's bits."""
     x, shape = bits(builder, node.inputs[0]), builder.spec(node.outputs[0]).shape
     geometry = window(node.attributes, tuple(node.attributes["kernel_shape"]), builder.spec(node.inputs[0]).shape[2:])
-    y = builder.new_bits(node.outputs[0], BitImage(*shape))
-
-    def bind(arrays: Arrays) -> Callable[[], object]:
-        words, to = arrays(x), arrays(y)
-        kernel, strides, pads = geometry.kernel, geometry.strides, geometry.pads
-        return lambda: np.copyto(to, binary_max_pool2d(words, kernel, strides=strides, pads=pads))
-
-    builder.python_step("pool bits", str(node), [x], [y], bind)
+    y, words = builder.new_bits(node.outputs[0], BitImage(*shape)), x.spec.shape
+    pool = bit_pool(words, y.spec.shape[1:3], geometry.kernel, geometry.strides, geometry.pads[:2], False)
+    builder.native_step("pool bits", str(node), [x], [y], lambda p, at: p.pool_bits(pool, at(x), at(y)))
     return True

@@ -30,6 +30,9 @@ _PLANS = 8  # input shapes kept ready per session
 _SHAPES = 64  # input shapes known to be right
 
 
+Shapes = tuple[tuple[int, ...], ...]
+
+
 class NodeArg:
     """An input or output as onnxruntime describes it: name, shape, type."""
 
@@ -72,8 +75,10 @@ class InferenceSession:
         self._native, self._settings = native.native(), runtime.settings(self.threads)
         self._plans: OrderedDict[tuple[Any, ...], planning.Plan | ByImage | Interpreter] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
-        self._right: set[tuple[tuple[int, ...], ...]] = set()
+        self._right: set[Shapes] = set()
+        self._latest: tuple[Shapes, tuple[str, ...], Any] = ((), (), None)
         self._sign_inputs = sign_inputs(self._network) if self._native else []
+        self._only_signs = runtime.core.only_signs if self._native else None
         self._lock = threading.Lock()
         _alive.add(self)
         self._inputs = {v.name: v for v in self._network.inputs}
@@ -188,7 +193,10 @@ class InferenceSession:
 
     def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
         shapes = tuple([a.shape for a in feeds.values()])
-        signs = tuple([n for n in self._sign_inputs if runtime.core.only_signs(feeds[n])]) if self._sign_inputs else ()
+        signs = tuple([n for n in self._sign_inputs if self._only_signs(feeds[n])]) if self._sign_inputs else ()
+        latest = self._latest
+        if latest[0] == shapes and latest[1] == signs and latest[2] is not None:
+            return latest[2]  # type: ignore[no-any-return]
         key = (*shapes, *signs)
         with self._lock:
             plan = self._plans.get(key)
@@ -202,6 +210,7 @@ class InferenceSession:
                 self._right.add(shapes)
             else:
                 self._plans.move_to_end(key)
+            self._latest = shapes, signs, plan
         return plan
 
     def _make_plan(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
 from accel.errors import naming
 from accel.graph.network import Constant, Network
+from accel.graph.signs import sign_values
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels.conv_native import Packed
@@ -29,6 +30,7 @@ def build(
     known: dict[str, Known],
     packed: dict[tuple[Any, ...], Packed],
     held: Sequence[dict[str, Constant]] = (),
+    signs: Collection[str] = (),
 ) -> Plan:
     """Lower every node of a fused network.
 
@@ -37,8 +39,10 @@ def build(
     known : from engine.shapes.infer.
     packed : shared between plans.
     held : other places that hold the constants; given any, weights are held as packed only, there too.
+    signs : inputs that hold +1 and -1 alone.
     """
     builder = PlanBuilder(network, known, packed, held, uses=count_uses(network.nodes))
+    builder.signs = sign_values(network, signs)
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)

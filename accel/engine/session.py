@@ -15,17 +15,22 @@ import numpy as np
 from accel.engine import plan as planning
 from accel.engine.batching import ByImage, better_by_image
 from accel.engine.interpreter import Interpreter
-from accel.engine.packed import PackedCsr, PackedDense
+from accel.engine.packed import PackedBinary, PackedCsr, PackedDense
 from accel.engine.shapes import DynamicShapeError, Spec, as_spec, infer
 from accel.errors import AccelError, ModelError
 from accel.graph import load, passes
 from accel.graph.network import Network, Value
+from accel.graph.signs import sign_inputs
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 
 _TYPES = {"float32": "float", "float64": "double", "bool": "bool"}
 _alive: weakref.WeakSet[InferenceSession] = weakref.WeakSet()
 _PLANS = 8  # input shapes kept ready per session
+_SHAPES = 64  # input shapes known to be right
+
+
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class NodeArg:
@@ -70,6 +75,10 @@ class InferenceSession:
         self._native, self._settings = native.native(), runtime.settings(self.threads)
         self._plans: OrderedDict[tuple[Any, ...], planning.Plan | ByImage | Interpreter] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
+        self._right: set[Shapes] = set()
+        self._latest: tuple[Shapes, tuple[str, ...], Any] = ((), (), None)
+        self._sign_inputs = sign_inputs(self._network) if self._native else []
+        self._only_signs = runtime.core.only_signs if self._native else None
         self._lock = threading.Lock()
         _alive.add(self)
         self._inputs = {v.name: v for v in self._network.inputs}
@@ -90,7 +99,9 @@ class InferenceSession:
         """The network that runs. Where the session loaded it, weights are unpacked anew on every call."""
         with self._lock:
             constants = dict(self._network.constants)
-        packed = {name: c.dense() for name, c in constants.items() if isinstance(c, (PackedDense, PackedCsr))}
+        packed = {
+            name: c.dense() for name, c in constants.items() if isinstance(c, (PackedBinary, PackedCsr, PackedDense))
+        }
         return self._network.replace(constants={**constants, **packed}) if packed else self._network
 
     @property
@@ -160,7 +171,7 @@ class InferenceSession:
     def _plainly_right(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
         """The feed when it needs no message: arrays of the right type and of shapes that ran before. None in any doubt.
 
-        Shapes are kept in `_plans` only after they passed `_checked`, so here they are only looked up.
+        Shapes are kept in `_right` only after they passed `_checked`, so here they are only looked up.
         """
         if type(feed) is not dict or len(feed) != len(self._dtypes):
             return None
@@ -170,7 +181,7 @@ class InferenceSession:
             if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.c_contiguous:
                 return None
             arrays[name] = array
-        return arrays if tuple([a.shape for a in arrays.values()]) in self._plans else None
+        return arrays if tuple([a.shape for a in arrays.values()]) in self._right else None
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not isinstance(input_feed, Mapping):
@@ -181,45 +192,59 @@ class InferenceSession:
         return {name: _checked_input(value, input_feed) for name, value in self._inputs.items()}
 
     def _plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
-        key = tuple([a.shape for a in feeds.values()])
+        shapes = tuple([a.shape for a in feeds.values()])
+        signs = tuple([n for n in self._sign_inputs if self._only_signs(feeds[n])]) if self._sign_inputs else ()
+        latest = self._latest
+        if latest[0] == shapes and latest[1] == signs and latest[2] is not None:
+            return latest[2]  # type: ignore[no-any-return]
+        key = (*shapes, *signs)
         with self._lock:
             plan = self._plans.get(key)
             if plan is None:
-                plan = self._make_plan(feeds)
+                plan = self._make_plan(feeds, signs)
                 self._plans[key] = plan
                 if len(self._plans) > _PLANS:
                     self._plans.popitem(last=False)
+                if len(self._right) >= _SHAPES:
+                    self._right.clear()
+                self._right.add(shapes)
             else:
                 self._plans.move_to_end(key)
+            self._latest = shapes, signs, plan
         return plan
 
-    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter:
+    def _make_plan(
+        self, feeds: Mapping[str, np.ndarray], signs: tuple[str, ...]
+    ) -> planning.Plan | ByImage | Interpreter:
+        """`signs`: inputs that hold +1 and -1 alone."""
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
             shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
             if not self._native:
                 return Interpreter(self._network)
-            fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS)
+            fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS, assumed=signs)
             held = [self._network.constants] if self._owned else []
             inferred = infer(fused, specs)
             if better_by_image(fused, inferred):
-                one = self._plan_for_one(feeds)
+                one = self._plan_for_one(feeds, signs)
                 wanted = [(1, *inferred[v.name].shape[1:]) for v in fused.outputs]
                 fits = isinstance(one, planning.Plan) and [shape for _, shape, _ in one.output_shapes] == wanted
                 if isinstance(one, planning.Plan) and fits and not one.calls_python:
                     return ByImage(one, len(next(iter(feeds.values()))))
             with runtime.under(self._settings):
-                return planning.build(fused, inferred, self._packed, held)
+                return planning.build(fused, inferred, self._packed, held, signs)
         except DynamicShapeError:
             return Interpreter(self._network)
 
-    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> planning.Plan | ByImage | Interpreter | None:
+    def _plan_for_one(
+        self, feeds: Mapping[str, np.ndarray], signs: tuple[str, ...]
+    ) -> planning.Plan | ByImage | Interpreter | None:
         """The plan for the first image alone, kept for images that come alone; the lock is held. None where the network
         takes no image alone."""
-        key = tuple([(1, *array.shape[1:]) for array in feeds.values()])
+        key = (*[(1, *array.shape[1:]) for array in feeds.values()], *signs)
         if key not in self._plans:
             try:
-                self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()})
+                self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()}, signs)
             except AccelError:
                 return None
         return self._plans[key]

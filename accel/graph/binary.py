@@ -11,7 +11,7 @@ from accel.graph import signs as known
 from accel.graph import thresholds
 from accel.graph.draft import FLOATS, Draft
 from accel.graph.facts import Fact
-from accel.graph.folding import per_channel
+from accel.graph.folding import per_channel, spatial_pads
 from accel.graph.network import Constant, Network, Node
 from accel.graph.shapes import Facts
 from accel.graph.thresholds import Affine, Chain, Norm, Sign, Thresholds
@@ -175,7 +175,7 @@ def _rewrite(draft: Draft, node: Node, tail: _Tail, product: known.Product, foun
     if weight.scale is not None or found.flipped.any() or node.op == "MatMul":
         signs = Binary(weight.bits, weight.shape).flipped(found.flipped)
         made: Constant = signs if packed else signs.dense()
-        draft.set_input(node, 1, draft.add_constant(node.inputs[1], made))
+        draft.set_input(node, 1, draft.add_constant(f"{node.outputs[0]}_signs", made))
         if node.op != "Conv":
             node.attributes["transB"] = 1
     if node.op == "MatMul":
@@ -200,3 +200,61 @@ def _become(draft: Draft, node: Node, op: str, source: str, attributes: dict[str
     draft.set_input(node, 0, source)
     for position in range(1, len(node.inputs)):
         draft.set_input(node, position, "")
+
+
+def fuse_signs(network: Network, assumed: Collection[str] = ()) -> Network:
+    """What the engine computes on bits, in a network whose thresholds are folded.
+
+    Where(x >= 0, 1, -1) becomes Sign with the attribute `zero`; a Sign that alone reads a product of signs its
+    `activation`; a Pad of signs by +1 or -1 the `pad_value` of the Conv that alone reads it.
+    """
+    draft = Draft(network)
+    signs = known.sign_values(network, assumed)
+    for node in draft.nodes:
+        if draft.removed(node):
+            continue
+        if node.op == "Where":
+            _fuse_where(draft, node)
+        elif node.op == "Pad" and node.inputs[0] in signs:
+            _fuse_pad(draft, node)
+        elif node.op == "Sign" and node.outputs[0] in signs and not node.attributes:
+            maker = draft.maker(node.inputs[0])
+            if maker is not None and draft.only_reader(node.inputs[0]) is node and maker.op in ("Conv", "Gemm"):
+                output = node.outputs[0]
+                draft.remove(node)
+                draft.set_output(maker, 0, output)
+                maker.attributes.update(activation="Sign", activation_params=())
+    return draft.finish()
+
+
+def _fuse_where(draft: Draft, node: Node) -> None:
+    condition = draft.maker(node.inputs[0])
+    if condition is None or condition.op != "GreaterOrEqual" or draft.only_reader(node.inputs[0]) is not node:
+        return
+    x, level = condition.inputs
+    wanted = zip((level, *node.inputs[1:]), (0, 1, -1), strict=True)
+    if x not in draft.constants and all(_is_scalar(draft.array(name), number) for name, number in wanted):
+        draft.remove(condition)
+        _become(draft, node, "Sign", x, {"zero": 1})
+
+
+def _is_scalar(array: np.ndarray | None, number: int) -> bool:
+    return (
+        array is not None and array.dtype == np.float32 and array.shape in ((), (1,)) and float(array.item()) == number
+    )
+
+
+def _fuse_pad(draft: Draft, node: Node) -> None:
+    reader, value = draft.only_reader(node.outputs[0]), draft.array(node.input(2))
+    pads = spatial_pads(draft, node)
+    free = reader is not None and reader.op == "Conv" and reader.inputs[0] == node.outputs[0]
+    if reader is None or not free or value is None or pads is None or any(reader.attributes.get("pads") or ()):
+        return
+    if reader.attributes.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or "pad_value" in reader.attributes:
+        return
+    if known.product(reader, draft.constants.get) is None and "activation" not in reader.attributes:
+        return
+    reader.attributes.pop("auto_pad", None)
+    reader.attributes.update(pads=pads, pad_value=int(value.item()))
+    draft.set_input(reader, 0, node.inputs[0])
+    draft.remove(node)

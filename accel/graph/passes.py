@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from functools import partial
 
-from accel.graph.binary import fold_thresholds
+from accel.graph.binary import fold_thresholds, fuse_signs
 from accel.graph.cleaning import (
     eliminate_dead,
     flush_denormals,
@@ -74,20 +74,24 @@ def fuse(
     shapes: Mapping[str, tuple[Dim, ...] | None] | None = None,
     *,
     activations: Container[str] = ACTIVATIONS,
+    assumed: Collection[str] = (),
 ) -> Network:
     """Join operators into Conv and Gemm nodes that only the engine understands.
 
     A fused node has the attributes `activation`, the name of an operator, and `activation_params`, its numbers: Clip
     (min, max), LeakyRelu and Elu (alpha,), HardSigmoid (alpha, beta), others none. Swish is x * sigmoid(x). Conv
-    may have a fourth input of its output's shape, added after the bias and before the activation.
+    may have a fourth input of its output's shape, added after the bias and before the activation. Binary layers:
+    see `accel.graph.binary.fuse_signs`; their activation may be Sign.
 
     Parameters
     ----------
     network : Network, simplified.
     shapes : shape of each value, where known; None infers them. Without equal shapes a residual is not fused.
     activations : those that may be fused.
+    assumed : inputs that hold +1 and -1 alone.
     """
     if shapes is None:
         shapes = infer_shapes(network)
+    network = fuse_signs(fold_thresholds(network, assumed=assumed, packed=True), assumed)
     network = fuse_gates(network, activations)
     return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

@@ -107,6 +107,29 @@ def sign_values(network: Network, assumed: Collection[str] = ()) -> set[str]:
     constants: Mapping[str, Constant] = network.constants
     signs, makers = set(assumed), network.producers()
     for node in network.nodes:
-        if holds_signs(node, signs, makers.get, constants.get) or node.attributes.get("activation") == "Sign":
+        fused = node.attributes.get("activation") == "Sign"  # only where it is never 0
+        if fused or holds_signs(node, signs, makers.get, constants.get):
             signs.add(node.outputs[0])
     return signs
+
+
+def sign_inputs(network: Network) -> list[str]:
+    """Inputs of the network that would be bits if they held +1 and -1 alone: binary weights multiply them."""
+    names = {value.name for value in network.inputs if value.dtype == np.float32}
+    source = {name: name for name in names}
+    found: dict[str, None] = {}
+    for node in network.nodes:
+        name = source.get(node.inputs[0], "") if node.inputs else ""
+        if name and node.op in _KEEPS:
+            source[node.outputs[0]] = name
+        elif name and _exact_in_floats(product(node, network.constants.get)):
+            found[name] = None
+    return list(found)
+
+
+def _exact_in_floats(made: Product | None) -> bool:
+    """Whether sums of floats are exact as well, so that rows of a batch do not depend on what others hold."""
+    if made is None:
+        return False
+    twice = 2 * made.affine.shift
+    return bool((made.affine.scale == 1).all() and (twice == np.rint(twice)).all())

@@ -46,6 +46,12 @@ def packed(name: str, value: Any, n: int, ndim: int | None = None) -> np.ndarray
     return words
 
 
+def _is_dirty(words: np.ndarray, n: int) -> bool:
+    if runtime.backend() == "native":
+        return bool(runtime.core.padding_is_dirty(words, n))
+    return bool(int(np.bitwise_or.reduce(words[..., -1], axis=None)) >> n % WORD)
+
+
 def only_signs(name: str, x: np.ndarray) -> None:
     """Raises ValueError where x holds anything but -1 and +1."""
     bad = np.abs(x) != 1

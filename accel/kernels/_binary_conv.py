@@ -8,8 +8,9 @@ import numpy as np
 
 from accel.kernels import checks
 from accel.kernels._binary_bits import MOST_BITS, backend, packed, words_for
+from accel.kernels._binary_native import PreparedConvs
 from accel.kernels.conv import Pads, Pair, four_pads, output_size, pair
-from accel.kernels.program import NATIVE_ACTIVATIONS
+from accel.kernels.program import NATIVE_ACTIVATIONS, native
 from accel.reference import binary as reference
 
 
@@ -18,12 +19,14 @@ class Scaled(NamedTuple):
 
     scale, bias : (O,) float32, optional: 1 and 0.
     activation : None or a name of accel.kernels.program.NATIVE_ACTIVATIONS; parameters as ONNX orders them.
+    pixel_major : results, and the residual, as (N, H', W', O) instead, which is how the kernels write them.
     """
 
     scale: np.ndarray | None = None
     bias: np.ndarray | None = None
     activation: str | None = None
     parameters: tuple[float, ...] = ()
+    pixel_major: bool = False
 
 
 class Thresholds(NamedTuple):
@@ -43,8 +46,8 @@ Epilogue = Scaled | Thresholds | None
 class BinaryConv:
     """A convolution of +-1 activations with +-1 filters, packed once and prepared once for each input shape.
 
-    count[n, i, j, o] = sum over channels c and taps p, q of w[o, p, q, c] x[n, i sh + p dh - top, j sw + q dw - left, c],
-    exact integers; channels c of the group of o. A matrix product is a 1 x 1 convolution over an image of m x 1 pixels.
+    count[n, i, j, o] = sum_{p, q, c} w[o, p, q, c] x[n, i sh + p dh - top, j sw + q dw - left, c], exact integers, over
+    the taps and the channels of the group of o. A matrix product is a 1 x 1 convolution over an image of m x 1 pixels.
 
     Parameters
     ----------
@@ -93,6 +96,7 @@ class BinaryConv:
         self.strides, self.dilations = pair("strides", strides, 1), pair("dilations", dilations, 1)
         self.pads, self.pad_value = four_pads(pads), checks.integer("pad_value", pad_value, -1, 1)
         self.epilogue = self._checked(epilogue)
+        self._native = PreparedConvs()
 
     @property
     def terms(self) -> int:
@@ -135,6 +139,10 @@ class BinaryConv:
         ValueError  a shape does not fit, bits of x after its channels are set, or there is no `Scaled` to use an
                     argument.
         """
+        if residual is None and pixel_scale is None and native():
+            y = self._native.again(x, out)
+            if y is not None:
+                return y
         packed("x", x, self.group * self.channels, 4)
         pixels = self.output_shape(*x.shape[:3])
         self._check_arguments(pixels, residual, pixel_scale)
@@ -143,36 +151,66 @@ class BinaryConv:
             self._run(x, y, residual, pixel_scale)
         return y
 
+    def prepare(self, images: int, height: int, width: int, y: Any = None, residual: Any = None) -> Any:
+        """The native convolution of images of this shape, for `Program.binary_conv`; it has `scratch_floats`.
+
+        y, residual : blocked maps of real results and what is added to them, or None: pixel-major. Where there are
+            groups, maps want a multiple of 16 filters in each (ValueError).
+        """
+        return self._native.get(self, (images, height, width), y, residual)
+
     def _run(self, x: np.ndarray, y: np.ndarray, residual: np.ndarray | None, pixel_scale: np.ndarray | None) -> None:
-        counts = y if self.epilogue is None else np.empty((y.shape[0], *self._size(y), self.filters), np.int32)
+        if native():
+            return self._native.run(self, x, y, residual, pixel_scale)
+        pixels = self.output_shape(*x.shape[:3])
+        counts = y if self.epilogue is None else np.empty((*pixels, self.filters), np.int32)
         backend().conv_counts(
             x, self.w_bits, self.channels, self.pad_value, self.strides, self.pads, self.dilations, self.group, counts
         )
         if isinstance(self.epilogue, Thresholds):
             at, below = self.epilogue
-            assert below is not None
             bits = np.where(below, counts <= at, counts >= at)
             backend().pack_bits(bits.astype(np.float32) - np.float32(0.5), y)
         elif self.epilogue is not None:
-            y[...] = reference.scaled(
-                counts.transpose(0, 3, 1, 2), self.epilogue.scale, self.epilogue.bias, residual, pixel_scale,
-                self.epilogue.activation, self.epilogue.parameters,
-            )  # fmt: skip
+            self._scale(self.epilogue, counts, y, residual, pixel_scale)
 
-    def _size(self, y: np.ndarray) -> Pair:
-        return (y.shape[2], y.shape[3]) if isinstance(self.epilogue, Scaled) else (y.shape[1], y.shape[2])
+    def _scale(
+        self, e: Scaled, counts: np.ndarray, y: np.ndarray, residual: np.ndarray | None, pixel_scale: np.ndarray | None
+    ) -> None:
+        to = y.transpose(0, 3, 1, 2) if e.pixel_major else y
+        added = residual.transpose(0, 3, 1, 2) if residual is not None and e.pixel_major else residual
+        to[...] = reference.scaled(
+            counts.transpose(0, 3, 1, 2), e.scale, e.bias, added, pixel_scale, e.activation, e.parameters
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the filters, as given and as packed so far."""
+        return int(self.w_bits.nbytes) + self._native.nbytes
+
+    @property
+    def gives_bits(self) -> bool:
+        """Whether results are bits."""
+        return isinstance(self.epilogue, Thresholds)
+
+    @property
+    def gives_planes(self) -> bool:
+        """Whether results are real and N x C x H x W."""
+        return isinstance(self.epilogue, Scaled) and not self.epilogue.pixel_major
+
+    def _result_shape(self, pixels: tuple[int, int, int]) -> tuple[int, ...]:
+        if self.gives_planes:
+            return pixels[0], self.filters, *pixels[1:]
+        return *pixels, words_for(self.filters) if self.gives_bits else self.filters
 
     def _output(self, pixels: tuple[int, int, int], out: np.ndarray | None) -> np.ndarray:
-        if isinstance(self.epilogue, Scaled):
-            return checks.output("out", out, np.float32, (pixels[0], self.filters, *pixels[1:]))
-        if isinstance(self.epilogue, Thresholds):
-            return checks.output("out", out, np.uint64, (*pixels, words_for(self.filters)))
-        return checks.output("out", out, np.int32, (*pixels, self.filters))
+        dtype = np.uint64 if self.gives_bits else np.int32 if self.epilogue is None else np.float32
+        return checks.output("out", out, dtype, self._result_shape(pixels))
 
     def _check_arguments(
         self, pixels: tuple[int, int, int], residual: np.ndarray | None, pixel_scale: np.ndarray | None
     ) -> None:
-        expected = {"residual": (pixels[0], self.filters, *pixels[1:]), "pixel_scale": pixels}
+        expected = {"residual": self._result_shape(pixels), "pixel_scale": pixels}
         for name, value in (("residual", residual), ("pixel_scale", pixel_scale)):
             if value is None:
                 continue

@@ -1,7 +1,7 @@
 """Binary networks: signs packed to bits, products and convolutions of bits by XOR and population count.
 
-Bit order, everywhere: sign i of the last axis (channel c of a pixel) is bit i % 64 of word i // 64, set for +1 and clear
-for -1; the bits after the last sign are 0. Images of bits are pixel-major, (N, H, W, words).
+Bit order, everywhere: sign i of the last axis (channel c of a pixel) is bit i % 64 of word i // 64, set for +1 and
+clear for -1; the bits after the last sign are 0. Images of bits are pixel-major, (N, H, W, words).
 """
 
 from accel.kernels._binary_bits import (

@@ -14,7 +14,7 @@ def sign(x: np.ndarray) -> np.ndarray:
 
 
 def pack_bits(x: np.ndarray) -> np.ndarray:
-    """(..., n) to (..., ceil(n / 64)) uint64: bit i % 64 of word i // 64 is set iff x[..., i] >= 0; the others are 0."""
+    """(..., n) to (..., ceil(n / 64)) uint64: bit i % 64 of word i // 64 is 1 iff x[..., i] >= 0; the others are 0."""
     n = x.shape[-1]
     words = np.zeros((*x.shape[:-1], -(-n // 64)), np.uint64)
     for i in range(n):

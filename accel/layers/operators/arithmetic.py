@@ -30,7 +30,7 @@ _FLOAT_UNARY: dict[str, np.ufunc] = {
     "Atanh": np.arctanh,
     "Reciprocal": np.reciprocal,
 }
-_UNARY: dict[str, np.ufunc] = {"Neg": np.negative, "Abs": np.abs, "Sign": np.sign}
+_UNARY: dict[str, np.ufunc] = {"Neg": np.negative, "Abs": np.abs}
 
 
 def _float_unary(ufunc: np.ufunc) -> Callable[[Array], Array]:
@@ -46,6 +46,12 @@ def _unary(ufunc: np.ufunc) -> Callable[[Array], Array]:
         return np.asarray(ufunc(x))
 
     return apply
+
+
+@operator("Sign")
+def sign(x: Array, *, zero: int = 0) -> Array:
+    """`zero` 1: +1 for 0 and -1 for NaN, which ONNX does not know and graph.binary makes of Where."""
+    return np.where(x >= 0, x.dtype.type(1), x.dtype.type(-1)) if zero else np.asarray(np.sign(x))
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Words for counting bits; see bits_avx512.h for what they mean.
+#ifndef ACCEL_SIMD_BITS_AVX2_H
+#define ACCEL_SIMD_BITS_AVX2_H
+namespace accel::avx2 {
+struct u64w {
+  __m256i v;
+  static constexpr int lanes = 4;
+};
+inline constexpr int kBitPixels = 4, kBitVectors = 2;
+ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {_mm256_set1_epi64x(static_cast<long long>(*p))}; }
+ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
+  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  // bits of a nibble
+                                         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i d = _mm256_xor_si256(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+  const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(d, nibble));
+  const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(d, 4), nibble));
+  return {_mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())};
+}
+ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
+  return {_mm256_add_epi64(counts.v, differing(a, w).v)};
+}
+struct i32 {
+  __m256i v;
+  static constexpr int lanes = 8;
+};
+ACCEL_INLINE i32 load_i32(const std::int32_t* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
+ACCEL_INLINE void store(std::int32_t* p, i32 a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a.v); }
+ACCEL_INLINE void store_n(std::int32_t* p, i32 a, int n) {
+  std::int32_t t[8];
+  store(t, a);
+  std::memcpy(p, t, static_cast<std::size_t>(n) * sizeof(std::int32_t));
+}
+ACCEL_INLINE i32 interleave(u64w even, u64w odd) {
+  return {_mm256_blend_epi32(even.v, _mm256_slli_epi64(odd.v, 32), 0xaa)};
+}
+ACCEL_INLINE i32 minus_twice(i32 a, i32 b) { return {_mm256_sub_epi32(a.v, _mm256_add_epi32(b.v, b.v))}; }
+ACCEL_INLINE unsigned bits_at_most(i32 a, i32 b) {
+  return ~static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.v, b.v)))) & 0xffu;
+}
+ACCEL_INLINE f32 to_f32(i32 a) { return {_mm256_cvtepi32_ps(a.v)}; }
+ACCEL_INLINE unsigned bits_at_least(f32 a, f32 b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
+}
+ACCEL_INLINE i32 or_where_at_least(i32 word, i32 bit, f32 a, f32 b) {
+  const __m256i where = _mm256_castps_si256(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ));
+  return {_mm256_or_si256(word.v, _mm256_and_si256(where, bit.v))};
+}
+ACCEL_INLINE i32 set1(std::int32_t x) { return {_mm256_set1_epi32(x)}; }
+ACCEL_INLINE f32 absolute(f32 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.f), a.v)}; }
+ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
+  const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+  const __m256i b = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+  const __m256i clear = _mm256_cmpeq_epi32(b, _mm256_setzero_si256());
+  return {_mm256_xor_ps(a.v, _mm256_and_ps(_mm256_castsi256_ps(clear), _mm256_set1_ps(-0.f)))};
+}
+}  // namespace accel::avx2
+#endif

@@ -36,6 +36,7 @@ from accel.integrations.torch import (
     export_onnx,
     update_curvature_,
 )
+from accel.weights import Binary
 
 ROOT = Path(__file__).parents[1]
 SEED = 1
@@ -165,7 +166,7 @@ def scores(model: nn.Module, images: torch.Tensor) -> np.ndarray:
         return np.concatenate([model(batch).numpy() for batch in images.split(BATCH)])
 
 
-def engine_scores(network: accel.Network, images: torch.Tensor) -> np.ndarray:
+def engine_scores(network: Path, images: torch.Tensor) -> np.ndarray:
     session = accel.InferenceSession(network, threads=1)
     return np.concatenate([session.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)])
 
@@ -178,10 +179,15 @@ def same_predictions(ours: np.ndarray, torchs: np.ndarray, sure: np.ndarray) -> 
     return int(other.sum())
 
 
-def file_sizes(model: onnx.ModelProto, network: accel.Network, folder: Path) -> dict[str, int]:
-    path = folder / "network.accel"
-    network.save(path)
-    return {"onnx bytes": model.ByteSize(), "accel bytes": path.stat().st_size}
+def packed(network: accel.Network) -> accel.Network:
+    """The network with a bit for each of its binary weights; all are exactly what they were."""
+
+    def stored(constant: Any) -> Any:
+        return (
+            Binary.exactly(constant) or constant if isinstance(constant, np.ndarray) and constant.ndim > 1 else constant
+        )
+
+    return network.replace(constants={name: stored(constant) for name, constant in network.constants.items()})
 
 
 def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple[dict[str, Any], onnx.ModelProto]:
@@ -190,9 +196,9 @@ def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple
     model = build(data, method)
     seconds = train(model, data, epochs, method)
     model.eval()
-    exported = export_onnx(model, data.test[0][:2])
-    network = accel.load(exported)
-    torchs, ours = scores(model, data.test[0]), engine_scores(network, data.test[0])
+    exported, path = export_onnx(model, data.test[0][:2]), folder / "network.accel"
+    packed(accel.load(exported)).save(path)
+    torchs, ours = scores(model, data.test[0]), engine_scores(path, data.test[0])
     signs = method is not None and METHODS[method]["binary_input"]
     sure = decided(model, data) if signs else np.ones(len(ours), bool)
     row = {
@@ -205,7 +211,8 @@ def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple
         "undecided images": int((~sure).sum()),
         "other predictions": same_predictions(ours, torchs, sure),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        **file_sizes(exported, network, folder),
+        "onnx bytes": exported.ByteSize(),
+        "accel bytes": path.stat().st_size,
     }
     print(row, file=sys.stderr)
     return row, exported

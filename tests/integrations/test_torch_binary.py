@@ -356,6 +356,9 @@ def test_an_exported_network_runs_alike_in_onnxruntime_and_accel() -> None:
         (y,) = session.run(["output"], {"input": x.numpy()})
         np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-4)
     assert model[0].training is False and not model[0].frozen, "the module itself is as it was"
+    if "native" in accel.isa_info()["backends"]:
+        kernels = [step["kernel"] for step in session.explain({"input": x.numpy()})]
+        assert sum(kernel.startswith("binary ") for kernel in kernels) == 4, kernels
 
 
 def test_torchs_own_export_works_too() -> None:

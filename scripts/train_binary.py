@@ -144,6 +144,17 @@ def train(model: nn.Sequential, data: Data, epochs: int, method: str | None) -> 
     return time.perf_counter() - begun
 
 
+def settle(model: nn.Sequential, data: Data) -> None:
+    """Estimate the batch-norms' statistics anew, with the signs that run instead of drawn ones, from all images."""
+    for layer in model.train():
+        if isinstance(layer, (BinaryConv2d, BinaryLinear)):
+            layer.stochastic = False
+        elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            layer.reset_running_stats()
+            layer.momentum = None  # the mean over all batches
+    scores(model, data.train[0])
+
+
 def decided(model: nn.Sequential, data: Data) -> np.ndarray:
     """Which test images have no sign behind the float first layer that the rounding of float32 may turn.
 
@@ -197,6 +208,8 @@ def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple
     torch.manual_seed(SEED)
     model = build(data, method)
     seconds = train(model, data, epochs, method)
+    if method and METHODS[method].get("stochastic"):
+        settle(model, data)
     model.eval()
     exported, path = export_onnx(model, data.test[0][:2]), folder / "network.accel"
     packed(accel.load(exported)).save(path)

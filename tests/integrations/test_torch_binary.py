@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import accel
-from accel.reference import conv as reference
+from accel.reference import binary as reference
+from accel.reference import conv
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'accel[torch]'")
 nn, functional = torch.nn, torch.nn.functional
@@ -42,19 +43,13 @@ def _seeded_and_on_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def sign(x: np.ndarray) -> np.ndarray:
-    return np.where(x >= 0, 1.0, -1.0)
-
-
 def array(x: Any) -> np.ndarray:
     return x.detach().double().numpy()
 
 
-def conv2d(x: np.ndarray, w: np.ndarray, layer: Any, pad_value: float = 0) -> np.ndarray:
-    """The definition, in float64, with the geometry of a layer and any value outside of x."""
+def geometry_of(layer: Any) -> dict[str, Any]:
     rows, columns = layer.padding
-    padded = np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns)), constant_values=pad_value)
-    return reference.conv2d(padded, w, strides=layer.stride, dilations=layer.dilation, group=layer.groups)
+    return {"strides": layer.stride, "pads": (rows, columns, rows, columns), "dilations": layer.dilation}
 
 
 # --- signs and scales
@@ -140,16 +135,15 @@ def test_conv2d_is_its_definition(method: str, geometry: dict[str, Any]) -> None
     if options.get("input_scale") and "groups" in geometry:
         pytest.skip("K is defined for one group")
     layer = BinaryConv2d(4, 6, **geometry, **options).eval()
-    x = torch.randn(2, 4, 7, 6)
-    w, signal = array(layer.weight), sign(array(x)) if options["binary_input"] else array(x)
-    expected = conv2d(signal, sign(w), layer)
-    if options["scale"] != "none":
-        expected *= np.abs(w).mean((1, 2, 3))[:, None, None]
-    if options.get("input_scale"):
-        box = np.full((1, 1, *layer.kernel_size), 1 / np.prod(layer.kernel_size))
-        expected *= conv2d(np.abs(array(x)).mean(1, keepdims=True), box, layer)
-    if layer.bias is not None:
-        expected += array(layer.bias)[:, None, None]
+    x, w, where = torch.randn(2, 4, 7, 6), array(layer.weight), geometry_of(layer)
+    if options["binary_input"]:
+        sums = reference.conv2d(reference.sign(array(x)), reference.sign(w), group=layer.groups, **where)
+    else:
+        sums = conv.conv2d(array(x), reference.sign(w), group=layer.groups, **where)
+    alpha = None if options["scale"] == "none" else np.abs(w).mean((1, 2, 3))
+    bias = None if layer.bias is None else array(layer.bias)
+    k = reference.scale_map(array(x), layer.kernel_size, **where) if options.get("input_scale") else None
+    expected = reference.scaled(sums, alpha, bias, pixel_scale=k)
     np.testing.assert_allclose(array(layer(x)), expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(array(layer(x[0])), expected[0], rtol=1e-5, atol=1e-5)  # without a batch axis
 
@@ -158,7 +152,8 @@ def test_conv2d_is_its_definition(method: str, geometry: dict[str, Any]) -> None
 def test_conv2d_pads_with_what_it_is_told(pad_value: int) -> None:
     layer = BinaryConv2d(3, 2, 3, padding=(1, 2), bias=False, scale="none", pad_value=pad_value)
     x = torch.randn(1, 3, 4, 4)
-    expected = conv2d(sign(array(x)), sign(array(layer.weight)), layer, pad_value)
+    signs = reference.sign(array(x)), reference.sign(array(layer.weight))
+    expected = reference.conv2d(*signs, pad_value=pad_value, **geometry_of(layer))
     np.testing.assert_array_equal(array(layer(x)), expected)  # sums of ±1 are exact
 
 
@@ -175,13 +170,11 @@ def test_linear_is_its_definition(method: str) -> None:
     options = METHODS[method]
     layer = BinaryLinear(9, 5, **options).eval()
     x = torch.randn(2, 3, 9)
-    w, signal = array(layer.weight), sign(array(x)) if options["binary_input"] else array(x)
-    expected = signal @ sign(w).T
-    if options["scale"] != "none":
-        expected *= np.abs(w).mean(1)
-    if options.get("input_scale"):
-        expected *= np.abs(array(x)).mean(-1, keepdims=True)
-    np.testing.assert_allclose(array(layer(x)), expected + array(layer.bias), rtol=1e-5, atol=1e-5)
+    w, signal = array(layer.weight), reference.sign(array(x)) if options["binary_input"] else array(x)
+    alpha = 1.0 if options["scale"] == "none" else np.abs(w).mean(1)
+    beta = np.abs(array(x)).mean(-1, keepdims=True) if options.get("input_scale") else 1.0
+    expected = reference.sign_linear(signal, reference.sign(w)) * alpha * beta + array(layer.bias)
+    np.testing.assert_allclose(array(layer(x)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_real_weights_get_the_gradient_of_the_binary_ones() -> None:
@@ -197,8 +190,8 @@ def test_the_gradient_of_xnor_passes_through_alpha_too() -> None:
     layer = BinaryLinear(6, 3, bias=False, **METHODS["xnor"]).double()
     x, upstream = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     layer(x).backward(upstream)
-    w, dense = layer.weight.detach(), upstream.T @ torch.from_numpy(sign(x.numpy()))
-    signs, alpha = torch.from_numpy(sign(w.numpy())), w.abs().mean(1, keepdim=True)
+    w, dense = layer.weight.detach(), upstream.T @ x.sign()
+    signs, alpha = w.sign(), w.abs().mean(1, keepdim=True)
     expected = dense * alpha + (dense * signs).sum(1, keepdim=True) * signs / 6
     assert torch.allclose(layer.weight.grad, expected, rtol=1e-12)
 
@@ -228,6 +221,8 @@ def test_layers_take_their_arguments_in_torchs_order_and_say_how_small_they_are(
     before = layer.weight.clone()
     layer.reset_parameters()
     assert not torch.equal(layer.weight, before)
+    drawn = BinaryLinear(64, 64, stochastic=True).weight
+    assert drawn.min() < -0.99 and drawn.max() > 0.99 and drawn.abs().max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,17 @@ class _Binary(nn.Module):  # type: ignore[misc]
         self.frozen = False
         if scale == "loss-aware":
             self.register_buffer("curvature", torch.ones_like(self.weight, requires_grad=False))
+        if stochastic:
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the real weights as torch does, and forget what is known of the curvature."""
+        """Draw the real weights: as torch does, or from all of [-1, 1] where their signs are to be drawn.
+
+        What is known of the curvature is forgotten.
+        """
         super().reset_parameters()
+        if getattr(self, "stochastic", False):  # torch's small weights would make every sign a coin's
+            nn.init.uniform_(self.weight, -1, 1)
         if "curvature" in self._buffers:
             self.curvature.fill_(1)
 

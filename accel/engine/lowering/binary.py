@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -166,13 +166,15 @@ def bits(builder: PlanBuilder, name: str) -> Tensor:
     return held if held is not None else _pack(builder, name, name, name)
 
 
-def _pack(builder: PlanBuilder, node: str, source_name: str, name: str) -> Tensor:
-    """`name` is the signs of `source_name`, 0 counting as +1."""
+def _pack(
+    builder: PlanBuilder, node: str, source_name: str, name: str, thresholds: Sequence[np.ndarray] = ()
+) -> Tensor:
+    """`name` is the signs of `source_name`, 0 counting as +1, or what is on one side of thresholds of its channels."""
     forms, shape = builder.forms.get(source_name, {}), builder.spec(source_name).shape
     blocked = forms.get(BLOCKED) if len(shape) == 4 else None
     source = builder.plain(source_name) if blocked is None else blocked
     target = builder.new_bits(name, BitImage(*shape))
-    at, below = np.zeros(shape[1], np.float32), np.zeros(shape[1], np.bool_)
+    at, below = thresholds or (np.zeros(shape[1], np.float32), np.zeros(shape[1], np.bool_))
 
     def emit(program: Any, place: Callable[[Tensor], Any]) -> None:
         if len(shape) == 2:
@@ -196,7 +198,8 @@ def _sign(builder: PlanBuilder, node: Node) -> bool:
         or 0 in spec.shape
     ):
         return False
-    _pack(builder, str(node), node.inputs[0], node.outputs[0])
+    found = [builder.constant(name) for name in node.inputs[1:]]
+    _pack(builder, str(node), node.inputs[0], node.outputs[0], [vector for vector in found if vector is not None])
     return True
 
 

@@ -167,6 +167,10 @@ class _Planes:
 
 
 def sign_linear(x: np.ndarray, weights: Any, bias: np.ndarray | None, out: np.ndarray) -> None:
-    from accel.kernels import _binary_numpy
-
-    _binary_numpy.sign_linear(x, weights, bias, out)
+    matrix, rows, batch = weights.native(), weights.rows, x.shape[0]
+    program, places = native.new_program(), [native.place(i) for i in range(3)]
+    scale = np.ones(rows, np.float32) if weights.scale is None else weights.scale
+    added = np.zeros(rows, np.float32) if bias is None else bias
+    program.sign_linear(matrix, batch, native.activation(None), *places, scale, added)
+    arrays = [x, out, native.scratch(matrix.scratch_floats)]
+    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)

@@ -12,6 +12,7 @@
 
 #include "bind/program.h"
 #include "kernels/binary/bits.h"
+#include "kernels/binary/sign.h"
 #include "kernels/layout/layout.h"
 
 namespace accel::bind {
@@ -261,6 +262,26 @@ void add_means(PyProgram& p, const std::array<int, 4>& shape, Place x, Place y) 
   });
 }
 
+using Signs = std::shared_ptr<SignMatrix>;
+
+Signs sign_matrix(const Words& bits, long columns) {
+  require(bits.ndim() == 2 && columns > 0 && bits.shape(1) == words_of(columns), "sign matrix: bits do not fit");
+  py::gil_scoped_release release;
+  return std::make_shared<SignMatrix>(bits.data(), bits.shape(0), columns);
+}
+
+// `scratch` names a slot of scratch_floats.
+void add_sign_linear(PyProgram& p, const Signs& weights, long batch, const Activation& activation, Place x, Place y,
+                     Place scratch_at, const Array<float>& scale, const Array<float>& bias) {
+  require(batch >= 0, "sign_linear: batch is negative");
+  const float* factors = p.keep(scale, static_cast<std::size_t>(weights->rows()));
+  const float* b = p.keep(bias, static_cast<std::size_t>(weights->rows()));
+  const SignKernels& kernels = *kSigns[p.isa];
+  p.program.add([=, &kernels](float* const* s, int threads) {
+    weights->run(kernels, batch, activation, x.in(s), factors, b, y.in(s), scratch_at.in(s), threads);
+  });
+}
+
 BinaryGeometry geometry(int n, int channels, int groups, Pair kernel, Pair strides, const std::array<int, 4>& pads,
                         Pair dilations, int pad_value) {
   return {n,       channels, groups,  kernel.first, kernel.second,   strides.first,    strides.second,
@@ -296,8 +317,13 @@ void bind_binary(py::module_& m) {
   py::class_<BitPool>(m, "BitPool").def(py::init(&bit_pool));
   m.def("pool_bits", &pool, py::arg("pool"), py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("threads"));
   m.def("padding_is_dirty", &dirty, py::arg("x").noconvert(), py::arg("n"));
+  py::class_<SignMatrix, Signs>(m, "SignMatrix")
+      .def(py::init(&sign_matrix), py::arg("bits").noconvert(), py::arg("columns"))
+      .def_property_readonly("nbytes", &SignMatrix::nbytes)
+      .def_property_readonly("scratch_floats", &SignMatrix::scratch_floats);
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("binary_conv", &add_conv)
+      .def("sign_linear", &add_sign_linear)
       .def("pack_map", &add_pack)
       .def("pack_planes", &add_pack_planes)
       .def("pool_bits", &add_pool)

@@ -55,5 +55,15 @@ ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
   const __m256i clear = _mm256_cmpeq_epi32(b, _mm256_setzero_si256());
   return {_mm256_xor_ps(a.v, _mm256_and_ps(_mm256_castsi256_ps(clear), _mm256_set1_ps(-0.f)))};
 }
+struct Sixteen {
+  const float* p;
+  explicit ACCEL_FORCE_INLINE Sixteen(const float* floats) : p(floats) {}
+};
+ACCEL_INLINE f32 look_up(const Sixteen& table, i32 codes) {
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.p), codes.v);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.p + 8), codes.v);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes.v, 28)))};  // bit 3 chooses
+}
+ACCEL_INLINE i32 next_nibble(i32 codes) { return {_mm256_srli_epi32(codes.v, 4)}; }
 }  // namespace accel::avx2
 #endif

@@ -42,7 +42,7 @@ def build(
     signs : inputs that hold +1 and -1 alone.
     """
     builder = PlanBuilder(network, known, packed, held, uses=count_uses(network.nodes))
-    builder.signs = sign_values(network, signs)
+    builder.signs, builder.signed = sign_values(network, signs), lowering.binary.sign_readers(network.nodes)
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)

@@ -79,12 +79,14 @@ class PreparedConvs:
         """Bytes packed."""
         return sum(filters.nbytes for filters in self._packed.values())
 
-    def get(self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None) -> Any:
+    def get(
+        self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None, signs: Any = (None, None)
+    ) -> Any:
         """The native convolution of images (N, H, W); y, residual: their blocked maps, or None for pixel-major."""
         isa = runtime.isa_index()
         if isa not in self._packed:
             self._packed[isa] = _filters(conv)
-        return runtime.core.BinaryConv(self._packed[isa], image, y, residual)
+        return runtime.core.BinaryConv(self._packed[isa], image, y, residual, *signs)
 
     def again(self, x: Any, out: Any) -> np.ndarray | None:
         """The result of x where such a call was made before and nothing is wrong with the arguments, else None.

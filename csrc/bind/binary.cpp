@@ -191,9 +191,15 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
   }
 };
 
-PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::object& y, const py::object& residual) {
+PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::object& y, const py::object& residual,
+                 const py::object& sign_at, const py::object& sign_below) {
   require(f != nullptr, "filters: expected some");
-  const auto conv = std::make_shared<BinaryConv>(f, image[0], image[1], image[2], layout(y), layout(residual));
+  BinarySigns signs;
+  if (!sign_at.is_none()) {
+    signs.at = vector_of(sign_at.cast<Array<float>>());
+    for (const bool b : vector_of(sign_below.cast<Array<bool>>())) signs.below.push_back(b);
+  }
+  const auto conv = std::make_shared<BinaryConv>(f, image[0], image[1], image[2], layout(y), layout(residual), signs);
   const BinaryGeometry& g = f->geometry();
   const long h = conv->out_height(), w = conv->out_width(), pixels = image[0] * h * w;
   const bool bits = f->epilogue().output == BinaryOutput::bits;
@@ -209,12 +215,12 @@ PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::ob
 
 // `scratch` names a slot of scratch_bytes / 4 floats. Words lie in slots as two floats each.
 void add_conv(PyProgram& p, const PyBinary& binary, Place x, Place y, Place residual, Place pixel_scale,
-              Place scratch_at) {
+              Place scratch_at, Place signs) {
   require(&binary.filters->kernels() == kBinary[p.isa], "binary conv: packed for another isa");
   p.program.add([=, conv = binary.conv](float* const* s, int threads) {
-    conv->run(
-        {reinterpret_cast<const std::uint64_t*>(x.in(s)), y.in(s), residual.in(s), pixel_scale.in(s), scratch_at.in(s)},
-        threads);
+    conv->run({reinterpret_cast<const std::uint64_t*>(x.in(s)), y.in(s), residual.in(s), pixel_scale.in(s),
+               scratch_at.in(s), reinterpret_cast<std::uint64_t*>(signs.in(s))},
+              threads);
   });
 }
 
@@ -302,7 +308,7 @@ void bind_binary(py::module_& m) {
       .def_property_readonly("nbytes", &BinaryFilters::nbytes);
   py::class_<PyBinary>(m, "BinaryConv")
       .def(py::init(&prepare), py::arg("filters"), py::arg("image"), py::arg("y") = py::none(),
-           py::arg("residual") = py::none())
+           py::arg("residual") = py::none(), py::arg("sign_at") = py::none(), py::arg("sign_below") = py::none())
       .def_property_readonly("scratch_floats", [](const PyBinary& b) { return b.conv->scratch_bytes() / 4; })
       .def("run", &PyBinary::run, py::arg("x").noconvert(), py::arg("y"), py::arg("residual"), py::arg("pixel_scale"),
            py::arg("threads"))
@@ -322,7 +328,9 @@ void bind_binary(py::module_& m) {
       .def_property_readonly("nbytes", &SignMatrix::nbytes)
       .def_property_readonly("scratch_floats", &SignMatrix::scratch_floats);
   py::class_<PyProgram> program(m.attr("Program"));
-  program.def("binary_conv", &add_conv)
+  program
+      .def("binary_conv", &add_conv, py::arg("prepared"), py::arg("x"), py::arg("y"), py::arg("residual"),
+           py::arg("pixel_scale"), py::arg("scratch"), py::arg("signs") = Place{})
       .def("sign_linear", &add_sign_linear)
       .def("pack_map", &add_pack)
       .def("pack_planes", &add_pack_planes)

@@ -174,7 +174,8 @@ def test_residual_blocks_with_real_sums_and_real_first_and_last_layers(channels:
     network = passes.simplify(s.network(z))
     check_bits(network, (2, 3, 16, 16), exact=False)
     steps = kernels(network, (2, 3, 16, 16))
-    assert steps.count("pack bits") == 2 and steps.count("binary 3x3 to floats") == 2
+    made = [step for step in steps if "binary" in step or "bits" in step]
+    assert made == ["pack bits", "binary 3x3 to floats and bits", "binary 3x3 to floats"]
 
 
 def test_bits_that_others_want_as_floats() -> None:

@@ -41,7 +41,7 @@ std::pair<int, int> taps_inside(long i, int stride, int before, int kernel, int 
 }  // namespace
 
 BinaryConv::BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images, int height, int width,
-                       const BinaryLayout& y, const BinaryLayout& residual)
+                       const BinaryLayout& y, const BinaryLayout& residual, const BinarySigns& signs)
     : filters_(std::move(filters)), images_(images), height_(height), width_(width) {
   const BinaryGeometry& g = filters_->geometry();
   out_h_ = output_size(height, g.kernel_h, g.stride_h, g.dilation_h, static_cast<long>(g.top) + g.bottom);
@@ -60,6 +60,7 @@ BinaryConv::BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images,
   if (filters_->epilogue().output != BinaryOutput::reals) return;
   y_ = places(y);
   residual_ = places(residual);
+  fill_signs(signs);
 }
 
 void BinaryConv::find_windows() {
@@ -139,6 +140,24 @@ void BinaryConv::fill_rows() {
   }
 }
 
+void BinaryConv::fill_signs(const BinarySigns& signs) {
+  const BinaryGeometry& g = filters_->geometry();
+  const std::size_t filters = static_cast<std::size_t>(g.filters),
+                    row = static_cast<std::size_t>(filters_->panels()) * kBitPanel;
+  if (signs.at.empty()) return;
+  if (!blocked_ || signs.at.size() != filters || signs.below.size() != filters)
+    throw std::invalid_argument("binary conv: signs want a map and a threshold of each filter");
+  turn_.assign(row, 1.f), limit_.assign(row, std::numeric_limits<float>::infinity());
+  for (int f = 0; f < g.filters; ++f) {
+    const int group = f / g.group_filters(), i = f % g.group_filters();
+    const std::size_t at =
+        static_cast<std::size_t>(group * filters_->group_panels()) * kBitPanel + static_cast<std::size_t>(i);
+    const auto filter = static_cast<std::size_t>(f);
+    turn_[at] = signs.below[filter] ? -1.f : 1.f;
+    limit_[at] = turn_[at] * signs.at[filter];
+  }
+}
+
 // Bits of a group that begin inside a vector's.
 bool BinaryConv::panels_share_words() const noexcept {
   const BinaryGeometry& g = filters_->geometry();
@@ -170,6 +189,8 @@ void BinaryConv::run(const BinaryArrays& arrays, int threads) const noexcept {
   const long image_words = static_cast<long>(height_) * width_ * g.image_words();
   if (filters_->epilogue().output == BinaryOutput::bits && (g.filters % kWordBits != 0 || panels_share_words()))
     std::fill_n(static_cast<std::uint64_t*>(arrays.y), words_of(g.filters) * images_ * out_h_ * out_w_, 0u);
+  if (arrays.signs && g.filters % kWordBits != 0)
+    std::fill_n(arrays.signs, words_of(g.filters) * images_ * out_h_ * out_w_, 0u);
   auto* scratch = static_cast<std::uint64_t*>(arrays.scratch);
   for (long image = 0; image < images_; image += together_) {
     const std::uint64_t* x = arrays.x + image * image_words;
@@ -286,14 +307,20 @@ void BinaryConv::run_panel(const BinaryArrays& arrays, const Batch& batch, const
       return run_bits(p, y, flip_[static_cast<std::size_t>(panel)], filter);
     }
     case BinaryOutput::reals: {
+      const bool signs = arrays.signs != nullptr && !limit_.empty();
+      const long words = words_of(g.filters);
+      auto* bits =
+          signs ? reinterpret_cast<std::uint8_t*>(arrays.signs + batch.image * area * words) + filter / 8 : nullptr;
       if (blocked_) p.filters = (p.filters + kBlock - 1) / kBlock * kBlock;
       const auto at = [&](const Places& places) { return filter / kBlock * places.block + filter % kBlock; };
       const float* scale = arrays.pixel_scale ? arrays.pixel_scale + batch.image * area : nullptr;
       const float* residual =
           arrays.residual ? arrays.residual + batch.image * residual_.image + at(residual_) : nullptr;
-      return kernels.reals(p, {static_cast<float*>(arrays.y) + batch.image * y_.image + at(y_), y_.at.data(), y_.block,
-                               scale_.data() + panel * kBitPanel, bias_.data() + panel * kBitPanel, scale, residual,
-                               residual_.at.data(), residual_.block, filters_->epilogue().activation});
+      return kernels.reals(
+          p, {static_cast<float*>(arrays.y) + batch.image * y_.image + at(y_), y_.at.data(), y_.block,
+              scale_.data() + panel * kBitPanel, bias_.data() + panel * kBitPanel, scale, residual, residual_.at.data(),
+              residual_.block, filters_->epilogue().activation, bits, words * 8,
+              signs ? turn_.data() + panel * kBitPanel : nullptr, signs ? limit_.data() + panel * kBitPanel : nullptr});
     }
   }
 }

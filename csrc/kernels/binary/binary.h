@@ -65,6 +65,10 @@ struct BinaryReals {
   const std::int32_t* residual_at;
   long residual_block;
   Activation activation;
+  // May be null: this panel's bits of pixel 0, each turn[o] * result >= limit[o]. Pixels lie `signs_pixel` bytes apart.
+  std::uint8_t* signs;
+  long signs_pixel;
+  const float *turn, *limit;
 };
 
 struct BinaryKernels {
@@ -133,6 +137,13 @@ struct BinaryArrays {
   void* y;
   const float *residual, *pixel_scale;  // may be null
   void* scratch;                        // scratch_bytes()
+  std::uint64_t* signs = nullptr;       // as BinarySigns says; may be null
+};
+
+// Bits of real results in a blocked map, for the next layer: y >= at, or y <= at where below; NaN gives 0.
+struct BinarySigns {
+  std::vector<float> at;  // [filters], or empty: none
+  std::vector<std::uint8_t> below;
 };
 
 // Where the reals of an N x C x H x W result lie: a Map of blocks, or pixel-major, [N][H][W][C].
@@ -146,7 +157,7 @@ class BinaryConv {
  public:
   // Throws std::invalid_argument where the kernel does not fit, std::length_error where an image is too large.
   BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images, int height, int width, const BinaryLayout& y,
-             const BinaryLayout& residual);
+             const BinaryLayout& residual, const BinarySigns& signs = {});
   void run(const BinaryArrays& arrays, int threads) const noexcept;
   long scratch_bytes() const noexcept { return scratch_words_ * 8; }
   int out_height() const noexcept { return out_h_; }
@@ -163,6 +174,7 @@ class BinaryConv {
   bool panels_share_words() const noexcept;
   void find_borders();
   void fill_rows();
+  void fill_signs(const BinarySigns& signs);
   void find_windows();
   Places places(const BinaryLayout& layout) const;
   void pad(const std::uint64_t* x, std::uint64_t* to, const Batch& batch, int threads) const noexcept;
@@ -182,6 +194,7 @@ class BinaryConv {
   std::vector<std::int32_t> rows_;                         // [border][panels * kBitPanel]
   std::vector<std::uint32_t> flip_;                        // [panel]
   std::vector<float> scale_, bias_;                        // [panels * kBitPanel]
+  std::vector<float> turn_, limit_;                        // the same, or empty
   Places y_, residual_;
 };
 

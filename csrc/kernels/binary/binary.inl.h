@@ -41,6 +41,12 @@ ACCEL_INLINE void count_word(const std::uint64_t* const* a, long k, const std::u
   }
 }
 
+// Weights that one pixel uses once come from the second cache or further: it asks for a panel of 16 words ahead.
+ACCEL_INLINE void fetch_ahead(const std::uint64_t* w) {
+  constexpr int kAhead = 16 * kBitPanel, kLine = 8;
+  for (int i = 0; i < kBitPanel; i += kLine) prefetch(w + kAhead + i);
+}
+
 template <int P, int V, bool CLAMPED>
 ACCEL_INLINE void count_differing(const BinaryPanel& panel, BitTile<P, V, CLAMPED>& t) {
   const std::uint64_t* a[P];
@@ -50,7 +56,10 @@ ACCEL_INLINE void count_differing(const BinaryPanel& panel, BitTile<P, V, CLAMPE
   const std::int32_t *at = panel.word_at, *end = at + panel.words;
   count_word<true>(a, *at, w, t);
   ACCEL_UNROLL(1)
-  for (++at, w += kBitPanel; at != end; ++at, w += kBitPanel) count_word<false>(a, *at, w, t);
+  for (++at, w += kBitPanel; at != end; ++at, w += kBitPanel) {
+    if constexpr (P == 1) fetch_ahead(w);
+    count_word<false>(a, *at, w, t);
+  }
 }
 
 struct ToBits {
@@ -105,7 +114,7 @@ struct Identity {
   ACCEL_FORCE_INLINE f32 operator()(f32 x) const { return x; }
 };
 
-// EXTRA: there is a residual or a scale of each pixel.
+// EXTRA: there is a residual or a scale of each pixel, or signs are wanted.
 template <bool EXTRA, class Function>
 struct ToReals {
   ToReals(const BinaryPanel& panel, const BinaryReals& reals, const Function& function)
@@ -119,6 +128,9 @@ struct ToReals {
       const f32 scale = load(to.scale + filter), bias = load(to.bias + filter);
       float* y = to.y + filter / 16 * to.y_block + filter % 16;
       const float* residual = to.residual + filter / 16 * to.residual_block + filter % 16;
+      const bool signs = EXTRA && to.signs;
+      const f32 turn = signs ? load(to.turn + filter) : scale, limit = signs ? load(to.limit + filter) : scale;
+      unsigned bits[P] = {};
       ACCEL_UNROLL(8)
       for (int p = 0; p < P; ++p) {
         if (EXTRA && t.again(p)) break;  // a residual that is y must not be added twice
@@ -130,11 +142,29 @@ struct ToReals {
           const float* more = residual + to.residual_at[pixel];
           r = r + (left >= f32::lanes ? load(more) : load_n(more, left));
         }
+        r = f(r);
         if (left >= f32::lanes)
-          store(y + to.y_at[pixel], f(r));
+          store(y + to.y_at[pixel], r);
         else
-          store_n(y + to.y_at[pixel], f(r), left);
+          store_n(y + to.y_at[pixel], r, left);
+        if (EXTRA) bits[p] = bits_at_least(r * turn, limit);
       }
+      if (signs) put_signs(t, to.signs + filter / 8, filter, bits);
+    }
+  }
+  // Bits filter .. filter + lanes - 1 of each pixel; the lower half of a byte comes first.
+  template <class Tile>
+  ACCEL_FORCE_INLINE void put_signs(const Tile& t, std::uint8_t* to_bits, int filter, const unsigned* bits) const {
+    constexpr int P = sizeof t.v / sizeof t.v[0];
+    const long step = to.signs_pixel;
+    ACCEL_UNROLL(8)
+    for (int p = 0; p < P; ++p) {
+      if (t.again(p)) break;
+      std::uint8_t* at = to_bits + t.at(p) * step;
+      if constexpr (f32::lanes >= 8)
+        std::memcpy(at, bits + p, f32::lanes / 8);
+      else
+        *at = static_cast<std::uint8_t>(filter % 8 ? *at | bits[p] << 4 : bits[p]);
     }
   }
   BinaryReals to;
@@ -194,7 +224,7 @@ void reals(const BinaryPanel& panel, const BinaryReals& to) {
 }
 
 void binary_reals(const BinaryPanel& panel, const BinaryReals& to) noexcept {
-  if (to.residual || to.pixel_scale)
+  if (to.residual || to.pixel_scale || to.signs)
     reals<true>(panel, to);
   else
     reals<false>(panel, to);

@@ -78,7 +78,7 @@ class InferenceSession:
         self._right: set[Shapes] = set()
         self._again: Again | None = None
         self._sign_inputs = sign_inputs(self._network) if self._native else []
-        self._only_signs = runtime.core.only_signs if self._native else None
+        self._only_signs: Any = runtime.core.only_signs if self._native else None
         self._lock = threading.Lock()
         _alive.add(self)
         self._inputs = {v.name: v for v in self._network.inputs}

@@ -74,7 +74,8 @@ def _fold(draft: Draft, facts: Facts, node: Node, packed: bool) -> None:
 
 def _tail(draft: Draft, facts: Facts, node: Node, product: known.Product) -> _Tail | None:
     """The steps from a product to a sign, each read by the next alone; None where there are others."""
-    chain, nodes, pool = Chain(product.weight.shape[0]), [], None
+    chain, pool = Chain(product.weight.shape[0]), None
+    nodes: list[Node] = []
     if not chain.then(product.affine):
         return None
     value, around_zero = node.outputs[0], False
@@ -142,7 +143,8 @@ def _norm(draft: Draft, node: Node) -> Norm | None:
     vectors = [a.astype(np.float64) for a in arrays if a is not None and a.dtype in FLOATS and a.ndim == 1]
     if len(vectors) != 4 or len({v.size for v in vectors}) != 1 or node.attributes.get("training_mode", 0):
         return None
-    return Norm(*vectors, float(node.attributes.get("epsilon", 1e-5)))
+    gamma, beta, mean, variance = vectors
+    return Norm(gamma, beta, mean, variance, float(node.attributes.get("epsilon", 1e-5)))
 
 
 def _sign(draft: Draft, facts: Facts, node: Node, value: str) -> tuple[Node, Sign, Affine | None] | None:
@@ -242,7 +244,7 @@ def _fuse_where(draft: Draft, facts: Facts, node: Node) -> None:
 
 def _fuse_affine(draft: Draft, facts: Facts, node: Node) -> None:
     """What is done to each channel of an image before a Sign with `zero` becomes its threshold, in exact arithmetic."""
-    value, steps, nodes = node.inputs[0], [], []
+    value, steps, nodes = node.inputs[0], list[Affine | Norm](), list[Node]()
     reader, shape = node, facts[node.inputs[0]].shape
     if shape is None or len(shape) != 4 or not isinstance(shape[1], int):
         return

@@ -158,7 +158,8 @@ def find(chain: Chain, terms: int, rule: Sign, step: int = 1) -> Thresholds | No
 
     def holds(m: Vector) -> Vector:
         found = chain.signs(turn * m)
-        return (found > 0 if rule.strict else found >= 0) & ~undefined
+        true: Vector = (found > 0 if rule.strict else found >= 0) & ~undefined
+        return true
 
     # Bisection for the least m = +-n for which it holds: at `above` it does, or there is none.
     below, above = np.full(chain.channels, -terms - 1), np.full(chain.channels, terms + 1)
@@ -193,7 +194,8 @@ def find_real(chain: Chain) -> RealThresholds:
 
     def number(place: Vector) -> Vector:
         """Float32 numbers in their order: place 0 is 0, place 1 the least above it."""
-        return np.sign(place) * np.abs(place).astype(np.int32).view(np.float32).astype(np.float64)
+        numbers: Vector = np.sign(place) * np.abs(place).astype(np.int32).view(np.float32).astype(np.float64)
+        return numbers
 
     # As in `find`, over places instead of integers.
     below, above = np.full(chain.channels, -last - 1), np.full(chain.channels, last + 1)

@@ -196,7 +196,7 @@ class BinaryConv:
     @property
     def nbytes(self) -> int:
         """Bytes of the filters, as given and as packed so far."""
-        return int(self.w_bits.nbytes) + self._native.nbytes
+        return int(self.w_bits.nbytes + self._native.nbytes)
 
     @property
     def gives_bits(self) -> bool:

@@ -77,7 +77,7 @@ class PreparedConvs:
     @property
     def nbytes(self) -> int:
         """Bytes packed."""
-        return sum(filters.nbytes for filters in self._packed.values())
+        return sum(int(filters.nbytes) for filters in self._packed.values())
 
     def get(
         self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None, signs: Any = (None, None)

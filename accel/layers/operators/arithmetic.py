@@ -60,10 +60,11 @@ def sign(x: Array, at: Array | None = None, below: Array | None = None, *, zero:
             raise ModelError("inputs: expected 1 without the attribute zero")
         return np.asarray(np.sign(x))
     if at is None or below is None:
-        return np.where(x >= 0, x.dtype.type(1), x.dtype.type(-1))
+        return np.asarray(np.where(x >= 0, x.dtype.type(1), x.dtype.type(-1)))
     shape = (-1, *(1,) * (x.ndim - 2))
     level = at.reshape(shape)
-    return np.where(np.where(below.reshape(shape), x <= level, x >= level), x.dtype.type(1), x.dtype.type(-1))
+    positive = np.where(below.reshape(shape), x <= level, x >= level)
+    return np.asarray(np.where(positive, x.dtype.type(1), x.dtype.type(-1)))
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -46,7 +46,10 @@ ACCEL_INLINE void look_up_nibbles(const std::uint8_t* const* at, long offset, co
     const auto* table = reinterpret_cast<const __m128i*>(tables + at[p][offset]);
     const __m256i differ = _mm256_broadcastsi128_si256(_mm_load_si128(table));
     ACCEL_UNROLL(2)
-    for (int h = 0; h < H; ++h) sums.v[p][h] = _mm256_add_epi8(sums.v[p][h], _mm256_shuffle_epi8(differ, nibbles[h]));
+    for (int h = 0; h < H; ++h) {
+      sums.v[p][h] = _mm256_add_epi8(sums.v[p][h], _mm256_shuffle_epi8(differ, nibbles[h]));
+      asm("" : "+x"(sums.v[p][h]));  // GCC would add up the look-ups of both nibbles first, and spill them
+    }
   }
 }
 
@@ -70,21 +73,36 @@ ACCEL_INLINE void look_up_word(const std::uint8_t* const* at, long offset, const
   }
 }
 
-ACCEL_INLINE void add_words(std::uint16_t* words, __m256i more) {
+// words[] = or += 16 bytes widened.
+template <bool FRESH>
+ACCEL_INLINE void put_words(std::uint16_t* words, __m256i more) {
   __m256i_u* to = reinterpret_cast<__m256i_u*>(words);  // `auto` would forget that it may alias
-  _mm256_storeu_si256(to, _mm256_add_epi16(_mm256_loadu_si256(to), more));
+  _mm256_storeu_si256(to, FRESH ? more : _mm256_add_epi16(_mm256_loadu_si256(to), more));
 }
 
-// words[] += the bytes, the first halves of both 16 bytes before the second: weights are packed in that order.
-template <int P, int H>
+// The first halves of both 16 bytes before the second: weights are packed in that order.
+template <bool FRESH, int P, int H>
 ACCEL_INLINE void widen(const ByteSums<P, H>& bytes, std::uint16_t (&words)[P][H * 32]) {
   const __m256i none = _mm256_setzero_si256();
   ACCEL_UNROLL(4)
   for (int p = 0; p < P; ++p) {
     ACCEL_UNROLL(2)
     for (int h = 0; h < H; ++h) {
-      add_words(words[p] + 32 * h, _mm256_unpacklo_epi8(bytes.v[p][h], none));
-      add_words(words[p] + 32 * h + 16, _mm256_unpackhi_epi8(bytes.v[p][h], none));
+      put_words<FRESH>(words[p] + 32 * h, _mm256_unpacklo_epi8(bytes.v[p][h], none));
+      put_words<FRESH>(words[p] + 32 * h + 16, _mm256_unpackhi_epi8(bytes.v[p][h], none));
+    }
+  }
+}
+
+// sums[] = or += the words.
+template <bool FRESH, int P, int N>
+ACCEL_INLINE void widen(const std::uint16_t (&words)[P][N], std::int32_t (&sums)[P][N]) {
+  for (int p = 0; p < P; ++p) {
+    ACCEL_UNROLL(8)
+    for (int i = 0; i < N; i += i32::lanes) {
+      const __m128i eight = _mm_load_si128(reinterpret_cast<const __m128i*>(words[p] + i));
+      const i32 more = {_mm256_cvtepu16_epi32(eight)};
+      store(sums[p] + i, FRESH ? more : i32{_mm256_add_epi32(load_i32(sums[p] + i).v, more.v)});
     }
   }
 }
@@ -97,18 +115,23 @@ ACCEL_INLINE void count_differing(const BinaryPanel& panel, BitTile<P, V, CLAMPE
   for (int p = 0; p < P; ++p)
     at[p] = reinterpret_cast<const std::uint8_t*>(panel.image) + panel.pixel_at[t.at(p)] * kNibbleBytes;
   const auto* w = reinterpret_cast<const std::uint8_t*>(panel.weights);
-  std::memset(t.sums, 0, sizeof t.sums);
+  alignas(32) std::uint16_t words[P][H * 32];
   for (int first = 0; first < panel.words; first += kWords) {
     const int last = panel.words - first < kWords ? panel.words : first + kWords;
-    alignas(32) std::uint16_t words[P][H * 32] = {};
     for (int k = first; k < last;) {
+      const bool fresh = k == first;
       ByteSums<P, H> bytes = {};
       for (const int end = last - k < kBytes ? last : k + kBytes; k < end; ++k, w += 8 * kBitPanel)
         look_up_word<P, H>(at, panel.word_at[k] * kNibbleBytes, w, bytes);
-      widen<P, H>(bytes, words);
+      if (fresh)
+        widen<true, P, H>(bytes, words);
+      else
+        widen<false, P, H>(bytes, words);
     }
-    for (int p = 0; p < P; ++p)
-      for (int i = 0; i < H * 32; ++i) t.sums[p][i] += words[p][i];
+    if (first == 0)
+      widen<true>(words, t.sums);
+    else
+      widen<false>(words, t.sums);
   }
 }
 

@@ -3,24 +3,10 @@
 #ifndef ACCEL_SIMD_BITS_AVX2_H
 #define ACCEL_SIMD_BITS_AVX2_H
 namespace accel::avx2 {
-struct u64w {
-  __m256i v;
+struct u64w {  // its tile counts bytes: csrc/kernels/binary/tile_avx2.inl.h
   static constexpr int lanes = 4;
 };
-inline constexpr int kBitPixels = 4, kBitVectors = 2;
-ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {_mm256_set1_epi64x(static_cast<long long>(*p))}; }
-ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  // bits of a nibble
-                                         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-  const __m256i nibble = _mm256_set1_epi8(15);
-  const __m256i d = _mm256_xor_si256(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-  const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(d, nibble));
-  const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(d, 4), nibble));
-  return {_mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())};
-}
-ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
-  return {_mm256_add_epi64(counts.v, differing(a, w).v)};
-}
+inline constexpr int kBitPixels = 4, kBitVectors = 16;
 struct i32 {
   __m256i v;
   static constexpr int lanes = 8;
@@ -31,9 +17,6 @@ ACCEL_INLINE void store_n(std::int32_t* p, i32 a, int n) {
   std::int32_t t[8];
   store(t, a);
   std::memcpy(p, t, static_cast<std::size_t>(n) * sizeof(std::int32_t));
-}
-ACCEL_INLINE i32 interleave(u64w even, u64w odd) {
-  return {_mm256_blend_epi32(even.v, _mm256_slli_epi64(odd.v, 32), 0xaa)};
 }
 ACCEL_INLINE i32 minus_twice(i32 a, i32 b) { return {_mm256_sub_epi32(a.v, _mm256_add_epi32(b.v, b.v))}; }
 ACCEL_INLINE unsigned bits_at_most(i32 a, i32 b) {

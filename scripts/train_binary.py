@@ -36,7 +36,6 @@ from accel.integrations.torch import (
     export_onnx,
     update_curvature_,
 )
-from accel.weights import Binary
 
 ROOT = Path(__file__).parents[1]
 SEED = 1
@@ -192,17 +191,6 @@ def same_predictions(ours: np.ndarray, torchs: np.ndarray, sure: np.ndarray) -> 
     return int(other.sum())
 
 
-def packed(network: accel.Network) -> accel.Network:
-    """The network with a bit for each of its binary weights; all are exactly what they were."""
-
-    def stored(constant: Any) -> Any:
-        return (
-            Binary.exactly(constant) or constant if isinstance(constant, np.ndarray) and constant.ndim > 1 else constant
-        )
-
-    return network.replace(constants={name: stored(constant) for name, constant in network.constants.items()})
-
-
 def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple[dict[str, Any], onnx.ModelProto]:
     """Train one network, run it in PyTorch and in accel, and compare the two."""
     torch.manual_seed(SEED)
@@ -212,7 +200,7 @@ def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple
         settle(model, data)
     model.eval()
     exported, path = export_onnx(model, data.test[0][:2]), folder / "network.accel"
-    packed(accel.load(exported)).save(path)
+    accel.load(exported, binary="auto").save(path)
     torchs, ours = scores(model, data.test[0]), engine_scores(path, data.test[0])
     signs = method is not None and METHODS[method]["binary_input"]
     sure = decided(model, data) if signs else np.ones(len(ours), bool)

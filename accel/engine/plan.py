@@ -42,7 +42,7 @@ def build(
     signs : inputs that hold +1 and -1 alone.
     """
     builder = PlanBuilder(network, known, packed, held, uses=count_uses(network.nodes))
-    builder.signs = sign_values(network, signs)
+    builder.signs, builder.signed = sign_values(network, signs), lowering.binary.sign_readers(network.nodes)
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)
@@ -157,6 +157,7 @@ class Plan:
         self.output_shapes = [(name, spec.shape, spec.dtype) for name, spec in self._specs.items()]
         self._passed = [name for name in outputs if name in inputs]
         self._free: deque[Workspace] = deque(maxlen=8)
+        self.native_alone = not (self.calls_python or self._copied or self._passed)
 
     def _constant_slots(self, slot: int) -> list[tuple[int, np.ndarray]]:
         """Constants that native steps read get slots too."""
@@ -181,6 +182,19 @@ class Plan:
             else:
                 segments.append((first, len(self._program)))
         return segments
+
+    def run_arrays(self, inputs: list[np.ndarray], threads: int, keep_denormals: bool) -> list[np.ndarray]:
+        """The outputs in their order, of a plan that is `native_alone`, for its inputs in theirs."""
+        outputs = [np.empty(shape, dtype) for _, shape, dtype in self.output_shapes]
+        try:
+            workspace = self._free.pop()
+        except IndexError:
+            workspace = Workspace(self)
+        try:
+            workspace.run(self, inputs + outputs, threads, keep_denormals)
+        finally:
+            self._free.append(workspace)
+        return outputs
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """Every output by name; the arrays are the caller's."""

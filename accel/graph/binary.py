@@ -74,7 +74,8 @@ def _fold(draft: Draft, facts: Facts, node: Node, packed: bool) -> None:
 
 def _tail(draft: Draft, facts: Facts, node: Node, product: known.Product) -> _Tail | None:
     """The steps from a product to a sign, each read by the next alone; None where there are others."""
-    chain, nodes, pool = Chain(product.weight.shape[0]), [], None
+    chain, pool = Chain(product.weight.shape[0]), None
+    nodes: list[Node] = []
     if not chain.then(product.affine):
         return None
     value, around_zero = node.outputs[0], False
@@ -142,7 +143,8 @@ def _norm(draft: Draft, node: Node) -> Norm | None:
     vectors = [a.astype(np.float64) for a in arrays if a is not None and a.dtype in FLOATS and a.ndim == 1]
     if len(vectors) != 4 or len({v.size for v in vectors}) != 1 or node.attributes.get("training_mode", 0):
         return None
-    return Norm(*vectors, float(node.attributes.get("epsilon", 1e-5)))
+    gamma, beta, mean, variance = vectors
+    return Norm(gamma, beta, mean, variance, float(node.attributes.get("epsilon", 1e-5)))
 
 
 def _sign(draft: Draft, facts: Facts, node: Node, value: str) -> tuple[Node, Sign, Affine | None] | None:
@@ -205,16 +207,17 @@ def _become(draft: Draft, node: Node, op: str, source: str, attributes: dict[str
 def fuse_signs(network: Network, assumed: Collection[str] = ()) -> Network:
     """What the engine computes on bits, in a network whose thresholds are folded.
 
-    Where(x >= 0, 1, -1) becomes Sign with the attribute `zero`; a Sign that alone reads a product of signs its
-    `activation`; a Pad of signs by +1 or -1 the `pad_value` of the Conv that alone reads it.
+    Where(x >= 0, 1, -1) becomes Sign with the attribute `zero`, and takes in batch norm and the like before it as two
+    more inputs, per channel: the threshold, and whether the sign is +1 below it. A Sign that alone reads a product of
+    signs becomes its `activation`, a Pad of signs by +1 or -1 the `pad_value` of the Conv that alone reads it.
     """
     draft = Draft(network)
-    signs = known.sign_values(network, assumed)
+    facts, signs = draft.facts(), known.sign_values(network, assumed)
     for node in draft.nodes:
         if draft.removed(node):
             continue
         if node.op == "Where":
-            _fuse_where(draft, node)
+            _fuse_where(draft, facts, node)
         elif node.op == "Pad" and node.inputs[0] in signs:
             _fuse_pad(draft, node)
         elif node.op == "Sign" and node.outputs[0] in signs and not node.attributes:
@@ -227,7 +230,7 @@ def fuse_signs(network: Network, assumed: Collection[str] = ()) -> Network:
     return draft.finish()
 
 
-def _fuse_where(draft: Draft, node: Node) -> None:
+def _fuse_where(draft: Draft, facts: Facts, node: Node) -> None:
     condition = draft.maker(node.inputs[0])
     if condition is None or condition.op != "GreaterOrEqual" or draft.only_reader(node.inputs[0]) is not node:
         return
@@ -236,6 +239,32 @@ def _fuse_where(draft: Draft, node: Node) -> None:
     if x not in draft.constants and all(_is_scalar(draft.array(name), number) for name, number in wanted):
         draft.remove(condition)
         _become(draft, node, "Sign", x, {"zero": 1})
+        _fuse_affine(draft, facts, node)
+
+
+def _fuse_affine(draft: Draft, facts: Facts, node: Node) -> None:
+    """What is done to each channel of an image before a Sign with `zero` becomes its threshold, in exact arithmetic."""
+    value, steps, nodes = node.inputs[0], list[Affine | Norm](), list[Node]()
+    reader, shape = node, facts[node.inputs[0]].shape
+    if shape is None or len(shape) != 4 or not isinstance(shape[1], int):
+        return
+    while (maker := draft.maker(value)) is not None and draft.only_reader(value) is reader:
+        sources = [name for name in maker.inputs[:2] if name not in draft.constants]
+        step = _step(draft, facts, maker, sources[0]) if len(sources) == 1 else None
+        if step is None or facts[sources[0]].shape != shape:
+            break
+        value, reader = sources[0], maker
+        steps.insert(0, step)
+        nodes.append(maker)
+    chain = Chain(shape[1])
+    if not steps or not all(chain.then(step) for step in steps):
+        return
+    found = thresholds.find_real(chain)
+    for maker in nodes:
+        draft.remove(maker)
+    draft.set_input(node, 0, value)
+    for position, vector in enumerate(found, 1):
+        draft.set_input(node, position, draft.add_constant(f"{node.outputs[0]}_threshold", vector))
 
 
 def _is_scalar(array: np.ndarray | None, number: int) -> bool:

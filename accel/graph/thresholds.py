@@ -59,7 +59,7 @@ class Thresholds(NamedTuple):
 
 @dataclass(slots=True)
 class Chain:
-    """What is done to an integer, step by step, in `channels` channels."""
+    """What is done to a number, step by step, in `channels` channels."""
 
     channels: int
     steps: list[Affine | Norm] = field(default_factory=list)
@@ -94,9 +94,9 @@ class Chain:
             sign = sign * factor
         return sign
 
-    def signs(self, n: Vector) -> Vector:
-        """The sign, -1, 0 or 1, of the result for one integer a channel; where it is NaN, anything."""
-        value, size = n.astype(np.float64), np.abs(n).astype(np.float64)
+    def signs(self, x: Vector) -> Vector:
+        """The sign, -1, 0 or 1, of the result for one finite number a channel; where it is NaN, anything."""
+        value, size = x.astype(np.float64), np.abs(x).astype(np.float64)
         with np.errstate(all="ignore"):
             for step in self.steps:
                 if isinstance(step, Norm):
@@ -109,16 +109,16 @@ class Chain:
             clear = (np.abs(value) > size * _ROUNDING) & np.isfinite(size)
         result = np.sign(value)
         for channel in np.flatnonzero(~clear & ~self.undefined()):
-            result[channel] = self._exact_sign(int(channel), int(n[channel]))
+            result[channel] = self._exact_sign(int(channel), Fraction(float(x[channel])))
         return result
 
-    def _exact_sign(self, channel: int, n: int) -> int:
+    def _exact_sign(self, channel: int, x: Fraction) -> int:
         """Of rational + irrational * sqrt(radicand)."""
 
         def at(vector: Vector) -> Fraction:
             return Fraction(float(vector[channel if vector.size > 1 else 0]))
 
-        rational, irrational, radicand = Fraction(n), Fraction(0), Fraction(0)
+        rational, irrational, radicand = x, Fraction(0), Fraction(0)
         for step in self.steps:
             if isinstance(step, Norm):
                 radicand = at(step.variance) + Fraction(step.epsilon)
@@ -158,7 +158,8 @@ def find(chain: Chain, terms: int, rule: Sign, step: int = 1) -> Thresholds | No
 
     def holds(m: Vector) -> Vector:
         found = chain.signs(turn * m)
-        return (found > 0 if rule.strict else found >= 0) & ~undefined
+        true: Vector = (found > 0 if rule.strict else found >= 0) & ~undefined
+        return true
 
     # Bisection for the least m = +-n for which it holds: at `above` it does, or there is none.
     below, above = np.full(chain.channels, -terms - 1), np.full(chain.channels, terms + 1)
@@ -175,3 +176,36 @@ def find(chain: Chain, terms: int, rule: Sign, step: int = 1) -> Thresholds | No
     if rule.inverted:  # m < at, that is -m >= 1 - at
         return Thresholds(1 - above, ~falls)
     return Thresholds(above, falls)
+
+
+class RealThresholds(NamedTuple):
+    """+1 where x >= at, or where x <= at in `below` channels; float32, NaN for never, and bool."""
+
+    at: Vector
+    below: Vector
+
+
+def find_real(chain: Chain) -> RealThresholds:
+    """Where the result is 0 or more, for float32 x: the last number of them that is, from either side."""
+    direction, undefined = chain.direction(), chain.undefined()
+    falls = direction < 0
+    turn = np.where(falls, -1, 1)
+    last = int(np.array(np.finfo(np.float32).max).view(np.int32))
+
+    def number(place: Vector) -> Vector:
+        """Float32 numbers in their order: place 0 is 0, place 1 the least above it."""
+        numbers: Vector = np.sign(place) * np.abs(place).astype(np.int32).view(np.float32).astype(np.float64)
+        return numbers
+
+    # As in `find`, over places instead of integers.
+    below, above = np.full(chain.channels, -last - 1), np.full(chain.channels, last + 1)
+    while (open_ := above - below > 1).any():
+        middle = (below + above) // 2
+        true = (chain.signs(turn * number(middle)) >= 0) & open_
+        above = np.where(true, middle, above)
+        below = np.where(open_ & ~true, middle, below)
+    at = turn * number(np.minimum(above, last))
+    at[above > last] = np.nan
+    always = (direction == 0) & (above <= last)
+    at = np.where(undefined, np.nan, np.where(always, -np.inf, at))
+    return RealThresholds(at.astype(np.float32), falls)

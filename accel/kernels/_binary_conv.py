@@ -151,13 +151,23 @@ class BinaryConv:
             self._run(x, y, residual, pixel_scale)
         return y
 
-    def prepare(self, images: int, height: int, width: int, y: Any = None, residual: Any = None) -> Any:
+    def prepare(
+        self,
+        images: int,
+        height: int,
+        width: int,
+        y: Any = None,
+        residual: Any = None,
+        signs: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
+    ) -> Any:
         """The native convolution of images of this shape, for `Program.binary_conv`; it has `scratch_floats`.
 
         y, residual : blocked maps of real results and what is added to them, or None: pixel-major. Where there are
             groups, maps want a multiple of 16 filters in each (ValueError).
+        signs : with a map y, thresholds of the results by filter, as `at` and `below` of `pack_pixels`: the convolution
+            then gives those bits as well.
         """
-        return self._native.get(self, (images, height, width), y, residual)
+        return self._native.get(self, (images, height, width), y, residual, signs)
 
     def _run(self, x: np.ndarray, y: np.ndarray, residual: np.ndarray | None, pixel_scale: np.ndarray | None) -> None:
         if native():
@@ -186,7 +196,7 @@ class BinaryConv:
     @property
     def nbytes(self) -> int:
         """Bytes of the filters, as given and as packed so far."""
-        return int(self.w_bits.nbytes) + self._native.nbytes
+        return int(self.w_bits.nbytes + self._native.nbytes)
 
     @property
     def gives_bits(self) -> bool:

@@ -77,14 +77,16 @@ class PreparedConvs:
     @property
     def nbytes(self) -> int:
         """Bytes packed."""
-        return sum(filters.nbytes for filters in self._packed.values())
+        return sum(int(filters.nbytes) for filters in self._packed.values())
 
-    def get(self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None) -> Any:
+    def get(
+        self, conv: Any, image: tuple[int, int, int], y: Any = None, residual: Any = None, signs: Any = (None, None)
+    ) -> Any:
         """The native convolution of images (N, H, W); y, residual: their blocked maps, or None for pixel-major."""
         isa = runtime.isa_index()
         if isa not in self._packed:
             self._packed[isa] = _filters(conv)
-        return runtime.core.BinaryConv(self._packed[isa], image, y, residual)
+        return runtime.core.BinaryConv(self._packed[isa], image, y, residual, *signs)
 
     def again(self, x: Any, out: Any) -> np.ndarray | None:
         """The result of x where such a call was made before and nothing is wrong with the arguments, else None.
@@ -167,6 +169,10 @@ class _Planes:
 
 
 def sign_linear(x: np.ndarray, weights: Any, bias: np.ndarray | None, out: np.ndarray) -> None:
-    from accel.kernels import _binary_numpy
-
-    _binary_numpy.sign_linear(x, weights, bias, out)
+    matrix, rows, batch = weights.native(), weights.rows, x.shape[0]
+    program, places = native.new_program(), [native.place(i) for i in range(3)]
+    scale = np.ones(rows, np.float32) if weights.scale is None else weights.scale
+    added = np.zeros(rows, np.float32) if bias is None else bias
+    program.sign_linear(matrix, batch, native.activation(None), *places, scale, added)
+    arrays = [x, out, native.scratch(matrix.scratch_floats)]
+    native.run(program, np.zeros(3, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)

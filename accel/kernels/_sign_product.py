@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels._binary_bits import backend, packed
 
 
@@ -28,6 +30,13 @@ class SignWeights:
         if scale is not None and checks.array("scale", scale, np.float32, 1).shape != bits.shape[:1]:
             raise ValueError(f"scale: expected shape ({bits.shape[0]},), got {scale.shape}")
         self.rows, self.scale = bits.shape[0], scale
+        self._matrix: Any = None
+
+    def native(self) -> Any:
+        """The matrix as `Program.sign_linear` takes it, for every instruction set; made once."""
+        if self._matrix is None:
+            self._matrix = runtime.core.SignMatrix(self.bits, self.columns)
+        return self._matrix
 
     @property
     def nbytes(self) -> int:

@@ -3,8 +3,8 @@
 `bireal18`: Bi-Real net of 18 layers (Liu et al., ECCV 2018), sign before and a shortcut of floats around every binary
 3 x 3 convolution; `xnor18`: XNOR-Net's ResNet-18 (Rastegari et al., ECCV 2016) in its order of batch norm, sign and
 convolution, two in a block; `resnet18`: torchvision's. First and last layers, and the 1 x 1 convolutions of shortcuts
-that change their size, are real. Signs are Where(x >= 0, 1, -1), weights +-alpha of each filter; input N x 3 x 224 x 224.
-`python bench/networks/binary_zoo.py FOLDER [NAME...]`.
+that change their size, are real. Signs are Where(x >= 0, 1, -1), weights +-alpha of each filter; input N x 3 x 224 x
+224. `python bench/networks/binary_zoo.py FOLDER [NAME...]`.
 """
 
 from __future__ import annotations

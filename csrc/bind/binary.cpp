@@ -12,6 +12,7 @@
 
 #include "bind/program.h"
 #include "kernels/binary/bits.h"
+#include "kernels/binary/sign.h"
 #include "kernels/layout/layout.h"
 
 namespace accel::bind {
@@ -190,9 +191,15 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
   }
 };
 
-PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::object& y, const py::object& residual) {
+PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::object& y, const py::object& residual,
+                 const py::object& sign_at, const py::object& sign_below) {
   require(f != nullptr, "filters: expected some");
-  const auto conv = std::make_shared<BinaryConv>(f, image[0], image[1], image[2], layout(y), layout(residual));
+  BinarySigns signs;
+  if (!sign_at.is_none()) {
+    signs.at = vector_of(sign_at.cast<Array<float>>());
+    for (const bool b : vector_of(sign_below.cast<Array<bool>>())) signs.below.push_back(b);
+  }
+  const auto conv = std::make_shared<BinaryConv>(f, image[0], image[1], image[2], layout(y), layout(residual), signs);
   const BinaryGeometry& g = f->geometry();
   const long h = conv->out_height(), w = conv->out_width(), pixels = image[0] * h * w;
   const bool bits = f->epilogue().output == BinaryOutput::bits;
@@ -208,12 +215,12 @@ PyBinary prepare(const Filters& f, const std::array<int, 3>& image, const py::ob
 
 // `scratch` names a slot of scratch_bytes / 4 floats. Words lie in slots as two floats each.
 void add_conv(PyProgram& p, const PyBinary& binary, Place x, Place y, Place residual, Place pixel_scale,
-              Place scratch_at) {
+              Place scratch_at, Place signs) {
   require(&binary.filters->kernels() == kBinary[p.isa], "binary conv: packed for another isa");
   p.program.add([=, conv = binary.conv](float* const* s, int threads) {
-    conv->run(
-        {reinterpret_cast<const std::uint64_t*>(x.in(s)), y.in(s), residual.in(s), pixel_scale.in(s), scratch_at.in(s)},
-        threads);
+    conv->run({reinterpret_cast<const std::uint64_t*>(x.in(s)), y.in(s), residual.in(s), pixel_scale.in(s),
+               scratch_at.in(s), reinterpret_cast<std::uint64_t*>(signs.in(s))},
+              threads);
   });
 }
 
@@ -261,6 +268,26 @@ void add_means(PyProgram& p, const std::array<int, 4>& shape, Place x, Place y) 
   });
 }
 
+using Signs = std::shared_ptr<SignMatrix>;
+
+Signs sign_matrix(const Words& bits, long columns) {
+  require(bits.ndim() == 2 && columns > 0 && bits.shape(1) == words_of(columns), "sign matrix: bits do not fit");
+  py::gil_scoped_release release;
+  return std::make_shared<SignMatrix>(bits.data(), bits.shape(0), columns);
+}
+
+// `scratch` names a slot of scratch_floats.
+void add_sign_linear(PyProgram& p, const Signs& weights, long batch, const Activation& activation, Place x, Place y,
+                     Place scratch_at, const Array<float>& scale, const Array<float>& bias) {
+  require(batch >= 0, "sign_linear: batch is negative");
+  const float* factors = p.keep(scale, static_cast<std::size_t>(weights->rows()));
+  const float* b = p.keep(bias, static_cast<std::size_t>(weights->rows()));
+  const SignKernels& kernels = *kSigns[p.isa];
+  p.program.add([=, &kernels](float* const* s, int threads) {
+    weights->run(kernels, batch, activation, x.in(s), factors, b, y.in(s), scratch_at.in(s), threads);
+  });
+}
+
 BinaryGeometry geometry(int n, int channels, int groups, Pair kernel, Pair strides, const std::array<int, 4>& pads,
                         Pair dilations, int pad_value) {
   return {n,       channels, groups,  kernel.first, kernel.second,   strides.first,    strides.second,
@@ -281,7 +308,7 @@ void bind_binary(py::module_& m) {
       .def_property_readonly("nbytes", &BinaryFilters::nbytes);
   py::class_<PyBinary>(m, "BinaryConv")
       .def(py::init(&prepare), py::arg("filters"), py::arg("image"), py::arg("y") = py::none(),
-           py::arg("residual") = py::none())
+           py::arg("residual") = py::none(), py::arg("sign_at") = py::none(), py::arg("sign_below") = py::none())
       .def_property_readonly("scratch_floats", [](const PyBinary& b) { return b.conv->scratch_bytes() / 4; })
       .def("run", &PyBinary::run, py::arg("x").noconvert(), py::arg("y"), py::arg("residual"), py::arg("pixel_scale"),
            py::arg("threads"))
@@ -296,8 +323,15 @@ void bind_binary(py::module_& m) {
   py::class_<BitPool>(m, "BitPool").def(py::init(&bit_pool));
   m.def("pool_bits", &pool, py::arg("pool"), py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("threads"));
   m.def("padding_is_dirty", &dirty, py::arg("x").noconvert(), py::arg("n"));
+  py::class_<SignMatrix, Signs>(m, "SignMatrix")
+      .def(py::init(&sign_matrix), py::arg("bits").noconvert(), py::arg("columns"))
+      .def_property_readonly("nbytes", &SignMatrix::nbytes)
+      .def_property_readonly("scratch_floats", &SignMatrix::scratch_floats);
   py::class_<PyProgram> program(m.attr("Program"));
-  program.def("binary_conv", &add_conv)
+  program
+      .def("binary_conv", &add_conv, py::arg("prepared"), py::arg("x"), py::arg("y"), py::arg("residual"),
+           py::arg("pixel_scale"), py::arg("scratch"), py::arg("signs") = Place{})
+      .def("sign_linear", &add_sign_linear)
       .def("pack_map", &add_pack)
       .def("pack_planes", &add_pack_planes)
       .def("pool_bits", &add_pool)

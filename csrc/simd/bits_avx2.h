@@ -3,24 +3,10 @@
 #ifndef ACCEL_SIMD_BITS_AVX2_H
 #define ACCEL_SIMD_BITS_AVX2_H
 namespace accel::avx2 {
-struct u64w {
-  __m256i v;
+struct u64w {  // its tile counts bytes: csrc/kernels/binary/tile_avx2.inl.h
   static constexpr int lanes = 4;
 };
-inline constexpr int kBitPixels = 4, kBitVectors = 2;
-ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {_mm256_set1_epi64x(static_cast<long long>(*p))}; }
-ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {
-  const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  // bits of a nibble
-                                         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-  const __m256i nibble = _mm256_set1_epi8(15);
-  const __m256i d = _mm256_xor_si256(a.v, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-  const __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(d, nibble));
-  const __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(d, 4), nibble));
-  return {_mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256())};
-}
-ACCEL_INLINE u64w add_differing(u64w counts, u64w a, const std::uint64_t* w) {
-  return {_mm256_add_epi64(counts.v, differing(a, w).v)};
-}
+inline constexpr int kBitPixels = 4, kBitVectors = 16;
 struct i32 {
   __m256i v;
   static constexpr int lanes = 8;
@@ -31,9 +17,6 @@ ACCEL_INLINE void store_n(std::int32_t* p, i32 a, int n) {
   std::int32_t t[8];
   store(t, a);
   std::memcpy(p, t, static_cast<std::size_t>(n) * sizeof(std::int32_t));
-}
-ACCEL_INLINE i32 interleave(u64w even, u64w odd) {
-  return {_mm256_blend_epi32(even.v, _mm256_slli_epi64(odd.v, 32), 0xaa)};
 }
 ACCEL_INLINE i32 minus_twice(i32 a, i32 b) { return {_mm256_sub_epi32(a.v, _mm256_add_epi32(b.v, b.v))}; }
 ACCEL_INLINE unsigned bits_at_most(i32 a, i32 b) {
@@ -55,5 +38,15 @@ ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
   const __m256i clear = _mm256_cmpeq_epi32(b, _mm256_setzero_si256());
   return {_mm256_xor_ps(a.v, _mm256_and_ps(_mm256_castsi256_ps(clear), _mm256_set1_ps(-0.f)))};
 }
+struct Sixteen {
+  const float* p;
+  explicit ACCEL_FORCE_INLINE Sixteen(const float* floats) : p(floats) {}
+};
+ACCEL_INLINE f32 look_up(const Sixteen& table, i32 codes) {
+  const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.p), codes.v);
+  const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.p + 8), codes.v);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(codes.v, 28)))};  // bit 3 chooses
+}
+ACCEL_INLINE i32 next_nibble(i32 codes) { return {_mm256_srli_epi32(codes.v, 4)}; }
 }  // namespace accel::avx2
 #endif

@@ -48,5 +48,12 @@ ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
                                           static_cast<__mmask16>(bits), _mm512_setzero_si512());
   return {_mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(a.v), s))};
 }
+// 16 floats, looked up by the low 4 bits of each lane.
+struct Sixteen {
+  __m512 v;
+  explicit ACCEL_FORCE_INLINE Sixteen(const float* p) : v(_mm512_loadu_ps(p)) {}
+};
+ACCEL_INLINE f32 look_up(const Sixteen& table, i32 codes) { return {_mm512_permutexvar_ps(codes.v, table.v)}; }
+ACCEL_INLINE i32 next_nibble(i32 codes) { return {_mm512_srli_epi32(codes.v, 4)}; }
 }  // namespace accel::avx512
 #endif

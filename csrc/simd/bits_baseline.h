@@ -52,5 +52,14 @@ ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
   const v4i clear = (lane & static_cast<std::int32_t>(bits)) == 0;
   return {(v4f)((v4i)a.v ^ (clear & INT32_MIN))};
 }
+struct Sixteen {
+  const float* p;
+  explicit ACCEL_FORCE_INLINE Sixteen(const float* floats) : p(floats) {}
+};
+ACCEL_INLINE f32 look_up(const Sixteen& table, i32 codes) {
+  const v4i c = codes.v & 15;
+  return {v4f{table.p[c[0]], table.p[c[1]], table.p[c[2]], table.p[c[3]]}};
+}
+ACCEL_INLINE i32 next_nibble(i32 codes) { return {codes.v >> 4}; }
 }  // namespace accel::baseline
 #endif

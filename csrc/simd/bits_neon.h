@@ -49,5 +49,16 @@ ACCEL_INLINE f32 sign_by_bits(f32 a, unsigned bits) {
   const uint32x4_t flip = vbicq_u32(vdupq_n_u32(0x80000000u), set);
   return {vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(a.v), flip))};
 }
+struct Sixteen {
+  const float* p;
+  explicit ACCEL_FORCE_INLINE Sixteen(const float* floats) : p(floats) {}
+};
+ACCEL_INLINE f32 look_up(const Sixteen& table, i32 codes) {
+  std::int32_t c[4];
+  store(c, {vandq_s32(codes.v, vdupq_n_s32(15))});
+  const float four[4] = {table.p[c[0]], table.p[c[1]], table.p[c[2]], table.p[c[3]]};
+  return load(four);
+}
+ACCEL_INLINE i32 next_nibble(i32 codes) { return {vshrq_n_s32(codes.v, 4)}; }
 }  // namespace accel::neon
 #endif

@@ -174,7 +174,33 @@ def test_residual_blocks_with_real_sums_and_real_first_and_last_layers(channels:
     network = passes.simplify(s.network(z))
     check_bits(network, (2, 3, 16, 16), exact=False)
     steps = kernels(network, (2, 3, 16, 16))
-    assert steps.count("pack bits") == 2 and steps.count("binary 3x3 to floats") == 2
+    made = [step for step in steps if "binary" in step or "bits" in step]
+    assert made == ["pack bits", "binary 3x3 to floats and bits", "binary 3x3 to floats"]
+
+
+def test_xnor_nets_order_of_layers() -> None:
+    """Batch norm, sign, convolution, pooling; batch norm of real values is a threshold where they are packed."""
+    s = BinarySketch()
+    x = s.input("N", 40, 12, 12)
+    for _ in range(2):
+        y = s.signs(s.norm(x, 40, 4))
+        x = s.add("MaxPool", s.binary_conv(y, 40, 40, scaled=True), kernel_shape=(2, 2), strides=(2, 2))
+    network = passes.simplify(s.network(x))
+    check_bits(network, (2, 40, 12, 12), exact=False)
+    steps = kernels(network, (2, 40, 12, 12))
+    assert "numpy" not in steps and steps.count("pack bits") == 2
+
+
+def test_xnor_nets_scale_map_multiplies_what_bits_give() -> None:
+    s = BinarySketch()
+    x = s.input("N", 40, 9, 9)
+    mean = s.add("ReduceMean", s.add("Abs", x), s.constant(np.array([1])), keepdims=1)
+    box = s.constant(np.full((1, 1, 3, 3), 1 / 9, np.float32))
+    scale = s.add("Conv", mean, box, kernel_shape=(3, 3), pads=(1, 1, 1, 1))
+    y = s.binary_conv(s.signs(x), 40, 24, scaled=True, pads=(1, 1, 1, 1))
+    network = passes.simplify(s.network(s.add("Mul", y, scale)))
+    check_bits(network, (2, 40, 9, 9), exact=False)
+    assert "binary 3x3 to floats" in kernels(network, (2, 40, 9, 9))
 
 
 def test_bits_that_others_want_as_floats() -> None:

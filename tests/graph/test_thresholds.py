@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from accel.graph.thresholds import Affine, Chain, Norm, Sign, Thresholds, find
+from accel.graph.thresholds import Affine, Chain, Norm, Sign, Thresholds, find, find_real
 
 ABOVE, FROM = Sign(strict=True), Sign(strict=False)
 ONNX = Sign(strict=True, zero=True)
@@ -136,3 +136,32 @@ def test_what_exact_arithmetic_does_not_follow() -> None:
     assert not Chain(1).then(norm(1, 0, 0, 0, 0.0))
     assert not chain(norm(1, 0, 0, 1)).then(norm(1, 0, 0, 1))
     assert find(chain(affine(1, 0.5)), 1 << 22, ABOVE) is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(numbers, numbers, numbers, st.floats(0, 4, width=32), st.floats(-9, 9, width=32))
+def test_thresholds_of_real_values_are_the_last_float_of_either_side(
+    gamma: float, beta: float, mean: float, variance: float, x: float
+) -> None:
+    steps = (norm(gamma, beta, mean, variance),)
+    found = find_real(chain(*steps))
+    at, below = found.at[0], bool(found.below[0])
+    assert found.at.dtype == np.float32
+    outside = np.nextafter(at, np.float32(np.inf if below else -np.inf))
+    for value in {float(at), float(outside), float(np.float32(x))}:
+        if np.isfinite(value):
+            bit = value <= at if below else value >= at
+            assert bit == (exact_sign_of(steps, value) >= 0)
+
+
+def exact_sign_of(steps: tuple[Affine | Norm, ...], x: float) -> int:
+    shifted = (Affine(np.ones(1), np.ones(1), np.array([x])), *steps)
+    return exact_sign(shifted, 0)
+
+
+def test_real_thresholds_of_constant_and_undefined_channels() -> None:
+    for beta, at in ((1.0, -np.inf), (0.0, -np.inf), (-1.0, np.nan)):
+        np.testing.assert_array_equal(find_real(chain(norm(0, beta, 3, 1))).at, np.float32([at]))
+    assert np.isnan(find_real(chain(norm(np.nan, 1, 0, 1))).at).all()
+    assert find_real(chain(affine(2, -1))).at.tolist() == [0.5]
+    assert find_real(chain(affine(-2, -1))) == (np.float32([-0.5]), np.array([True]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,16 +70,35 @@ def _multiply(
 ) -> None:
     image: BitImage = x.map
     maps = (y.map if not conv.gives_bits else None, None if residual is None else residual.map)
-    prepared = conv.prepare(image.images, image.height, image.width, *maps)
+    sign = builder.signed.get(node.outputs[0]) if maps[0] is not None else None
+    thresholds = (None, None) if sign is None else _thresholds(builder, sign, conv.filters)
+    prepared = conv.prepare(image.images, image.height, image.width, *maps, thresholds)
     scratch, nowhere = builder.scratch(prepared.scratch_floats), native.place(native.NOWHERE)
+    words = None
+    if sign is not None:
+        words = builder.new_bits(sign.outputs[0], BitImage(*builder.spec(sign.outputs[0]).shape))
 
     def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
-        added = nowhere if residual is None else at(residual)
-        program.binary_conv(prepared, at(x), at(y), added, nowhere, at(scratch))
+        added, signs = (nowhere if t is None else at(t) for t in (residual, words))
+        program.binary_conv(prepared, at(x), at(y), added, nowhere, at(scratch), signs)
 
-    kernel = f"binary {conv.kernel[0]}x{conv.kernel[1]} to {'bits' if conv.gives_bits else 'floats'}"
+    made = "bits" if conv.gives_bits else "floats" if words is None else "floats and bits"
     reads = [x] if residual is None else [x, residual]
-    builder.native_step(kernel, str(node), reads, [y, scratch], emit)
+    writes = [y, scratch] if words is None else [y, scratch, words]
+    builder.native_step(f"binary {conv.kernel[0]}x{conv.kernel[1]} to {made}", str(node), reads, writes, emit)
+
+
+def _thresholds(builder: PlanBuilder, node: Node, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of a Sign with `zero`: where each channel's sign changes, and whether it is +1 below that."""
+    found = [vector for name in node.inputs[1:] if (vector := builder.constant(name)) is not None]
+    if len(found) == 2:
+        return found[0], found[1]
+    return np.zeros(channels, np.float32), np.zeros(channels, np.bool_)
+
+
+def sign_readers(nodes: Sequence[Node]) -> dict[str, Node]:
+    """A Sign with `zero` for each value that one reads: what makes the value may make its bits as well."""
+    return {node.inputs[0]: node for node in nodes if node.op == "Sign" and node.attributes.get("zero")}
 
 
 def _blocked_result(builder: PlanBuilder, node: Node) -> tuple[Tensor, Tensor | None]:
@@ -166,13 +185,14 @@ def bits(builder: PlanBuilder, name: str) -> Tensor:
     return held if held is not None else _pack(builder, name, name, name)
 
 
-def _pack(builder: PlanBuilder, node: str, source_name: str, name: str) -> Tensor:
-    """`name` is the signs of `source_name`, 0 counting as +1."""
+def _pack(builder: PlanBuilder, node: str, source_name: str, name: str, sign: Node | None = None) -> Tensor:
+    """`name` is the signs of `source_name`, 0 counting as +1, or those that the Sign `sign` gives."""
     forms, shape = builder.forms.get(source_name, {}), builder.spec(source_name).shape
     blocked = forms.get(BLOCKED) if len(shape) == 4 else None
     source = builder.plain(source_name) if blocked is None else blocked
     target = builder.new_bits(name, BitImage(*shape))
-    at, below = np.zeros(shape[1], np.float32), np.zeros(shape[1], np.bool_)
+    zeros = np.zeros(shape[1], np.float32), np.zeros(shape[1], np.bool_)
+    at, below = zeros if sign is None else _thresholds(builder, sign, shape[1])
 
     def emit(program: Any, place: Callable[[Tensor], Any]) -> None:
         if len(shape) == 2:
@@ -196,7 +216,8 @@ def _sign(builder: PlanBuilder, node: Node) -> bool:
         or 0 in spec.shape
     ):
         return False
-    _pack(builder, str(node), node.inputs[0], node.outputs[0])
+    if BITS not in builder.forms.get(node.outputs[0], {}):  # else its input came with its bits
+        _pack(builder, str(node), node.inputs[0], node.outputs[0], node)
     return True
 
 

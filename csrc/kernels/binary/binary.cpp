@@ -41,7 +41,7 @@ std::pair<int, int> taps_inside(long i, int stride, int before, int kernel, int 
 }  // namespace
 
 BinaryConv::BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images, int height, int width,
-                       const BinaryLayout& y, const BinaryLayout& residual)
+                       const BinaryLayout& y, const BinaryLayout& residual, const BinarySigns& signs)
     : filters_(std::move(filters)), images_(images), height_(height), width_(width) {
   const BinaryGeometry& g = filters_->geometry();
   out_h_ = output_size(height, g.kernel_h, g.stride_h, g.dilation_h, static_cast<long>(g.top) + g.bottom);
@@ -60,6 +60,7 @@ BinaryConv::BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images,
   if (filters_->epilogue().output != BinaryOutput::reals) return;
   y_ = places(y);
   residual_ = places(residual);
+  fill_signs(signs);
 }
 
 void BinaryConv::find_windows() {
@@ -83,17 +84,22 @@ void BinaryConv::find_windows() {
     word_at_.push_back(
         static_cast<std::int32_t>(side_by_side ? k : (row * padded_w_ + column) * words + k % tap_words));
   }
+  long staged = 0;  // words that the tiles read
   if (side_by_side) {
+    staged = together_ * pixels * filters_->words();
     stream_words_ = words_of(padded_w_ * g.channels);
-    scratch_words_ = together_ * (padded_h_ * stream_words_ + pixels * filters_->words());
-  } else if (padded_) {
-    scratch_words_ = together_ * padded_h_ * padded_w_ * words;
+    scratch_words_ = together_ * padded_h_ * stream_words_ + staged;
+  } else {
+    staged = together_ * padded_h_ * padded_w_ * words;
+    scratch_words_ = padded_ ? staged : 0;
   }
+  spread_at_ = scratch_words_;
+  if (filters_->kernels().nibbles) scratch_words_ += staged * kNibbleBytes / 8;
 }
 
 void BinaryConv::find_borders() {
   const BinaryGeometry& g = filters_->geometry();
-  const int row = filters_->panels() * kBitPanel;
+  const int row = filters_->panels() * filters_->panel_filters();
   for (long i = 0; i < out_h_; ++i)
     for (long j = 0; j < out_w_; ++j) {
       std::array<int, 4> inside = {0, g.kernel_h, 0, g.kernel_w};
@@ -113,17 +119,19 @@ void BinaryConv::find_borders() {
 void BinaryConv::fill_rows() {
   const BinaryGeometry& g = filters_->geometry();
   const BinaryEpilogue& e = filters_->epilogue();
-  const std::size_t row = static_cast<std::size_t>(filters_->panels()) * kBitPanel;
+  const auto panel = static_cast<std::size_t>(filters_->panel_filters());
+  const std::size_t row = static_cast<std::size_t>(filters_->panels()) * panel;
   const bool bits = e.output == BinaryOutput::bits;
   rows_.assign(inside_.size() * row, bits ? -1 : 0);  // no count is at most -1: filters that do not exist are 0
   flip_.assign(static_cast<std::size_t>(filters_->panels()), 0);
   scale_.assign(row, 0.f), bias_.assign(row, 0.f);
   for (int f = 0; f < g.filters; ++f) {
     const int group = f / g.group_filters(), i = f % g.group_filters();
-    const std::size_t at = static_cast<std::size_t>(group * filters_->group_panels()) * kBitPanel + i;
+    const std::size_t at =
+        static_cast<std::size_t>(group * filters_->group_panels()) * panel + static_cast<std::size_t>(i);
     const auto filter = static_cast<std::size_t>(f);
     const bool below = bits && e.below[filter] != 0;
-    if (below) flip_[at / kBitPanel] |= 1u << at % kBitPanel;
+    if (below) flip_[at / panel] |= std::uint64_t{1} << at % panel;
     if (e.output == BinaryOutput::reals) scale_[at] = e.scale[filter], bias_[at] = e.bias[filter];
     for (std::size_t b = 0; b < inside_.size(); ++b) {
       long outside = 0;
@@ -139,10 +147,27 @@ void BinaryConv::fill_rows() {
   }
 }
 
+void BinaryConv::fill_signs(const BinarySigns& signs) {
+  const BinaryGeometry& g = filters_->geometry();
+  const auto filters = static_cast<std::size_t>(g.filters), panel = static_cast<std::size_t>(filters_->panel_filters());
+  if (signs.at.empty()) return;
+  if (!blocked_ || signs.at.size() != filters || signs.below.size() != filters)
+    throw std::invalid_argument("binary conv: signs want a map and a threshold of each filter");
+  const std::size_t row = static_cast<std::size_t>(filters_->panels()) * panel;
+  turn_.assign(row, 1.f), limit_.assign(row, std::numeric_limits<float>::infinity());
+  for (std::size_t f = 0; f < filters; ++f) {
+    const auto size = static_cast<std::size_t>(g.group_filters()), group = f / size;
+    const std::size_t at = group * static_cast<std::size_t>(filters_->group_panels()) * panel + f % size;
+    turn_[at] = signs.below[f] ? -1.f : 1.f;
+    limit_[at] = turn_[at] * signs.at[f];
+  }
+}
+
 // Bits of a group that begin inside a vector's.
 bool BinaryConv::panels_share_words() const noexcept {
   const BinaryGeometry& g = filters_->geometry();
-  return filters_->epilogue().output == BinaryOutput::bits && g.groups > 1 && g.group_filters() % kBitPanel != 0;
+  return filters_->epilogue().output == BinaryOutput::bits && g.groups > 1 &&
+         g.group_filters() % filters_->panel_filters() != 0;
 }
 
 BinaryConv::Places BinaryConv::places(const BinaryLayout& layout) const {
@@ -170,6 +195,8 @@ void BinaryConv::run(const BinaryArrays& arrays, int threads) const noexcept {
   const long image_words = static_cast<long>(height_) * width_ * g.image_words();
   if (filters_->epilogue().output == BinaryOutput::bits && (g.filters % kWordBits != 0 || panels_share_words()))
     std::fill_n(static_cast<std::uint64_t*>(arrays.y), words_of(g.filters) * images_ * out_h_ * out_w_, 0u);
+  if (arrays.signs && g.filters % kWordBits != 0)
+    std::fill_n(arrays.signs, words_of(g.filters) * images_ * out_h_ * out_w_, 0u);
   auto* scratch = static_cast<std::uint64_t*>(arrays.scratch);
   for (long image = 0; image < images_; image += together_) {
     const std::uint64_t* x = arrays.x + image * image_words;
@@ -178,12 +205,15 @@ void BinaryConv::run(const BinaryArrays& arrays, int threads) const noexcept {
       batch.panels = filters_->group_panels();
       for (; batch.panel < filters_->panels(); batch.panel += batch.panels) {
         gather(x, scratch, batch, threads);
-        multiply(arrays, batch, scratch + together_ * padded_h_ * stream_words_, threads);
+        const std::uint64_t* windows = scratch + together_ * padded_h_ * stream_words_;
+        multiply(arrays, batch, spread(windows, scratch, batch.images * out_h_ * out_w_ * filters_->words(), threads),
+                 threads);
       }
       continue;
     }
     if (padded_) pad(x, scratch, batch, threads);
-    multiply(arrays, batch, padded_ ? scratch : x, threads);
+    const long words = batch.images * padded_h_ * padded_w_ * g.image_words();
+    multiply(arrays, batch, spread(padded_ ? scratch : x, scratch, words, threads), threads);
   }
 }
 
@@ -205,6 +235,25 @@ void BinaryConv::pad(const std::uint64_t* x, std::uint64_t* to, const Batch& bat
       std::fill_n(line + left + width, row - left - width, 0u);
     }
   });
+}
+
+// The image as tiles read it: itself, or a copy behind everything else in the scratch, a byte for each nibble.
+const std::uint64_t* BinaryConv::spread(const std::uint64_t* x, std::uint64_t* scratch, long words,
+                                        int threads) const noexcept {
+  if (!filters_->kernels().nibbles) return x;
+  std::uint64_t* to = scratch + spread_at_;
+  parallel(parts_for(static_cast<double>(words) * 4, words, threads), [&](int part, int parts) {
+    const Range r = part_of(words, part, parts);
+    for (long k = r.begin; k < r.end; ++k)
+      for (int half = 0; half < 2; ++half) {
+        std::uint64_t v = x[k] >> 32 * half & 0xffffffffu;  // eight nibbles to eight bytes
+        v = (v | v << 16) & 0x0000ffff0000ffffu;
+        v = (v | v << 8) & 0x00ff00ff00ff00ffu;
+        v = (v | v << 4) & 0x0f0f0f0f0f0f0f0fu;
+        to[2 * k + half] = v << 4;
+      }
+  });
+  return to;
 }
 
 // The bits of a group in every padded row side by side, then those of every window.
@@ -249,7 +298,7 @@ void BinaryConv::multiply(const BinaryArrays& arrays, const Batch& batch, const 
   const long tiles = (pixels + step - 1) / step;
   const bool shared = panels_share_words();  // then a thread takes all panels of its pixels
   const long panels = shared ? 1 : batch.panels;
-  const double work = static_cast<double>(pixels) * filters_->words() * kWordBits * kBitPanel *
+  const double work = static_cast<double>(pixels) * filters_->words() * kWordBits * filters_->panel_filters() *
                       static_cast<double>(batch.panels) / kMacsWorthOne;
   parallel(parts_for(work, panels * tiles, threads), [&](int part, int parts) {
     const Range r = part_of(panels * tiles, part, parts);
@@ -267,14 +316,16 @@ void BinaryConv::run_panel(const BinaryArrays& arrays, const Batch& batch, const
                            Range pixels) const noexcept {
   const BinaryGeometry& g = filters_->geometry();
   const BinaryKernels& kernels = filters_->kernels();
-  const long group = panel / filters_->group_panels(), within = panel % filters_->group_panels() * kBitPanel;
+  const long group = panel / filters_->group_panels(), size = filters_->panel_filters();
+  const long within = panel % filters_->group_panels() * size;
   const long filter = group * g.group_filters() + within, area = static_cast<long>(out_h_) * out_w_;
   BinaryPanel p{};
-  p.image = filters_->side_by_side() ? image : image + group * (g.channels / kWordBits) * (g.groups > 1 ? 1 : 0);
+  p.image = image;
+  if (!filters_->side_by_side()) p.image += group * (g.channels / kWordBits) * (kernels.nibbles ? 2 : 1);
   p.pixel_at = pixel_at_.data(), p.word_at = word_at_.data(), p.words = filters_->words();
   p.weights = filters_->panel(panel);
-  p.rows = rows_.data() + panel * kBitPanel, p.row_at = row_at_.data();
-  p.filters = static_cast<int>(std::min<long>(kBitPanel, g.group_filters() - within));
+  p.rows = rows_.data() + panel * size, p.row_at = row_at_.data();
+  p.filters = static_cast<int>(std::min(size, g.group_filters() - within));
   p.first = pixels.begin, p.last = pixels.end;
   switch (filters_->epilogue().output) {
     case BinaryOutput::counts: {
@@ -286,19 +337,25 @@ void BinaryConv::run_panel(const BinaryArrays& arrays, const Batch& batch, const
       return run_bits(p, y, flip_[static_cast<std::size_t>(panel)], filter);
     }
     case BinaryOutput::reals: {
+      const bool signs = arrays.signs != nullptr && !limit_.empty();
+      const long words = words_of(g.filters);
+      auto* bits =
+          signs ? reinterpret_cast<std::uint8_t*>(arrays.signs + batch.image * area * words) + filter / 8 : nullptr;
       if (blocked_) p.filters = (p.filters + kBlock - 1) / kBlock * kBlock;
       const auto at = [&](const Places& places) { return filter / kBlock * places.block + filter % kBlock; };
       const float* scale = arrays.pixel_scale ? arrays.pixel_scale + batch.image * area : nullptr;
       const float* residual =
           arrays.residual ? arrays.residual + batch.image * residual_.image + at(residual_) : nullptr;
-      return kernels.reals(p, {static_cast<float*>(arrays.y) + batch.image * y_.image + at(y_), y_.at.data(), y_.block,
-                               scale_.data() + panel * kBitPanel, bias_.data() + panel * kBitPanel, scale, residual,
-                               residual_.at.data(), residual_.block, filters_->epilogue().activation});
+      return kernels.reals(
+          p, {static_cast<float*>(arrays.y) + batch.image * y_.image + at(y_), y_.at.data(), y_.block,
+              scale_.data() + panel * size, bias_.data() + panel * size, scale, residual, residual_.at.data(),
+              residual_.block, filters_->epilogue().activation, bits, words * 8,
+              signs ? turn_.data() + panel * size : nullptr, signs ? limit_.data() + panel * size : nullptr});
     }
   }
 }
 
-void BinaryConv::run_bits(const BinaryPanel& panel, std::uint8_t* y, std::uint32_t flip, long filter) const noexcept {
+void BinaryConv::run_bits(const BinaryPanel& panel, std::uint8_t* y, std::uint64_t flip, long filter) const noexcept {
   const BinaryKernels& kernels = filters_->kernels();
   const long pixel = words_of(filters_->geometry().filters) * 8;
   if (!panels_share_words()) return kernels.bits(panel, {y + filter / 8, pixel, flip});

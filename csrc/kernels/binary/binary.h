@@ -27,8 +27,8 @@
 
 namespace accel {
 
-inline constexpr int kBitPanel = 32;  // filters side by side, on every ISA
 inline constexpr int kWordBits = 64;
+inline constexpr long kNibbleBytes = 16;  // of a word of an image whose nibbles are spread
 constexpr long words_of(long bits) noexcept { return (bits + kWordBits - 1) / kWordBits; }
 
 // Some pixels of one panel.
@@ -37,7 +37,7 @@ struct BinaryPanel {
   const std::int32_t* pixel_at;  // where each pixel's window begins, in words
   const std::int32_t* word_at;   // where each word of a window lies in it
   int words;
-  const std::uint64_t* weights;  // [words][kBitPanel], in the order of the ISA's `lane`
+  const std::uint64_t* weights;  // [words][panel]
   const std::int32_t* rows;      // what counts are held against: [border][filter]
   const std::int32_t* row_at;    // where each pixel's row begins
   int filters;                   // whose results are wanted
@@ -48,7 +48,7 @@ struct BinaryPanel {
 struct BinaryBits {
   std::uint8_t* y;  // this panel's bits of pixel 0
   long pixel;       // bytes
-  std::uint32_t flip;
+  std::uint64_t flip;
 };
 // row[o] - 2 popcount.
 struct BinaryCounts {
@@ -65,11 +65,18 @@ struct BinaryReals {
   const std::int32_t* residual_at;
   long residual_block;
   Activation activation;
+  // May be null: this panel's bits of pixel 0, each turn[o] * result >= limit[o]. Pixels lie `signs_pixel` bytes apart.
+  std::uint8_t* signs;
+  long signs_pixel;
+  const float *turn, *limit;
 };
 
 struct BinaryKernels {
   int lanes;   // of a vector of 64-bit words: pairs of vectors hold 2 * lanes filters, taking turns
   int pixels;  // of a tile
+  int panel;   // filters side by side
+  // Weights are bytes, [words][8][panel], and every nibble of the image is a byte of 16 times itself.
+  bool nibbles;
   void (*bits)(const BinaryPanel&, const BinaryBits&) noexcept;
   void (*counts)(const BinaryPanel&, const BinaryCounts&) noexcept;
   void (*reals)(const BinaryPanel&, const BinaryReals&) noexcept;
@@ -108,6 +115,7 @@ class BinaryFilters {
   const BinaryKernels& kernels() const noexcept { return kernels_; }
   bool side_by_side() const noexcept { return side_by_side_; }  // windows are copied
   int words() const noexcept { return words_; }                 // of a window
+  int panel_filters() const noexcept { return kernels_.panel; }
   int group_panels() const noexcept { return group_panels_; }
   int panels() const noexcept { return group_panels_ * geometry_.groups; }
   std::size_t nbytes() const noexcept;
@@ -118,6 +126,7 @@ class BinaryFilters {
 
  private:
   void pack(const std::uint64_t* bits);
+  void place(const std::vector<std::uint64_t>& window, std::uint64_t* panel, long lane) const noexcept;
 
   BinaryGeometry geometry_;
   BinaryEpilogue epilogue_;
@@ -133,6 +142,13 @@ struct BinaryArrays {
   void* y;
   const float *residual, *pixel_scale;  // may be null
   void* scratch;                        // scratch_bytes()
+  std::uint64_t* signs = nullptr;       // as BinarySigns says; may be null
+};
+
+// Bits of real results in a blocked map, for the next layer: y >= at, or y <= at where below; NaN gives 0.
+struct BinarySigns {
+  std::vector<float> at;  // [filters], or empty: none
+  std::vector<std::uint8_t> below;
 };
 
 // Where the reals of an N x C x H x W result lie: a Map of blocks, or pixel-major, [N][H][W][C].
@@ -146,7 +162,7 @@ class BinaryConv {
  public:
   // Throws std::invalid_argument where the kernel does not fit, std::length_error where an image is too large.
   BinaryConv(std::shared_ptr<const BinaryFilters> filters, int images, int height, int width, const BinaryLayout& y,
-             const BinaryLayout& residual);
+             const BinaryLayout& residual, const BinarySigns& signs = {});
   void run(const BinaryArrays& arrays, int threads) const noexcept;
   long scratch_bytes() const noexcept { return scratch_words_ * 8; }
   int out_height() const noexcept { return out_h_; }
@@ -163,25 +179,28 @@ class BinaryConv {
   bool panels_share_words() const noexcept;
   void find_borders();
   void fill_rows();
+  void fill_signs(const BinarySigns& signs);
   void find_windows();
   Places places(const BinaryLayout& layout) const;
   void pad(const std::uint64_t* x, std::uint64_t* to, const Batch& batch, int threads) const noexcept;
   void gather(const std::uint64_t* x, std::uint64_t* scratch, const Batch& batch, int threads) const noexcept;
+  const std::uint64_t* spread(const std::uint64_t* x, std::uint64_t* to, long words, int threads) const noexcept;
   void multiply(const BinaryArrays& arrays, const Batch& batch, const std::uint64_t* image, int threads) const noexcept;
   void run_panel(const BinaryArrays& arrays, const Batch& batch, const std::uint64_t* image, long panel,
                  Range pixels) const noexcept;
-  void run_bits(const BinaryPanel& panel, std::uint8_t* y, std::uint32_t flip, long filter) const noexcept;
+  void run_bits(const BinaryPanel& panel, std::uint8_t* y, std::uint64_t flip, long filter) const noexcept;
 
   std::shared_ptr<const BinaryFilters> filters_;
   int images_, height_, width_, out_h_ = 0, out_w_ = 0;
   int together_ = 1;  // images of a batch
   bool padded_, blocked_;
-  long padded_h_, padded_w_, stream_words_ = 0, scratch_words_ = 0;
+  long padded_h_, padded_w_, stream_words_ = 0, spread_at_ = 0, scratch_words_ = 0;
   std::vector<std::int32_t> pixel_at_, word_at_, row_at_;  // [together * pixels], [words], [together * pixels]
   std::vector<std::array<int, 4>> inside_;                 // [border]: the taps inside: rows first .. last-1, columns
-  std::vector<std::int32_t> rows_;                         // [border][panels * kBitPanel]
-  std::vector<std::uint32_t> flip_;                        // [panel]
-  std::vector<float> scale_, bias_;                        // [panels * kBitPanel]
+  std::vector<std::int32_t> rows_;                         // [border][filter of all panels]
+  std::vector<std::uint64_t> flip_;                        // [panel]
+  std::vector<float> scale_, bias_;                        // [filter of all panels]
+  std::vector<float> turn_, limit_;                        // the same, or empty
   Places y_, residual_;
 };
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The register tile of binary.h, and what becomes of its counts.
+// What becomes of the counts of a tile; the tiles are in tile_words.inl.h and tile_avx2.inl.h.
 #include "kernels/activation/activation.inl.h"
 // clang-format off
 #define ACCEL_BITS_FILE_(isa) ACCEL_BITS_STRING_(simd/bits_##isa.h)
 #define ACCEL_BITS_STRING_(path) #path
+#define ACCEL_BITS_FILE(isa) ACCEL_BITS_FILE_(isa)
+#include ACCEL_BITS_FILE(ACCEL_ISA)
+#undef ACCEL_BITS_FILE
+#undef ACCEL_BITS_FILE_
+#define ACCEL_BITS_FILE_(isa) ACCEL_BITS_STRING_(kernels/binary/tile_##isa.inl.h)
 #define ACCEL_BITS_FILE(isa) ACCEL_BITS_FILE_(isa)
 #include ACCEL_BITS_FILE(ACCEL_ISA)
 #undef ACCEL_BITS_FILE
@@ -14,45 +19,6 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-// A tile: P pixels from `pixel` on, or where CLAMPED as many of them as there are and the last again and again; V
-// vectors of filters from `first` on. Fields of the panel are copied, as stores of bytes might change it otherwise.
-template <int P, int V, bool CLAMPED>
-struct BitTile {
-  long pixel, last;
-  int first;
-  u64w v[P][V];
-  ACCEL_FORCE_INLINE long at(int p) const { return CLAMPED && pixel + p >= last ? last - 1 : pixel + p; }
-  ACCEL_FORCE_INLINE bool again(int p) const { return CLAMPED && pixel + p >= last; }
-  // Dwords i * i32::lanes and on, in the filters' order.
-  ACCEL_FORCE_INLINE i32 get(int p, int i) const { return interleave(v[p][2 * i], v[p][2 * i + 1]); }
-};
-
-template <bool FIRST, class Tile>
-ACCEL_INLINE void count_word(const std::uint64_t* const* a, long k, const std::uint64_t* w, Tile& t) {
-  constexpr int P = sizeof t.v / sizeof t.v[0], V = sizeof t.v[0] / sizeof t.v[0][0];
-  ACCEL_UNROLL(8)
-  for (int p = 0; p < P; ++p) {
-    const u64w word = spread_word(a[p] + k);
-    ACCEL_UNROLL(4)
-    for (int v = 0; v < V; ++v) {
-      const std::uint64_t* filters = w + v * u64w::lanes;
-      t.v[p][v] = FIRST ? differing(word, filters) : add_differing(t.v[p][v], word, filters);
-    }
-  }
-}
-
-template <int P, int V, bool CLAMPED>
-ACCEL_INLINE void count_differing(const BinaryPanel& panel, BitTile<P, V, CLAMPED>& t) {
-  const std::uint64_t* a[P];
-  ACCEL_UNROLL(8)
-  for (int p = 0; p < P; ++p) a[p] = panel.image + panel.pixel_at[t.at(p)];
-  const std::uint64_t* w = panel.weights + t.first;
-  const std::int32_t *at = panel.word_at, *end = at + panel.words;
-  count_word<true>(a, *at, w, t);
-  ACCEL_UNROLL(1)
-  for (++at, w += kBitPanel; at != end; ++at, w += kBitPanel) count_word<false>(a, *at, w, t);
-}
-
 struct ToBits {
   explicit ToBits(const BinaryPanel& panel, const BinaryBits& to)
       : y(to.y), pixel(to.pixel), flip(to.flip), rows(panel.rows), row_at(panel.row_at) {}
@@ -61,17 +27,17 @@ struct ToBits {
     ACCEL_UNROLL(8)
     for (int p = 0; p < P; ++p) {
       const std::int32_t* limit = rows + row_at[t.at(p)] + t.first;
-      std::uint32_t bits = 0;
+      std::uint64_t bits = 0;
       ACCEL_UNROLL(2)
       for (int i = 0; i < V / 2; ++i)
-        bits |= bits_at_most(t.get(p, i), load_i32(limit + i * i32::lanes)) << i * i32::lanes;
+        bits |= std::uint64_t{bits_at_most(t.get(p, i), load_i32(limit + i * i32::lanes))} << i * i32::lanes;
       bits ^= flip >> t.first;
       std::memcpy(y + t.at(p) * pixel + t.first / 8, &bits, V * u64w::lanes / 8);
     }
   }
   std::uint8_t* y;
   long pixel;
-  std::uint32_t flip;
+  std::uint64_t flip;
   const std::int32_t *rows, *row_at;
 };
 
@@ -105,7 +71,7 @@ struct Identity {
   ACCEL_FORCE_INLINE f32 operator()(f32 x) const { return x; }
 };
 
-// EXTRA: there is a residual or a scale of each pixel.
+// EXTRA: there is a residual or a scale of each pixel, or signs are wanted.
 template <bool EXTRA, class Function>
 struct ToReals {
   ToReals(const BinaryPanel& panel, const BinaryReals& reals, const Function& function)
@@ -119,6 +85,9 @@ struct ToReals {
       const f32 scale = load(to.scale + filter), bias = load(to.bias + filter);
       float* y = to.y + filter / 16 * to.y_block + filter % 16;
       const float* residual = to.residual + filter / 16 * to.residual_block + filter % 16;
+      const bool signs = EXTRA && to.signs;
+      const f32 turn = signs ? load(to.turn + filter) : scale, limit = signs ? load(to.limit + filter) : scale;
+      unsigned bits[P] = {};
       ACCEL_UNROLL(8)
       for (int p = 0; p < P; ++p) {
         if (EXTRA && t.again(p)) break;  // a residual that is y must not be added twice
@@ -130,11 +99,28 @@ struct ToReals {
           const float* more = residual + to.residual_at[pixel];
           r = r + (left >= f32::lanes ? load(more) : load_n(more, left));
         }
+        r = f(r);
         if (left >= f32::lanes)
-          store(y + to.y_at[pixel], f(r));
+          store(y + to.y_at[pixel], r);
         else
-          store_n(y + to.y_at[pixel], f(r), left);
+          store_n(y + to.y_at[pixel], r, left);
+        if (EXTRA) bits[p] = bits_at_least(r * turn, limit);
       }
+      if (signs) put_signs<P>(t, to.signs + filter / 8, filter, bits);
+    }
+  }
+  // Bits filter .. filter + lanes - 1 of each pixel; the lower half of a byte comes first.
+  template <int P, class Tile>
+  ACCEL_FORCE_INLINE void put_signs(const Tile& t, std::uint8_t* to_bits, int filter, const unsigned* bits) const {
+    const long step = to.signs_pixel;
+    ACCEL_UNROLL(8)
+    for (int p = 0; p < P; ++p) {
+      if (t.again(p)) break;
+      std::uint8_t* at = to_bits + t.at(p) * step;
+      if constexpr (f32::lanes >= 8)
+        std::memcpy(at, bits + p, f32::lanes / 8);
+      else
+        *at = static_cast<std::uint8_t>(filter % 8 ? *at | bits[p] << 4 : bits[p]);
     }
   }
   BinaryReals to;
@@ -194,7 +180,7 @@ void reals(const BinaryPanel& panel, const BinaryReals& to) {
 }
 
 void binary_reals(const BinaryPanel& panel, const BinaryReals& to) noexcept {
-  if (to.residual || to.pixel_scale)
+  if (to.residual || to.pixel_scale || to.signs)
     reals<true>(panel, to);
   else
     reals<false>(panel, to);
@@ -203,6 +189,7 @@ void binary_reals(const BinaryPanel& panel, const BinaryReals& to) noexcept {
 }  // namespace
 
 extern const BinaryKernels kBinaryKernels;
-const BinaryKernels kBinaryKernels = {u64w::lanes, kBitPixels, &binary_bits, &binary_counts, &binary_reals};
+const BinaryKernels kBinaryKernels = {u64w::lanes,  kBitPixels,     kBitPanel,    kBitNibbles,
+                                      &binary_bits, &binary_counts, &binary_reals};
 
 }  // namespace accel::ACCEL_ISA

@@ -48,22 +48,23 @@ BinaryFilters::BinaryFilters(const BinaryGeometry& geometry, BinaryEpilogue epil
   const BinaryGeometry& g = geometry_;
   side_by_side_ = g.groups > 1 ? g.channels % kWordBits != 0 : copying_pays(g, kernels.lanes);
   words_ = static_cast<int>(side_by_side_ ? words_of(g.terms()) : g.kernel_h * g.kernel_w * words_of(g.channels));
-  group_panels_ = (g.group_filters() + kBitPanel - 1) / kBitPanel;
+  group_panels_ = (g.group_filters() + kernels.panel - 1) / kernels.panel;
   weights_ = allocate(nbytes());
   pack(bits);
 }
 
 std::size_t BinaryFilters::nbytes() const noexcept {
-  return static_cast<std::size_t>(panels()) * static_cast<std::size_t>(words_) * kBitPanel * sizeof(std::uint64_t);
+  return static_cast<std::size_t>(panels()) * static_cast<std::size_t>(words_) *
+         static_cast<std::size_t>(kernels_.panel) * sizeof(std::uint64_t);
 }
 
 const std::uint64_t* BinaryFilters::panel(long p) const noexcept {
-  return reinterpret_cast<const std::uint64_t*>(weights_.begin) + p * words_ * kBitPanel;
+  return reinterpret_cast<const std::uint64_t*>(weights_.begin) + p * words_ * kernels_.panel;
 }
 
 void BinaryFilters::pack(const std::uint64_t* bits) {
   const BinaryGeometry& g = geometry_;
-  const int taps = g.kernel_h * g.kernel_w, lanes = kernels_.lanes;
+  const int taps = g.kernel_h * g.kernel_w;
   const long tap_words = words_of(g.channels);
   std::vector<std::uint64_t> window(static_cast<std::size_t>(words_));
   tap_sums_.resize(static_cast<std::size_t>(g.filters) * static_cast<std::size_t>(taps));
@@ -78,12 +79,24 @@ void BinaryFilters::pack(const std::uint64_t* bits) {
       copy_bits(from + t * tap_words, 0, window.data(),
                 side_by_side_ ? t * long{g.channels} : t * tap_words * kWordBits, g.channels);
     }
-    const long group = f / g.group_filters(), i = f % g.group_filters(), lane = i % kBitPanel;
-    // Two vectors take turns: filters 0, 2, 4 .. in the first.
-    const long at = lane / (2 * lanes) * (2 * lanes) + lane % 2 * lanes + lane % (2 * lanes) / 2;
-    std::uint64_t* to = packed + (group * group_panels_ + i / kBitPanel) * words_ * kBitPanel + at;
-    for (std::size_t k = 0; k < window.size(); ++k) to[k * kBitPanel] = window[k];
+    const long group = f / g.group_filters(), i = f % g.group_filters(), panel = kernels_.panel;
+    place(window, packed + (group * group_panels_ + i / panel) * words_ * panel, i % panel);
   }
+}
+
+void BinaryFilters::place(const std::vector<std::uint64_t>& window, std::uint64_t* panel, long lane) const noexcept {
+  const long pair = 2l * kernels_.lanes;
+  if (!kernels_.nibbles) {
+    // Two vectors take turns: filters 0, 2, 4 .. in the first.
+    std::uint64_t* to = panel + lane / pair * pair + lane % 2 * kernels_.lanes + lane % pair / 2;
+    for (std::size_t k = 0; k < window.size(); ++k, to += kernels_.panel) *to = window[k];
+    return;
+  }
+  // Of 32 bytes, those at 8 .. 15 and at 16 .. 23 change places.
+  constexpr long kPlace[4] = {0, 16, 8, 24};
+  std::uint8_t* to = reinterpret_cast<std::uint8_t*>(panel) + lane / 32 * 32 + kPlace[lane % 32 / 8] + lane % 8;
+  for (const std::uint64_t word : window)
+    for (int i = 0; i < 8; ++i, to += kernels_.panel) *to = static_cast<std::uint8_t>(word >> 8 * i);
 }
 
 }  // namespace accel

@@ -6,9 +6,10 @@
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
-(bench/accuracy/recipes.py), `errors` (bench/accuracy/winograd_error.py), `sparse networks`
-(bench/networks/bench_sparse_networks.py), `sparse shapes` and `break even` (bench/kernels/sparse_shapes.py and
-break_even.py), or what pytest-benchmark writes. `FILE#layers` is a second table of a file.
+(bench/accuracy/recipes.py), `binary training` (scripts/train_binary.py), `errors`
+(bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `sparse shapes` and
+`break even` (bench/kernels/sparse_shapes.py and break_even.py), or what pytest-benchmark writes. `FILE#layers` is a
+second table of a file.
 """
 
 from __future__ import annotations
@@ -184,6 +185,19 @@ def recipes(document: dict[str, Any]) -> str:
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
+def binary_training(document: dict[str, Any]) -> str:
+    """A row per network: how right it is beside its float twin, its files, and whether accel and PyTorch agree."""
+    columns = ["data", "method", "epochs", "accuracy", "to float", "ONNX file", ".accel file", "smaller"]
+    table, twin = Table([*columns, "same class as PyTorch", "undecided"]), document["results"][0]
+    for r in document["results"]:
+        loss = f"{r['accuracy'] - twin['accuracy']:+.2f}"
+        sizes = [f"{r['onnx bytes']:,}", f"{r['accel bytes']:,}", f"{twin['onnx bytes'] / r['accel bytes']:.1f}×"]
+        same = f"{r['test images'] - r['other predictions']:,} of {r['test images']:,}"
+        accuracy = f"{r['accuracy']:.2f} %"
+        table.add(r["data"], r["method"], r["epochs"], accuracy, loss, *sizes, same, r["undecided images"])
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
 def errors(document: dict[str, Any]) -> str:
     """A row per layer and method: its errors, and its largest as a multiple of direct convolution's."""
     layer = ("kernel", "stride", "channels")
@@ -224,6 +238,7 @@ def table(name: str) -> str:
         "benchmarks": benchmarks,
         "recipes": recipes,
         "errors": errors,
+        "binary training": binary_training,
         "sparse networks": sparse_networks,
         "sparse shapes": sparse_shapes,
         "break even": break_even_layers if part else break_even,

@@ -15,6 +15,7 @@ from accel.compress import _evaluate, search
 from accel.compress._evaluate import Calibration
 from accel.compress._size import file_bytes, plain_bytes
 from accel.compress._steps import each
+from accel.compress.binary import binarized
 from accel.compress.deep_compression import mask, share
 from accel.compress.progress import Callback, reporter
 from accel.compress.recipe import Recipe, find, for_layer
@@ -52,7 +53,7 @@ def compress(
     Parameters
     ----------
     network : what `accel.load` gives.
-    recipe : a name ("deep-compression", "k-means", "magnitude"), a JSON file, a mapping, or a `Recipe`.
+    recipe : a name ("binary", "deep-compression", "k-means", "magnitude"), a JSON file, a mapping, or a `Recipe`.
     sparsity, bits, target, max_loss : replace the recipe's, see `Recipe`. bits and target replace each other.
     data : calibration samples, optional: inputs or (inputs, labels), inputs being an array or arrays by name. Layers
         then get bits by how much they matter at the output, and with labels `max_loss` can be kept.
@@ -102,6 +103,8 @@ class _Work:
 
     def run(self, more: float = 1.0) -> Network:
         """The network by the recipe, with `more` times its bits."""
+        if self.recipe.method == "binary":
+            return self.network.with_constants(dict(each("binarize", self.layers, binarized, self.report)))
         if not self._masks:
             self._masks = each("prune", self.layers, self._mask, self.report)
         if self.recipe.method == "magnitude":

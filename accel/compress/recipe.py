@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from accel.errors import RecipeError
 from accel.kernels.checks import describe
 
-METHODS = ("deep-compression", "k-means", "magnitude")
+METHODS = ("binary", "deep-compression", "k-means", "magnitude")
 TARGETS = ("bytes", "alpha_bytes", "bits_per_weight")
 ROUNDINGS = ("sums", "nearest")
 MAX_FILE = 1 << 20
@@ -32,8 +32,9 @@ class Recipe:
 
     Parameters
     ----------
-    method : "deep-compression" (prune, then share values: weights become `Codebook`), "k-means" (share values only)
-        or "magnitude" (prune only: weights become `Csr`).
+    method : "binary" (signs and a scale for each output: weights become `Binary`), "deep-compression" (prune, then
+        share values: weights become `Codebook`), "k-means" (share values only) or "magnitude" (prune only: weights
+        become `Csr`).
     sparsity : share of every layer's weights to remove, in 0..1; or a mapping from weight names, "*" for the rest,
         layers that are not named being left unpruned.
     quality : instead of sparsity, remove |w| < quality * std(layer), the rule of the Deep Compression paper.
@@ -87,7 +88,13 @@ class Recipe:
     def _check_together(self) -> None:
         if self.sparsity is not None and self.quality is not None:
             raise RecipeError("sparsity and quality: expected one of them, both say how much to prune")
-        if self.method == "magnitude":
+        if self.method == "binary":
+            given = (self.sparsity, self.quality, self.bits, self.target)
+            if any(value is not None for value in given):
+                raise RecipeError(
+                    "sparsity, quality, bits, target: expected none with method 'binary': one bit a weight"
+                )
+        elif self.method == "magnitude":
             if self.bits is not None or self.target is not None:
                 raise RecipeError("bits, target: expected neither with method 'magnitude', which shares no values")
             if self.sparsity is None and self.quality is None:
@@ -197,6 +204,7 @@ def _bits(name: str, value: Any) -> None:
 _DEFAULTS = Recipe(bits=4)
 
 RECIPES: dict[str, Recipe] = {
+    "binary": Recipe("binary"),
     "deep-compression": Recipe("deep-compression", sparsity=0.0, target={"bits_per_weight": 4.0}),
     "k-means": Recipe("k-means", target={"bits_per_weight": 4.0}),
     "magnitude": Recipe("magnitude", sparsity=0.5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from accel.engine.tuning import Choice, LinearChoice
 from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
+from accel.kernels.binary import unpack_pixels, words_for
 from accel.kernels.conv_native import Folded, Packed
 from accel.weights.base import Weight, dense
 
@@ -23,8 +24,22 @@ PLAIN = "plain"
 BLOCKED = "blocked"
 PADDED = "padded"  # planes with a halo
 FOLDED = "folded"  # blocks whose channels hold a stride
+BITS = "bits"  # signs packed along the channels of each pixel
 
 Arrays = Callable[["Tensor"], np.ndarray]
+
+
+class BitImage(NamedTuple):
+    """What bits are of: the images of N x C x H x W, or the rows of (N, C) as images of one pixel."""
+
+    images: int
+    channels: int
+    height: int = 1
+    width: int = 1
+
+    @property
+    def words_shape(self) -> tuple[int, int, int, int]:
+        return self.images, self.height, self.width, words_for(self.channels)
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +92,9 @@ class PlanBuilder:
     convolutions: dict[str, Any] = field(default_factory=dict)  # how each is computed, by its output
     planes: set[str] = field(default_factory=set)  # values that are made as planes
     pooled: dict[str, str] = field(default_factory=dict)  # convolutions that make their pooled output at once
+    signs: set[str] = field(default_factory=set)  # values of +1 and -1 alone
+    signed: dict[str, Node] = field(default_factory=dict)  # values whose bits a Sign makes
+    products: dict[str, Any] = field(default_factory=dict)  # of signs by binary weights, by their output
     threads: int = field(default_factory=runtime.threads)
     tune: bool = field(default_factory=runtime.tune)
 
@@ -109,6 +127,8 @@ class PlanBuilder:
             if value is not None:
                 array = np.ascontiguousarray(value).reshape(value.shape)  # it gives a scalar an axis
                 forms[PLAIN] = Tensor(as_spec(array), Storage(array.nbytes, external=True), constant=array)
+            elif BLOCKED not in forms:
+                self._unpack(name, forms[BITS])
             else:
                 source = forms[BLOCKED]
                 target = self.new_plain(name)
@@ -173,6 +193,24 @@ class PlanBuilder:
         self.native_step("fold", name, [source], [target], lambda p, at: p.fold(fold, at(source), at(target)))
         return target, taps
 
+    def new_bits(self, name: str, image: BitImage) -> Tensor:
+        """Room for signs as bits. The value has as many elements as the image, channel by channel in rows of pixels."""
+        spec = Spec(image.words_shape, np.dtype(np.uint64))
+        return self._hold(name, BITS, Tensor(spec, self._storage(spec.nbytes), image))
+
+    def share_bits(self, name: str, source: Tensor) -> None:
+        """The value is `source`, bits, under another shape."""
+        self._hold(name, BITS, source)
+
+    def _unpack(self, name: str, source: Tensor) -> None:
+        target, channels = self.new_plain(name), source.map.channels
+
+        def bind(arrays: Arrays) -> Callable[[], object]:
+            words, y = arrays(source), arrays(target)
+            return lambda: np.copyto(y, unpack_pixels(words, channels).reshape(y.shape))
+
+        self.python_step("unpack bits", name, [source], [target], bind)
+
     def new_plain(self, name: str) -> Tensor:
         """Room for the value as a C-contiguous array: the caller's output array, or the arena."""
         spec = self.spec(name)
@@ -182,6 +220,10 @@ class PlanBuilder:
     def new_blocked(self, name: str) -> Tensor:
         """Room for a float image in channel blocks, with the halo that its readers want."""
         return self._new(name, BLOCKED, native.blocked_map(self.spec(name).shape, self.halo.get(name, 0)))
+
+    def without_halo(self, name: str) -> Tensor:
+        """Room for a float image in channel blocks alone: readers that want a halo get a copy."""
+        return self._new(name, BLOCKED, native.blocked_map(self.spec(name).shape), join=False)
 
     def scratch(self, floats: int) -> Tensor:
         """Room that only one step uses."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from accel.kernels import runtime
 from accel.kernels.sparse import SparseArrays
+from accel.weights.binary import Binary
 from accel.weights.csr import Csr
 from accel.weights.dense_array import Dense
 
@@ -60,3 +61,11 @@ class PackedCsr(Csr):
     def of(cls, w: np.ndarray) -> PackedCsr:
         arrays = SparseArrays.of(w)
         return cls(arrays.values, arrays.indices, arrays.indptr, w.shape)
+
+
+class PackedBinary(Binary):
+    """A dense weight held as bits. It stays inside a session, as a PackedDense does."""
+
+    @classmethod
+    def of(cls, weight: Binary) -> PackedBinary:
+        return cls(weight.bits, weight.shape, weight.scale)

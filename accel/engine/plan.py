@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from accel.engine.memory import Storage, assign_offsets
 from accel.engine.shapes import Known, Spec
 from accel.errors import naming
 from accel.graph.network import Constant, Network
+from accel.graph.signs import sign_values
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels.conv_native import Packed
@@ -29,6 +30,7 @@ def build(
     known: dict[str, Known],
     packed: dict[tuple[Any, ...], Packed],
     held: Sequence[dict[str, Constant]] = (),
+    signs: Collection[str] = (),
 ) -> Plan:
     """Lower every node of a fused network.
 
@@ -37,8 +39,10 @@ def build(
     known : from engine.shapes.infer.
     packed : shared between plans.
     held : other places that hold the constants; given any, weights are held as packed only, there too.
+    signs : inputs that hold +1 and -1 alone.
     """
     builder = PlanBuilder(network, known, packed, held, uses=count_uses(network.nodes))
+    builder.signs, builder.signed = sign_values(network, signs), lowering.binary.sign_readers(network.nodes)
     inputs = [v.name for v in network.inputs]
     for slot, name in enumerate(inputs):
         storage = Storage(builder.spec(name).nbytes, external=True, slot=slot)
@@ -153,6 +157,7 @@ class Plan:
         self.output_shapes = [(name, spec.shape, spec.dtype) for name, spec in self._specs.items()]
         self._passed = [name for name in outputs if name in inputs]
         self._free: deque[Workspace] = deque(maxlen=8)
+        self.native_alone = not (self.calls_python or self._copied or self._passed)
 
     def _constant_slots(self, slot: int) -> list[tuple[int, np.ndarray]]:
         """Constants that native steps read get slots too."""
@@ -177,6 +182,19 @@ class Plan:
             else:
                 segments.append((first, len(self._program)))
         return segments
+
+    def run_arrays(self, inputs: list[np.ndarray], threads: int, keep_denormals: bool) -> list[np.ndarray]:
+        """The outputs in their order, of a plan that is `native_alone`, for its inputs in theirs."""
+        outputs = [np.empty(shape, dtype) for _, shape, dtype in self.output_shapes]
+        try:
+            workspace = self._free.pop()
+        except IndexError:
+            workspace = Workspace(self)
+        try:
+            workspace.run(self, inputs + outputs, threads, keep_denormals)
+        finally:
+            self._free.append(workspace)
+        return outputs
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """Every output by name; the arrays are the caller's."""

@@ -15,11 +15,12 @@ import numpy as np
 from accel.engine import plan as planning
 from accel.engine.batching import ByImage, ByImageThenTogether, before_products, better_by_image
 from accel.engine.interpreter import Interpreter
-from accel.engine.packed import PackedCsr, PackedDense
+from accel.engine.packed import PackedBinary, PackedCsr, PackedDense
 from accel.engine.shapes import DynamicShapeError, Known, Spec, as_spec, infer
 from accel.errors import AccelError, ModelError
 from accel.graph import load, passes
 from accel.graph.network import Constant, Network, Value
+from accel.graph.signs import sign_inputs
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 
@@ -28,6 +29,10 @@ AnyPlan = planning.Plan | ByImage | ByImageThenTogether | Interpreter
 _TYPES = {"float32": "float", "float64": "double", "bool": "bool"}
 _alive: weakref.WeakSet[InferenceSession] = weakref.WeakSet()
 _PLANS = 8  # input shapes kept ready per session
+_SHAPES = 64  # input shapes known to be right
+
+
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class NodeArg:
@@ -72,6 +77,10 @@ class InferenceSession:
         self._native, self._settings = native.native(), runtime.settings(self.threads)
         self._plans: OrderedDict[tuple[Any, ...], AnyPlan] = OrderedDict()
         self._packed: dict[tuple[Any, ...], Any] = {}
+        self._right: set[Shapes] = set()
+        self._again: Again | None = None
+        self._sign_inputs = sign_inputs(self._network) if self._native else []
+        self._only_signs: Any = runtime.core.only_signs if self._native else None
         self._lock = threading.Lock()
         _alive.add(self)
         self._inputs = {v.name: v for v in self._network.inputs}
@@ -92,7 +101,9 @@ class InferenceSession:
         """The network that runs. Where the session loaded it, weights are unpacked anew on every call."""
         with self._lock:
             constants = dict(self._network.constants)
-        packed = {name: c.dense() for name, c in constants.items() if isinstance(c, (PackedDense, PackedCsr))}
+        packed = {
+            name: c.dense() for name, c in constants.items() if isinstance(c, (PackedBinary, PackedCsr, PackedDense))
+        }
         return self._network.replace(constants={**constants, **packed}) if packed else self._network
 
     @property
@@ -118,6 +129,11 @@ class InferenceSession:
         TypeError, ValueError  an input is missing, unknown, or not as `get_inputs` says.
         accel.ModelError  the shapes do not fit the network, or need more memory than there is.
         """
+        again = self._again
+        if output_names is None and again is not None:
+            outputs = again(input_feed)
+            if outputs is not None:
+                return outputs
         wanted = self._outputs if output_names is None else self._wanted(output_names)
         feeds = self._plainly_right(input_feed) or self._checked(input_feed)
         try:
@@ -162,7 +178,7 @@ class InferenceSession:
     def _plainly_right(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray] | None:
         """The feed when it needs no message: arrays of the right type and of shapes that ran before. None in any doubt.
 
-        Shapes are kept in `_plans` only after they passed `_checked`, so here they are only looked up.
+        Shapes are kept in `_right` only after they passed `_checked`, so here they are only looked up.
         """
         if type(feed) is not dict or len(feed) != len(self._dtypes):
             return None
@@ -172,7 +188,7 @@ class InferenceSession:
             if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.c_contiguous:
                 return None
             arrays[name] = array
-        return arrays if tuple([a.shape for a in arrays.values()]) in self._plans else None
+        return arrays if tuple([a.shape for a in arrays.values()]) in self._right else None
 
     def _checked(self, input_feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not isinstance(input_feed, Mapping):
@@ -183,40 +199,48 @@ class InferenceSession:
         return {name: _checked_input(value, input_feed) for name, value in self._inputs.items()}
 
     def _plan(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan:
-        key = tuple([a.shape for a in feeds.values()])
+        shapes = tuple([a.shape for a in feeds.values()])
+        signs = tuple([n for n in self._sign_inputs if self._only_signs(feeds[n])]) if self._sign_inputs else ()
+        key = (*shapes, *signs)
         with self._lock:
             plan = self._plans.get(key)
             if plan is None:
-                plan = self._make_plan(feeds)
+                plan = self._make_plan(feeds, signs)
                 self._plans[key] = plan
                 if len(self._plans) > _PLANS:
                     self._plans.popitem(last=False)
+                if len(self._right) >= _SHAPES:
+                    self._right.clear()
+                self._right.add(shapes)
             else:
                 self._plans.move_to_end(key)
+        if isinstance(plan, planning.Plan) and plan.native_alone and self._distinct:
+            self._again = Again(self, plan, feeds, signs)
         return plan
 
-    def _make_plan(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan:
+    def _make_plan(self, feeds: Mapping[str, np.ndarray], signs: tuple[str, ...]) -> AnyPlan:
+        """`signs`: inputs that hold +1 and -1 alone."""
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
             shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
             if not self._native:
                 return Interpreter(self._network)
-            fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS)
+            fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS, assumed=signs)
             held = [self._network.constants] if self._owned else []
             inferred = infer(fused, specs)
             if better_by_image(fused, inferred):
-                one = self._plan_for_one(feeds)
+                one = self._plan_for_one(feeds, signs)
                 wanted = [(1, *inferred[v.name].shape[1:]) for v in fused.outputs]
                 fits = isinstance(one, planning.Plan) and [shape for _, shape, _ in one.output_shapes] == wanted
                 if isinstance(one, planning.Plan) and fits and not one.calls_python:
                     return ByImage(one, len(next(iter(feeds.values()))))
             parts = before_products(fused, inferred)
             if parts is not None and better_by_image(parts[0], inferred):
-                plan = self._plan_of_parts(*parts, feeds, inferred, held)
+                plan = self._plan_of_parts(*parts, feeds, inferred, held, signs)
                 if plan is not None:
                     return plan
             with runtime.under(self._settings):
-                return planning.build(fused, inferred, self._packed, held)
+                return planning.build(fused, inferred, self._packed, held, signs)
         except DynamicShapeError:
             return Interpreter(self._network)
 
@@ -227,6 +251,7 @@ class InferenceSession:
         feeds: Mapping[str, np.ndarray],
         inferred: Mapping[str, Known],
         held: list[dict[str, Constant]],
+        signs: tuple[str, ...],
     ) -> ByImageThenTogether | None:
         """None where the first part does not take an image alone as it takes a batch."""
         between = rest.inputs[0].name
@@ -235,19 +260,19 @@ class InferenceSession:
             known = infer(first, {name: Spec((1, *a.shape[1:]), a.dtype) for name, a in feeds.items()})
             if as_spec(known[between]).shape != (1, *spec.shape[1:]):
                 return None
-            one = planning.build(first, known, self._packed, held)
+            one = planning.build(first, known, self._packed, held, signs)
             if one.calls_python:
                 return None
             together = planning.build(rest, infer(rest, {between: spec}), self._packed, held)
         return None if together.calls_python else ByImageThenTogether(ByImage(one, images), together)
 
-    def _plan_for_one(self, feeds: Mapping[str, np.ndarray]) -> AnyPlan | None:
+    def _plan_for_one(self, feeds: Mapping[str, np.ndarray], signs: tuple[str, ...]) -> AnyPlan | None:
         """The plan for the first image alone, kept for images that come alone; the lock is held. None where the network
         takes no image alone."""
-        key = tuple([(1, *array.shape[1:]) for array in feeds.values()])
+        key = (*[(1, *array.shape[1:]) for array in feeds.values()], *signs)
         if key not in self._plans:
             try:
-                self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()})
+                self._plans[key] = self._make_plan({name: array[:1] for name, array in feeds.items()}, signs)
             except AccelError:
                 return None
         return self._plans[key]
@@ -255,6 +280,41 @@ class InferenceSession:
     def __repr__(self) -> str:
         source = Path(self._network.name).name if self._network.name else "network"
         return f"InferenceSession({source!r}, threads={self.threads})"
+
+
+class Again:
+    """The call of a session with arrays of the types and shapes of its latest one, without what need not be asked anew.
+
+    A run of a small network takes a few microseconds, and so does every dict that is made on the way to it.
+    """
+
+    def __init__(
+        self, session: InferenceSession, plan: planning.Plan, feeds: Mapping[str, np.ndarray], signs: tuple[str, ...]
+    ) -> None:
+        self._inputs = [(name, dtype, feeds[name].shape) for name, dtype in session._dtypes]
+        self._signs = [(name, name in signs) for name in session._sign_inputs]
+        self._only_signs, self._plan = session._only_signs, plan
+        self._threads, self._keep_denormals = session.threads, session._keep_denormals
+
+    def __call__(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray] | None:
+        """The outputs; None, and nothing done, where the feed is another, or memory is short."""
+        if type(feed) is not dict or len(feed) != len(self._inputs):
+            return None
+        arrays = []
+        for name, dtype, shape in self._inputs:
+            array = feed.get(name)
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype != dtype:
+                return None
+            if not array.flags.c_contiguous:
+                return None
+            arrays.append(array)
+        for name, held in self._signs:
+            if self._only_signs(feed[name]) != held:
+                return None
+        try:
+            return self._plan.run_arrays(arrays, self._threads, self._keep_denormals)
+        except MemoryError:
+            return None
 
 
 def _checked_input(value: Value, feed: Mapping[str, np.ndarray]) -> np.ndarray:

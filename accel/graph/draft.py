@@ -60,14 +60,15 @@ class Draft:
         constant = self.constants.get(name)
         return constant if isinstance(constant, np.ndarray) else None
 
-    def add_constant(self, base: str, array: np.ndarray) -> str:
+    def add_constant(self, base: str, constant: Constant) -> str:
         """Name of a new constant, read-only from now on."""
         if self._names is None:
             values = [value.name for value in (*self._network.inputs, *self._network.outputs)]
             self._names = Names([*values, *self.constants, *self._makers])
         name = self._names.fresh(base)
-        array.setflags(write=False)
-        self.constants[name] = array
+        if isinstance(constant, np.ndarray):
+            constant.setflags(write=False)
+        self.constants[name] = constant
         return name
 
     def drop_constant(self, name: str) -> None:

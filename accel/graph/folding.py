@@ -67,7 +67,7 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
     constant = draft.array(tail.inputs[1 if first else 0])
     if constant is None or constant.dtype != fact.dtype:
         return None
-    vector = _per_channel(constant, fact, rank)
+    vector = per_channel(constant, fact, rank)
     if vector is None:
         return None
     zero, one = np.zeros(1), np.ones(1)
@@ -80,7 +80,7 @@ def _affine(draft: Draft, tail: Node, value: str, facts: Facts) -> Affine | None
     return Affine(np.reciprocal(vector), zero) if first and np.all(vector != 0) else None
 
 
-def _per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
+def per_channel(constant: np.ndarray, fact: Fact, rank: int) -> np.ndarray | None:
     """The constant as a float64 vector along axis 1, None when it varies along others or would widen the output."""
     if constant.ndim > rank or fact.shape is None:
         return None
@@ -229,7 +229,7 @@ def fold_pads(network: Network) -> Network:
         if node.op != "Pad" or node.attributes.get("mode", "constant") != "constant":
             continue
         reader = draft.only_reader(node.outputs[0])
-        pads = _spatial_pads(draft, node)
+        pads = _zero_pads(draft, node)
         if reader is None or pads is None or reader.inputs[0] != node.outputs[0] or not _takes_pads(reader):
             continue
         old = reader.attributes.get("pads") or (0,) * len(pads)
@@ -252,11 +252,18 @@ def _takes_pads(reader: Node) -> bool:
     return explicit and reader.op == "Conv"
 
 
-def _spatial_pads(draft: Draft, node: Node) -> tuple[int, ...] | None:
-    """Pads of the axes from 2 on, begins before ends; None unless it pads only them, with zeros, by constants."""
-    pads = draft.array(node.input(1))
+def _zero_pads(draft: Draft, node: Node) -> tuple[int, ...] | None:
+    """As `spatial_pads`, where it pads with zeros."""
     value = draft.array(node.input(2)) if node.input(2) else np.zeros(1)
-    if pads is None or value is None or np.any(value != 0) or node.input(3) or pads.size % 2 or pads.size < 6:
+    return None if value is None or np.any(value != 0) else spatial_pads(draft, node)
+
+
+def spatial_pads(draft: Draft, node: Node) -> tuple[int, ...] | None:
+    """Pads of the axes from 2 on, begins before ends; None unless it pads only them, by constants, with one value."""
+    pads = draft.array(node.input(1))
+    if node.attributes.get("mode", "constant") != "constant":
+        return None
+    if pads is None or node.input(3) or pads.size % 2 or pads.size < 6:
         return None
     begins, ends = pads.ravel().reshape(2, -1).tolist()
     if any(begins[:2] + ends[:2]) or min(begins + ends) < 0:

@@ -16,7 +16,7 @@ RESIDUAL = 3
 
 _HOSTS = ("Conv", "Gemm")
 
-FUSED = frozenset(("activation", "activation_params"))
+FUSED = frozenset(("activation", "activation_params", "pad_value", "zero"))
 """Attributes that only fused nodes have."""
 
 GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
@@ -25,7 +25,7 @@ GATES = {"Sigmoid": "Swish", "HardSigmoid": "HardSwish"}
 
 def is_fused(node: Node) -> bool:
     """Whether a node means more than the ONNX operator of its name."""
-    return node.op in _HOSTS and (not FUSED.isdisjoint(node.attributes) or bool(node.input(RESIDUAL)))
+    return node.op in (*_HOSTS, "Sign") and (not FUSED.isdisjoint(node.attributes) or bool(node.input(RESIDUAL)))
 
 
 def fuse_gates(network: Network, activations: Container[str]) -> Network:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from functools import partial
 
+from accel.graph.binary import fold_thresholds, fuse_signs
 from accel.graph.cleaning import (
     eliminate_dead,
     flush_denormals,
@@ -13,6 +14,7 @@ from accel.graph.cleaning import (
     share_constants,
     use_plain_names,
 )
+from accel.graph.early_signs import move_signs_up
 from accel.graph.folding import fold_affine, fold_pads, matmul_to_gemm
 from accel.graph.fusing import fuse_activations, fuse_gates, fuse_residuals
 from accel.graph.limits import Limits
@@ -25,6 +27,8 @@ ACTIVATIONS = frozenset({"Relu", "Clip", "LeakyRelu", "Sigmoid", "HardSwish", "H
 _REWRITES: tuple[Callable[[Network], Network], ...] = (
     remove_no_ops,
     use_plain_names,
+    move_signs_up,
+    fold_thresholds,  # before others round what it follows exactly
     matmul_to_gemm,
     fold_pads,
     partial(fold_affine, consume=True),  # what is rewritten here is ours alone
@@ -70,20 +74,24 @@ def fuse(
     shapes: Mapping[str, tuple[Dim, ...] | None] | None = None,
     *,
     activations: Container[str] = ACTIVATIONS,
+    assumed: Collection[str] = (),
 ) -> Network:
     """Join operators into Conv and Gemm nodes that only the engine understands.
 
     A fused node has the attributes `activation`, the name of an operator, and `activation_params`, its numbers: Clip
     (min, max), LeakyRelu and Elu (alpha,), HardSigmoid (alpha, beta), others none. Swish is x * sigmoid(x). Conv
-    may have a fourth input of its output's shape, added after the bias and before the activation.
+    may have a fourth input of its output's shape, added after the bias and before the activation. Binary layers:
+    see `accel.graph.binary.fuse_signs`; their activation may be Sign.
 
     Parameters
     ----------
     network : Network, simplified.
     shapes : shape of each value, where known; None infers them. Without equal shapes a residual is not fused.
     activations : those that may be fused.
+    assumed : inputs that hold +1 and -1 alone.
     """
     if shapes is None:
         shapes = infer_shapes(network)
+    network = fuse_signs(fold_thresholds(network, assumed=assumed, packed=True), assumed)
     network = fuse_gates(network, activations)
     return eliminate_dead(fuse_activations(fuse_residuals(network, shapes), activations))

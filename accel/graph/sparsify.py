@@ -25,7 +25,7 @@ def sparsify(network: Network) -> Network:
     the same bit by bit but for -0.0.
     """
     changed: dict[str, Constant] = {}
-    for name in _weights_only(network):
+    for name in weights_only(network):
         weight = network.constants[name]
         if isinstance(weight, Codebook) and _is_sparse(weight.codes, (weight.codebook == 0)):
             changed[name] = CsrCodebook.from_codebook(weight)
@@ -34,7 +34,7 @@ def sparsify(network: Network) -> Network:
     return network.with_constants(changed) if changed else network
 
 
-def _weights_only(network: Network) -> list[str]:
+def weights_only(network: Network) -> list[str]:
     """Constants that are read as weights with the outputs first, and as nothing else."""
     weights: dict[str, None] = {}
     others = {value.name for value in network.outputs}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel.errors import FormatError
+from accel.graph.binarize import binarize
 from accel.graph.limits import Limits
 from accel.graph.network import Network
 from accel.graph.onnx_reader import read_onnx
@@ -18,7 +19,8 @@ from accel.graph.sparsify import sparsify
 if TYPE_CHECKING:
     import onnx
 
-SPARSE = ("auto", "keep")
+FOUND = ("auto", "keep")
+"""What `load` may be told of weights that have a smaller form."""
 
 
 def load(
@@ -27,6 +29,7 @@ def load(
     limits: Limits | None = None,
     simplify: bool = True,
     sparse: str = "keep",
+    binary: str = "keep",
 ) -> Network:
     """Read a network.
 
@@ -39,6 +42,7 @@ def load(
         is given as it is.
     sparse : "keep" gives constants as they are. "auto" makes weights of which half or more is zero sparse, see
         graph/sparsify.py: `Csr` instead of an array, `CsrCodebook` instead of a `Codebook`.
+    binary : "keep" gives constants as they are. "auto" makes weights of one magnitude for each output `Binary`.
 
     Returns
     -------
@@ -50,11 +54,13 @@ def load(
     UnsupportedError  the model needs operators, attributes or types that accel does not run; all are named.
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
-    ValueError  `sparse` is neither "auto" nor "keep".
+    ValueError  `sparse` or `binary` is neither "auto" nor "keep".
     """
-    if sparse not in SPARSE:
-        raise ValueError(f"sparse: expected {' or '.join(SPARSE)}, got {sparse!r:.40}")
+    for name, value in (("sparse", sparse), ("binary", binary)):
+        if value not in FOUND:
+            raise ValueError(f"{name}: expected {' or '.join(FOUND)}, got {value!r:.40}")
     network = _load(source, limits or Limits(), simplify)
+    network = binarize(network) if binary == "auto" else network
     return sparsify(network) if sparse == "auto" else network
 
 

@@ -1,5 +1,16 @@
 """Functions over arrays, one module per kernel family; `accel.using` chooses what runs them."""
 
+from accel.kernels.binary import (
+    binary_conv2d,
+    binary_matmul,
+    binary_max_pool2d,
+    binary_scale_map,
+    pack_bits,
+    pack_pixels,
+    sign_linear,
+    unpack_bits,
+    unpack_pixels,
+)
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
@@ -11,6 +22,10 @@ from accel.kernels.pool import average_pool2d, global_average_pool2d, max_pool2d
 __all__ = [
     "assign_codes",
     "average_pool2d",
+    "binary_conv2d",
+    "binary_matmul",
+    "binary_max_pool2d",
+    "binary_scale_map",
     "bitmap_decode",
     "bitmap_encode",
     "conv2d",
@@ -28,4 +43,9 @@ __all__ = [
     "kmeans_1d",
     "linear",
     "max_pool2d",
+    "pack_bits",
+    "pack_pixels",
+    "sign_linear",
+    "unpack_bits",
+    "unpack_pixels",
 ]

@@ -13,9 +13,11 @@ from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
+from accel.layers._binary import SignConv, checked_binarization
 from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
+from accel.weights.binary import Binary
 from accel.weights.zeros import sparse_arrays, stored_rows
 
 
@@ -28,6 +30,10 @@ class Conv2d:
     bias : (O,) float32, optional.
     strides, pads, dilations, group, algorithm : as in accel.kernels.conv2d.
     activation : None or one of accel.layers.activation.ACTIVATIONS.
+    binarize_input : multiply the signs of x, 0 counting as +1, instead of x: a convolution of bits. `Binary` weights
+        only; `algorithm` is not asked.
+    pad_value : what stands outside the signs of x: -1, 0 or +1. With `binarize_input` only, as is
+    scale_input : multiply each pixel of the result by the mean |x| of its window, 0 outside x (XNOR-Net's K).
 
     Raises
     ------
@@ -49,6 +55,9 @@ class Conv2d:
         group: int = 1,
         activation: str | None = None,
         algorithm: str = "auto",
+        binarize_input: bool = False,
+        pad_value: int = 0,
+        scale_input: bool = False,
     ) -> None:
         check_operands(weight, bias, 4)
         if algorithm not in ALGORITHMS:
@@ -59,6 +68,11 @@ class Conv2d:
         if weight.shape[0] % self.group:
             raise ValueError(f"group: expected to divide the {weight.shape[0]} filters of weight, got {self.group}")
         self.activation = checked_activation(activation)
+        self.binarize_input, self.scale_input = checked_binarization(weight, binarize_input, scale_input)
+        self.pad_value = checks.integer("pad_value", pad_value, -1, 1)
+        if self.pad_value and not binarize_input:
+            raise ValueError("pad_value: expected 0 where the input is not binarized")
+        self._bits: SignConv | None = None
         self._methods: dict[Pair, Any] = {}  # by output size
         self._packed: dict[Any, Any] = {}  # by method, and by instruction set
 
@@ -68,6 +82,11 @@ class Conv2d:
             "strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group
         }  # fmt: skip
         shape = self.weight.shape
+        if self.binarize_input and 0 not in shape:
+            assert isinstance(self.weight, Binary)
+            if self._bits is None:
+                self._bits = SignConv(self.weight, self.bias, geometry, self.pad_value, self.scale_input)
+            return apply_activation(self.activation, self._bits(x))
         if runtime.backend() == "numba" and self.algorithm == "auto" and self._stored is not None:
             from accel.kernels.sparse_numba import sparse_conv2d_numba
 

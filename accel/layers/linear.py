@@ -12,9 +12,11 @@ from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays, StoredRows
+from accel.layers._binary import FloatBySigns, SignLinear, checked_binarization
 from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
+from accel.weights.binary import Binary
 from accel.weights.zeros import sparse_arrays, stored_rows
 
 _MOST = 64  # numbers of rows whose choice is remembered
@@ -28,21 +30,31 @@ class Linear:
     weight : (out, in) float32 array or any Weight of that shape, kept as `.weight`.
     bias : (out,) float32, optional.
     activation : None or one of accel.layers.activation.ACTIVATIONS.
+    binarize_input : multiply the signs of x, 0 counting as +1, instead of x: a product of bits. `Binary` weights only.
+    scale_input : multiply a row's products by its mean |x| (XNOR-Net). With `binarize_input` only.
 
     Raises
     ------
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
-    Sparse weights (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few
-    zeros, through the dense form. Either is packed at the first call. On the Numba
-    back end sparse weights run as they are held, on NumPy all through the dense form.
+    `Binary` weights multiply x by one bit a weight. Sparse weights (`Csr` and its kin) run without their zeros where
+    that is predicted to be faster; others, and few zeros, through the dense form. Any is packed at the first call. On
+    the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
 
     def __init__(
-        self, weight: np.ndarray | Weight, bias: np.ndarray | None = None, activation: str | None = None
+        self,
+        weight: np.ndarray | Weight,
+        bias: np.ndarray | None = None,
+        activation: str | None = None,
+        *,
+        binarize_input: bool = False,
+        scale_input: bool = False,
     ) -> None:
         check_operands(weight, bias, 2)
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
+        self.binarize_input, self.scale_input = checked_binarization(weight, binarize_input, scale_input)
+        self._bits: SignLinear | FloatBySigns | None = None
         self._packed: PackedLinear | None = None
         self._product: SparseProduct | None = None
         self._gain: dict[tuple[int, int], bool] = {}  # by rows of x and instruction set
@@ -53,6 +65,11 @@ class Linear:
         depth = self.weight.shape[1]
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
+        if isinstance(self.weight, Binary) and 0 not in self.weight.shape:
+            if self._bits is None:
+                make = SignLinear if self.binarize_input else FloatBySigns
+                self._bits = make(self.weight, self.bias, self.scale_input)
+            return apply_activation(self.activation, self._bits(x))
         if runtime.backend() == "numba" and x.size and self._stored is not None:
             from accel.kernels.sparse_numba import sparse_linear_numba
 

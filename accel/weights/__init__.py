@@ -1,6 +1,7 @@
 """One class per stored form of a weight."""
 
 from accel.weights.base import Weight, dense, weight_kinds
+from accel.weights.binary import Binary
 from accel.weights.bsr import Bsr
 from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
@@ -9,4 +10,16 @@ from accel.weights.dense_array import Dense
 from accel.weights.nm import NM
 from accel.weights.zeros import sparse_arrays
 
-__all__ = ["NM", "Bsr", "Codebook", "Csr", "CsrCodebook", "Dense", "Weight", "dense", "sparse_arrays", "weight_kinds"]
+__all__ = [
+    "NM",
+    "Binary",
+    "Bsr",
+    "Codebook",
+    "Csr",
+    "CsrCodebook",
+    "Dense",
+    "Weight",
+    "dense",
+    "sparse_arrays",
+    "weight_kinds",
+]

@@ -3,11 +3,13 @@
 #include <pybind11/pybind11.h>
 
 namespace accel::bind {
+void bind_binary(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
+void bind_program_binary(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
@@ -22,8 +24,10 @@ PYBIND11_MODULE(_core, m) {
   bind_huffman(m);
   bind_kmeans(m);
   bind_program(m);
+  bind_program_binary(m);    // after bind_program: it adds steps to its Program
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above
   bind_spmv(m);    // after bind_program too
+  bind_binary(m);  // and so is this
 }

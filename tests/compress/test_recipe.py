@@ -31,7 +31,7 @@ def test_a_full_recipe_survives_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, "method: expected one of deep-compression, k-means, magnitude, got str 'magic'"),
+        ({"method": "magic"}, "method: expected one of binary, deep-compression, k-means, magnitude, got str 'magic'"),
         ({"rounding": "up"}, "rounding: expected one of sums, nearest"),
         ({"bits": 9}, "bits: expected an integer in 1..8, got int 9"),
         ({"bits": True}, "bits: expected an integer"),
@@ -82,7 +82,7 @@ def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("recipe", ["deep", "no/such/file.json", 7, None])
 def test_what_is_no_recipe_is_named(recipe: Any) -> None:
-    with pytest.raises(RecipeError, match="recipe: expected one of deep-compression, k-means, magnitude"):
+    with pytest.raises(RecipeError, match="recipe: expected one of binary, deep-compression, k-means, magnitude"):
         find(recipe)
 
 

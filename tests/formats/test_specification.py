@@ -69,6 +69,8 @@ def join(part: dict[str, Any], streams: list[np.ndarray]) -> np.ndarray:
 def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
     if tensor["kind"] == "codebook":
         return parts["codebook"][parts["codes"]]
+    if tensor["kind"] == "binary":
+        return signs_of(tensor["fields"]["shape"], parts)
     if tensor["kind"] == "nm":
         return groups_of(parts["values"], parts["positions"], tensor["fields"]["m"])
     if tensor["kind"] in ("csr", "csr_codebook", "bsr"):
@@ -80,6 +82,14 @@ def groups_of(values: np.ndarray, positions: np.ndarray, m: int) -> np.ndarray:
     out = np.zeros((*values.shape[:-2], values.shape[-2] * m), np.float32)
     for at in np.ndindex(values.shape):
         out[(*at[:-2], at[-2] * m + int(positions[at]))] = values[at]
+    return np.moveaxis(out, -1, 1)
+
+
+def signs_of(shape: list[int], parts: dict[str, np.ndarray]) -> np.ndarray:
+    out = np.zeros((shape[0], *shape[2:], shape[1]), np.float32)
+    scale = parts.get("scale", np.ones(shape[0], np.float32))
+    for i, at in enumerate(np.ndindex(out.shape)):
+        out[at] = scale[at[0]] if parts["bits"][i // 8] >> i % 8 & 1 else -scale[at[0]]
     return np.moveaxis(out, -1, 1)
 
 
@@ -118,9 +128,9 @@ def value_of(parts: dict[str, np.ndarray], p: int, row: int) -> np.ndarray:
 Golden = tuple[bytes, dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=["version1", "version1_sparse"])
+@pytest.fixture(scope="module", params=["version1", "version1_sparse", "version1_binary"])
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """A file and what is in it: the first of version 1, and one with the sparse weights that came later."""
+    """A file and what is in it: the first of version 1, and those with weights that came later."""
     with np.load(GOLDEN / f"{request.param}.npz", allow_pickle=False) as stored:
         return (GOLDEN / f"{request.param}.accel").read_bytes(), dict(stored)
 

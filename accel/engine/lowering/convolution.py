@@ -10,6 +10,7 @@ import numpy as np
 
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
+from accel.engine.lowering.binary import lower_product, multiplies_bits
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec, Window, window
@@ -65,10 +66,10 @@ def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Laye
 
 
 def planned(builder: PlanBuilder, node: Node) -> Planned | None:
-    """How `node` is computed, decided once; None where no native kernel takes it."""
+    """How `node` is computed, decided once; None where no kernel for floats takes it."""
     name = node.outputs[0]
     if name not in builder.convolutions:
-        found = _native_conv(builder.known, node)
+        found = None if multiplies_bits(builder, node) else _native_conv(builder.known, node)
         builder.convolutions[name] = None if found is None else _decide(builder, node, *found)
     result: Planned | None = builder.convolutions[name]
     return result
@@ -177,6 +178,8 @@ def conv_halo(builder: PlanBuilder, node: Node) -> int:
 
 @lowers("Conv")
 def _conv(builder: PlanBuilder, node: Node) -> bool:
+    if multiplies_bits(builder, node):
+        return lower_product(builder, node)
     plan = planned(builder, node)
     if plan is None:
         return False

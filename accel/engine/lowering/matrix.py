@@ -10,6 +10,7 @@ import numpy as np
 
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
+from accel.engine.lowering.binary import lower_product, multiplies_bits
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec
@@ -56,6 +57,8 @@ def _pack_linear(w: np.ndarray, rows: bool) -> np.ndarray:
 
 @lowers("Gemm")
 def _gemm(builder: PlanBuilder, node: Node) -> bool:
+    if multiplies_bits(builder, node):
+        return lower_product(builder, node)
     if not _native_gemm(builder.known, node):
         return False
     get = node.attributes.get
@@ -68,6 +71,8 @@ def _gemm(builder: PlanBuilder, node: Node) -> bool:
 
 @lowers("MatMul")
 def _matmul(builder: PlanBuilder, node: Node) -> bool:
+    if multiplies_bits(builder, node):
+        return lower_product(builder, node)
     x, w = (builder.known.get(name) for name in node.inputs)
     if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.ndim != 2 or len(x.shape) < 2:
         return False

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from accel.engine.builder import PlanBuilder
+from accel.engine.lowering.binary import lower_bit_pool, pools_bits
 from accel.engine.lowering.table import lowers
 from accel.engine.shapes import window
 from accel.graph.network import Node
@@ -56,6 +57,8 @@ def halves(node: Node) -> bool:
 
 @lowers("MaxPool", "AveragePool")
 def _pool(builder: PlanBuilder, node: Node) -> bool:
+    if pools_bits(builder, node):
+        return lower_bit_pool(builder, node)
     if keeps_planes(builder, node):
         return _pool_planes(builder, node)
     if not makes_blocks(builder, node):

@@ -197,6 +197,7 @@ def fused(x: Array, activation: str | None, params: Floats) -> Array:
         "Relu": relu,
         "Sigmoid": sigmoid,
         "Tanh": tanh,
+        "Sign": np.sign,
         "HardSwish": hard_swish,
         "Swish": swish,
         "LeakyRelu": lambda y, alpha: leaky_relu(y, alpha=alpha),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from accel.errors import ModelError
 from accel.layers.operators.common import Array, choice, floating, same_dtype, scalar
 from accel.layers.operators.registry import operator
 
@@ -30,7 +31,7 @@ _FLOAT_UNARY: dict[str, np.ufunc] = {
     "Atanh": np.arctanh,
     "Reciprocal": np.reciprocal,
 }
-_UNARY: dict[str, np.ufunc] = {"Neg": np.negative, "Abs": np.abs, "Sign": np.sign}
+_UNARY: dict[str, np.ufunc] = {"Neg": np.negative, "Abs": np.abs}
 
 
 def _float_unary(ufunc: np.ufunc) -> Callable[[Array], Array]:
@@ -46,6 +47,24 @@ def _unary(ufunc: np.ufunc) -> Callable[[Array], Array]:
         return np.asarray(ufunc(x))
 
     return apply
+
+
+@operator("Sign")
+def sign(x: Array, at: Array | None = None, below: Array | None = None, *, zero: int = 0) -> Array:
+    """`zero` 1: +1 for 0 and -1 for NaN; with it, per channel, +1 where x >= at, or x <= at where `below`.
+
+    ONNX knows none of these: graph.binary makes them of Where and batch norm.
+    """
+    if not zero:
+        if at is not None or below is not None:
+            raise ModelError("inputs: expected 1 without the attribute zero")
+        return np.asarray(np.sign(x))
+    if at is None or below is None:
+        return np.asarray(np.where(x >= 0, x.dtype.type(1), x.dtype.type(-1)))
+    shape = (-1, *(1,) * (x.ndim - 2))
+    level = at.reshape(shape)
+    positive = np.where(below.reshape(shape), x <= level, x >= level)
+    return np.asarray(np.where(positive, x.dtype.type(1), x.dtype.type(-1)))
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -97,10 +97,14 @@ def conv(
     strides: Ints | None = None,
     activation: str | None = None,
     activation_params: Floats = (),
+    pad_value: int = 0,
 ) -> Array:
-    """activation(convolution + residual); ONNX knows neither, graph.fusing makes them."""
+    """activation(convolution + residual), outside x `pad_value`; ONNX knows none of them, graph.fusing makes them."""
     floating(x, w, bias, residual)
     spatial_rank(x)
+    if pad_value and pads is not None:
+        begins, ends = pads[: x.ndim - 2], pads[x.ndim - 2 :]
+        x, pads = np.pad(x, ((0, 0), (0, 0), *zip(begins, ends, strict=True)), constant_values=pad_value), None
     _check_weight(x, w, bias, group, kernel_shape)
     where = windows(x, w.shape[2:], strides=strides, pads=pads, dilations=dilations, auto_pad=auto_pad)
     refuse_bomb((x.shape[0], w.shape[0], *where.out), x.dtype)

@@ -44,6 +44,8 @@ def fold_thresholds(network: Network, *, assumed: Collection[str] = (), packed: 
     assumed : inputs of the network that hold +1 and -1 alone.
     packed : changed weights become `Binary`; else arrays.
     """
+    if not _makes_signs(network):
+        return network
     draft = Draft(network)
     facts = draft.facts()
     signs = set(assumed)
@@ -55,6 +57,10 @@ def fold_thresholds(network: Network, *, assumed: Collection[str] = (), packed: 
         if known.holds_signs(node, signs, draft.maker, draft.constants.get):
             signs.add(node.outputs[0])
     return draft.finish()
+
+
+def _makes_signs(network: Network) -> bool:
+    return any(node.op in ("Sign", "Where") for node in network.nodes)
 
 
 def _fold(draft: Draft, facts: Facts, node: Node, packed: bool) -> None:
@@ -211,6 +217,8 @@ def fuse_signs(network: Network, assumed: Collection[str] = ()) -> Network:
     more inputs, per channel: the threshold, and whether the sign is +1 below it. A Sign that alone reads a product of
     signs becomes its `activation`, a Pad of signs by +1 or -1 the `pad_value` of the Conv that alone reads it.
     """
+    if not _makes_signs(network):
+        return network
     draft = Draft(network)
     facts, signs = draft.facts(), known.sign_values(network, assumed)
     for node in draft.nodes:

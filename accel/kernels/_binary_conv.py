@@ -101,7 +101,7 @@ class BinaryConv:
     @property
     def terms(self) -> int:
         """n: the terms of a count, which lies in -n..n."""
-        return self.channels * self.kernel[0] * self.kernel[1]
+        return int(self.channels * self.kernel[0] * self.kernel[1])
 
     def output_shape(self, images: int, height: int, width: int) -> tuple[int, int, int]:
         """(N, H', W') for an input of (N, H, W); ValueError where the kernel does not fit."""
@@ -179,6 +179,7 @@ class BinaryConv:
         )
         if isinstance(self.epilogue, Thresholds):
             at, below = self.epilogue
+            assert below is not None
             bits = np.where(below, counts <= at, counts >= at)
             backend().pack_bits(bits.astype(np.float32) - np.float32(0.5), y)
         elif self.epilogue is not None:

@@ -14,10 +14,8 @@ _EXACT = 1 << 24  # float32 holds every integer up to here
 def unpack(words: np.ndarray, n: int) -> np.ndarray:
     """(..., words) uint64 to (..., n) of +-1, in the narrowest float whose sums of n are exact."""
     bits = np.unpackbits(words.astype("<u8", copy=False).view(np.uint8), axis=-1, bitorder="little", count=n)
-    signs = bits.astype(np.float32 if n < _EXACT else np.float64)
-    signs *= 2
-    signs -= 1
-    return signs
+    signs: np.ndarray = bits.astype(np.float32 if n < _EXACT else np.float64)
+    return signs * 2 - 1
 
 
 def _pack(bits: np.ndarray, out: np.ndarray) -> None:
@@ -41,7 +39,7 @@ def matmul(a: np.ndarray, b: np.ndarray, n: int, out: np.ndarray) -> None:
 
 
 def max_pool(words: np.ndarray, kernel: Pair, strides: Pair, before: Pair, minimum: bool, out: np.ndarray) -> None:
-    height, width = words.shape[1:3]
+    images, (height, width) = np.arange(words.shape[0]), words.shape[1:3]
     combine, identity = (np.bitwise_and, ~np.uint64(0)) if minimum else (np.bitwise_or, np.uint64(0))
     out[...] = identity
     for p in range(kernel[0]):
@@ -50,8 +48,8 @@ def max_pool(words: np.ndarray, kernel: Pair, strides: Pair, before: Pair, minim
                 np.arange(out.shape[1 + i]) * strides[i] + (p, q)[i] - before[i] for i in (0, 1)
             )  # of the words that tap (p, q) meets
             r, c = ((at >= 0) & (at < size) for at, size in ((rows, height), (columns, width)))
-            target = np.ix_(range(words.shape[0]), np.flatnonzero(r), np.flatnonzero(c))
-            out[target] = combine(out[target], words[np.ix_(range(words.shape[0]), rows[r], columns[c])])
+            target = np.ix_(images, np.flatnonzero(r), np.flatnonzero(c))
+            out[target] = combine(out[target], words[np.ix_(images, rows[r], columns[c])])
 
 
 def channel_means(x: np.ndarray, out: np.ndarray) -> None:

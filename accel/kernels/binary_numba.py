@@ -11,7 +11,7 @@ from accel.kernels.jit import njit
 
 
 @njit
-def _popcount(v: Any) -> int:
+def _popcount(v: Any) -> Any:
     v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
     v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
     v = (v + (v >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)

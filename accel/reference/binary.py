@@ -64,9 +64,10 @@ def threshold(counts: np.ndarray, at: np.ndarray, below: np.ndarray, axis: int =
 def activation(name: str | None, parameters: tuple[float, ...], x: np.ndarray) -> np.ndarray:
     """An activation of float64 x by its ONNX name, parameters in ONNX's order; None is the identity."""
     if name == "Relu":
-        return np.maximum(x, 0)
+        return np.asarray(np.maximum(x, 0))
     if name == "Clip":
-        return np.clip(x, *parameters)
+        low, high = parameters
+        return np.asarray(np.clip(x, low, high))
     if name == "LeakyRelu":
         return np.where(x < 0, x * (parameters[0] if parameters else 0.01), x)
     if name == "HardSigmoid":

@@ -33,8 +33,8 @@ import accel  # noqa: E402
 from accel import timing  # noqa: E402
 from accel.kernels import runtime  # noqa: E402
 
-REPEATS = {"lfcW1A1": 20}
-"""Calls in a round; 5 of other networks."""
+REPEATS = {"lfcW1A1": 100}
+"""Calls in a round; 10 of other networks."""
 TOLERANCE = 1e-3
 DATA = Path(os.environ.get("ACCEL_DATA") or Path(__file__).parents[3] / "shared" / "data")
 SHAPED_AS_RESNET = ("bireal18", "xnor18")
@@ -116,7 +116,7 @@ def measure(name: str, chosen: argparse.Namespace, models: Path, batch: int) -> 
     if made is None:
         return None
     calls, error = made
-    repeats = REPEATS.get(name, 5)
+    repeats = REPEATS.get(name, 10)
     rounds = {e: lambda call=call: [call() for _ in range(repeats)] for e, call in calls.items()}
     times = {e: t / repeats for e, t in timing.alternate(rounds, chosen.seconds * len(calls)).items()}
     ratios = {e: timing.ratio(row, times["accel"]) for e, row in times.items() if e != "accel"}

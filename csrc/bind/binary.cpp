@@ -169,6 +169,7 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
                               optional(pixel_scale, pixels, "pixel_scale: another shape than prepared for"),
                               scratch(static_cast<std::size_t>(conv->scratch_bytes()))};
     py::gil_scoped_release release;
+    const AwakeWorkers awake(threads);
     conv->run(arrays, threads);
   }
   // The same without residual and scales, into a pixel-major y; false, and nothing done, where an argument is wrong.
@@ -186,6 +187,7 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
     auto* to = const_cast<void*>(py::reinterpret_borrow<py::array>(y).data());
     std::uint8_t* mine = scratch(static_cast<std::size_t>(conv->scratch_bytes()));
     py::gil_scoped_release release;
+    const AwakeWorkers awake(threads);
     conv->run({bits, to, nullptr, nullptr, mine}, threads);
     return true;
   }

@@ -21,6 +21,7 @@ const BinaryKernels* const kBinary[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_RO
 namespace {
 
 constexpr long kPixelsTogether = 256;  // of small images, so that the weights of a panel are read for more than a few
+constexpr long kTilesEach = 8;         // of a thread, so that splitting by them is even enough
 constexpr double kMacsWorthOne = 20;   // binary multiply-adds in the time of a float's
 constexpr std::int32_t kMostOffset = std::numeric_limits<std::int32_t>::max();
 
@@ -296,8 +297,9 @@ void BinaryConv::multiply(const BinaryArrays& arrays, const Batch& batch, const 
                           int threads) const noexcept {
   const long pixels = batch.images * out_h_ * out_w_, step = filters_->kernels().pixels;
   const long tiles = (pixels + step - 1) / step;
-  const bool shared = panels_share_words();  // then a thread takes all panels of its pixels
-  const long panels = shared ? 1 : batch.panels;
+  // A thread takes all panels of its pixels where there are enough: two that share pixels write to the same lines.
+  const bool by_pixels = panels_share_words() || tiles >= kTilesEach * threads;
+  const long panels = by_pixels ? 1 : batch.panels;
   const double work = static_cast<double>(pixels) * filters_->words() * kWordBits * filters_->panel_filters() *
                       static_cast<double>(batch.panels) / kMacsWorthOne;
   parallel(parts_for(work, panels * tiles, threads), [&](int part, int parts) {
@@ -306,8 +308,8 @@ void BinaryConv::multiply(const BinaryArrays& arrays, const Batch& batch, const 
       const long tile = i % tiles;
       n = std::min(r.end - i, tiles - tile);
       const Range mine = {tile * step, std::min(pixels, (tile + n) * step)};
-      for (long p = 0; p < (shared ? batch.panels : 1); ++p)
-        run_panel(arrays, batch, image, batch.panel + (shared ? p : i / tiles), mine);
+      for (long p = 0; p < (by_pixels ? batch.panels : 1); ++p)
+        run_panel(arrays, batch, image, batch.panel + (by_pixels ? p : i / tiles), mine);
     }
   });
 }

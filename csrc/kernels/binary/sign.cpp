@@ -16,11 +16,17 @@ namespace accel {
 #define ACCEL_TABLE_ENTRY kSignKernels
 const SignKernels* const kSigns[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
 
+namespace {
+
+constexpr std::size_t kReadPast = 4;  // bytes, by the loads of the last block
+
+}  // namespace
+
 SignMatrix::SignMatrix(const std::uint64_t* bits, long rows, long columns) : rows_(rows), columns_(columns) {
   if (rows < 1 || columns < 1) throw std::invalid_argument("sign matrix: expected rows and columns");
   blocks_ = (rows + kSignRows - 1) / kSignRows;
   panels_ = words_of(columns);
-  codes_ = allocate(nbytes());
+  codes_ = allocate(nbytes() + kReadPast);
   auto* codes = reinterpret_cast<std::uint32_t*>(codes_.begin);
   for (long r = 0; r < rows; ++r)
     for (long p = 0; p < panels_; ++p) {

@@ -28,8 +28,9 @@ class Linear:
     ------
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
-    Sparse weights (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few
-    zeros, through the dense form. Either is packed at the first call.
+    Structured weights (`Fastfood`, `Hashed`) run by kernels of their own. Sparse ones (`Csr` and its kin) run without
+    their zeros where that is predicted to be faster; others, and few zeros, through the dense form. Either is packed at
+    the first call.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Linear:
         self._product: SparseProduct | None = None
         self._arrays: SparseArrays | None = None
         self._sought = False
+        self._own = weight.product(bias) if isinstance(weight, Weight) else None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
@@ -53,6 +55,8 @@ class Linear:
         out, depth = self.weight.shape
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
+        if self._own is not None:
+            return apply_activation(self.activation, self._own(x))
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
         rows, arrays = x.size // depth, self._sparse()

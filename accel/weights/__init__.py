@@ -6,7 +6,22 @@ from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
 from accel.weights.csr_codebook import CsrCodebook
 from accel.weights.dense_array import Dense
+from accel.weights.fastfood import Fastfood
+from accel.weights.hashed import Hashed
 from accel.weights.nm import NM
 from accel.weights.zeros import sparse_arrays
 
-__all__ = ["NM", "Bsr", "Codebook", "Csr", "CsrCodebook", "Dense", "Weight", "dense", "sparse_arrays", "weight_kinds"]
+__all__ = [
+    "NM",
+    "Bsr",
+    "Codebook",
+    "Csr",
+    "CsrCodebook",
+    "Dense",
+    "Fastfood",
+    "Hashed",
+    "Weight",
+    "dense",
+    "sparse_arrays",
+    "weight_kinds",
+]

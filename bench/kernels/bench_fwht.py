@@ -1,0 +1,111 @@
+"""Walsh-Hadamard transforms beside FFHT, for which ACCEL_FFHT names a folder with its sources (FALCONN-LIB/FFHT).
+
+FFHT is compiled with -O3 -march=native into a temporary folder, with a loop over rows of its own, so that no Python
+stands between them. Up to 2^12 a call transforms as many rows as make 64 KB.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+import accel
+from accel.kernels import fwht
+from accel.reference import structured as reference
+
+SIZES = tuple(range(8, 23))
+LOOP = """
+#include "fht.h"
+void rows(float *x, int log_n, long count) { for (long i = 0; i < count; ++i) fht_float(x + (i << log_n), log_n); }
+"""
+
+
+@pytest.fixture(scope="session")
+def ffht(tmp_path_factory: pytest.TempPathFactory) -> Callable[[np.ndarray], object]:
+    """Transforms the rows of an array in place, by FFHT."""
+    folder = os.environ.get("ACCEL_FFHT")
+    if not folder:
+        pytest.skip("ACCEL_FFHT names no folder with the sources of FFHT")
+    target = tmp_path_factory.mktemp("ffht")
+    (target / "rows.c").write_text(LOOP)
+    library = target / "libffht.so"
+    flags = ["-O3", "-march=native", "-std=c99", "-shared", "-fPIC", f"-I{folder}"]
+    sources = [str(target / "rows.c"), *(str(Path(folder) / name) for name in ("fht.c", "fast_copy.c"))]
+    subprocess.run([os.environ.get("CC", "cc"), *flags, *sources, "-o", str(library)], check=True)
+    rows = ctypes.CDLL(str(library)).rows
+    rows.argtypes, rows.restype = [ctypes.c_void_p, ctypes.c_int, ctypes.c_long], None
+    return lambda x: rows(x.ctypes.data, x.shape[-1].bit_length() - 1, x.size // x.shape[-1])
+
+
+def rows_of(log2n: int) -> int:
+    return max((1 << 14) >> log2n, 1)
+
+
+def check(transform: Callable[[np.ndarray], object], log2n: int) -> None:
+    x = np.random.default_rng(0).integers(-7, 8, (2, 1 << log2n)).astype(np.float32)
+    y = x.copy()
+    transform(y)
+    if log2n <= 12:
+        assert (y == reference.fwht(x)).all()
+    transform(y)
+    assert (y == x * (1 << log2n)).all() or log2n > 18  # sums leave 24 bits
+
+
+def note(benchmark: BenchmarkFixture, x: np.ndarray) -> None:
+    n = x.shape[-1]
+    benchmark.extra_info |= {"additions": x.size * (n.bit_length() - 1), "bytes": 8 * x.size}
+
+
+@pytest.mark.parametrize("log2n", SIZES)
+def bench_fwht(benchmark: BenchmarkFixture, implementation: str, log2n: int) -> None:
+    if implementation in ("numba", "numpy") and log2n not in (10, 16, 20):
+        pytest.skip("timed at three sizes")
+    check(lambda x: fwht(x, out=x), log2n)
+    x = np.zeros((rows_of(log2n), 1 << log2n), np.float32)
+    benchmark.group = f"fwht/n=2^{log2n}"
+    note(benchmark, x)
+    benchmark(fwht, x, out=x)
+
+
+@pytest.mark.parametrize("log2n", SIZES)
+def bench_ffht(benchmark: BenchmarkFixture, ffht: Callable[[np.ndarray], object], log2n: int) -> None:
+    check(ffht, log2n)
+    x = np.zeros((rows_of(log2n), 1 << log2n), np.float32)
+    benchmark.group = f"fwht/n=2^{log2n}"
+    note(benchmark, x)
+    benchmark(ffht, x)
+
+
+@pytest.mark.parametrize("peer", ["accel", "ffht"])
+def bench_batch(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, peer: str) -> None:
+    """64 rows of 2^10; FFHT row by row."""
+    x = np.zeros((64, 1024), np.float32)
+    benchmark.group = "fwht/64 x 2^10"
+    note(benchmark, x)
+    if peer == "ffht":
+        benchmark(request.getfixturevalue("ffht"), x)
+        return
+    with accel.using(backend="native", threads=1):
+        benchmark(fwht, x, out=x)
+
+
+@pytest.mark.parametrize("log2n", [0, 8, 10])
+@pytest.mark.parametrize("peer", ["accel", "ffht"])
+def bench_call(benchmark: BenchmarkFixture, request: pytest.FixtureRequest, peer: str, log2n: int) -> None:
+    """One row through Python: what a call costs. FFHT by ctypes, which checks nothing."""
+    if peer == "ffht" and log2n == 0:
+        pytest.skip("no transform of one number")
+    x = np.zeros(1 << log2n, np.float32)
+    benchmark.group = f"fwht/one call/n=2^{log2n}"
+    if peer == "ffht":
+        benchmark(request.getfixturevalue("ffht"), x)
+        return
+    with accel.using(backend="native", threads=1):
+        benchmark(fwht, x, out=x)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from bench_fwht import ffht  # noqa: F401
+from bench_fwht import ffht, zeros  # noqa: F401
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
@@ -73,7 +73,7 @@ def bench_two_ffht(benchmark: BenchmarkFixture, ffht: Callable[[np.ndarray], obj
 
 def bench_two_bare_transforms(benchmark: BenchmarkFixture) -> None:
     """Two transforms of the batch by accel: what diagonals and permutation come on top of."""
-    x = np.zeros((BATCH, N), np.float32)
+    x = zeros(BATCH, 10)
     benchmark.group = f"fastfood/n={N}/batch={BATCH}"
 
     def run() -> None:

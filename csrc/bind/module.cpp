@@ -27,8 +27,8 @@ PYBIND11_MODULE(_core, m) {
   bind_kmeans(m);
   bind_program(m);
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
-  bind_fastfood(m);  // after bind_program, as above
-  bind_hashed(m);    // as above
+  bind_fastfood(m);          // after bind_program, as above
+  bind_hashed(m);            // as above
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above
   bind_spmv(m);    // after bind_program too

@@ -27,8 +27,15 @@ def arrays() -> tuple[np.ndarray, ...]:
     return s, g, permutations(1, N, 0)[0], b
 
 
+def room() -> np.ndarray:
+    """Where a batch begins on a page."""
+    return aligned(BATCH * N).reshape(BATCH, N)
+
+
 def rows() -> np.ndarray:
-    return np.random.default_rng(1).standard_normal((BATCH, N), np.float32)
+    x = room()
+    np.random.default_rng(1).standard_normal(out=x, dtype=np.float32)
+    return x
 
 
 def assert_answer(y: np.ndarray, x: np.ndarray) -> None:
@@ -38,7 +45,7 @@ def assert_answer(y: np.ndarray, x: np.ndarray) -> None:
 
 def bench_prepared(benchmark: BenchmarkFixture, implementation: str) -> None:
     product, x = Fastfood(*arrays(), N), rows()
-    out = np.empty_like(x)
+    out = room()
     assert_answer(product(x), x)
     benchmark.group = f"fastfood/n={N}/batch={BATCH}"
     benchmark(product, x, out)
@@ -46,7 +53,7 @@ def bench_prepared(benchmark: BenchmarkFixture, implementation: str) -> None:
 
 def bench_array_function(benchmark: BenchmarkFixture) -> None:
     x, operands = rows(), arrays()
-    out = np.empty_like(x)
+    out = room()
     benchmark.group = f"fastfood/n={N}/batch={BATCH}"
     with accel.using(backend="native", threads=1):
         benchmark(fastfood, x, *operands, out)
@@ -54,15 +61,15 @@ def bench_array_function(benchmark: BenchmarkFixture) -> None:
 
 @pytest.mark.parametrize("way", ["expressions", "buffers"])
 def bench_two_ffht(benchmark: BenchmarkFixture, ffht: Callable[[np.ndarray], Callable[[], object]], way: str) -> None:
-    """Row by row, and diagonals and permutation of the whole batch by NumPy: as one writes it, and as fast as it gets."""
+    """Row by row; diagonals and permutation of the batch by NumPy, as one writes it and as fast as it gets."""
     (s, g, perm, b), x = arrays(), rows()
-    first, out = np.empty_like(x), np.empty_like(x)
+    first, out = room(), room()
     scaled, transform_first, transform_out = g / np.float32(N), ffht(first), ffht(out)
 
     def expressions() -> np.ndarray:
         z = x * b
         ffht(z)()
-        z = z[:, perm] * scaled
+        z = np.ascontiguousarray(z[:, perm]) * scaled  # an index leaves it transposed
         ffht(z)()
         return z * s
 
@@ -82,7 +89,7 @@ def bench_two_ffht(benchmark: BenchmarkFixture, ffht: Callable[[np.ndarray], Cal
 
 def bench_two_bare_transforms(benchmark: BenchmarkFixture) -> None:
     """Two transforms of the batch by accel: what diagonals and permutation come on top of."""
-    x = aligned(BATCH * N).reshape(BATCH, N)
+    x = room()
     benchmark.group = f"fastfood/n={N}/batch={BATCH}"
 
     def run() -> None:

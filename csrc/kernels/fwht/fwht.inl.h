@@ -47,17 +47,20 @@ void fwht_pass(const T* x, T* y, const FwhtPass& sizes, T scale) noexcept {
     ACCEL_UNROLL(16)
     for (int i = 0; i < kRows; ++i) put((i < 8 ? to : to8) + at[i % 8], v[i]);
   };
-  for (long b = 0; b < shape.blocks; ++b, x += kRows * shape.stride, y += kRows * shape.stride) {
-    const T* from = x;
-    T* to = y;
-    long left = shape.width;
-    for (; left >= V::lanes; left -= V::lanes, from += V::lanes, to += V::lanes)
-      columns(from, to, [](const T* p) { return load(p); }, [](T* p, V a) { store(p, a); });
-    if constexpr (BITS > 0 && LANES > 0) continue;  // whole vectors
-    if (left == 0) continue;
-    const auto bytes = static_cast<std::size_t>(left) * sizeof(T);
+  // One loop over all blocks: those of the last pass are one or a few vectors wide.
+  const long steps = shape.width / V::lanes, block = kRows * shape.stride;
+  const T* from = x;
+  T* to = y;
+  for (long count = shape.blocks * steps, left = steps; count > 0; --count, from += V::lanes, to += V::lanes) {
+    columns(from, to, [](const T* p) { return load(p); }, [](T* p, V a) { store(p, a); });
+    if (--left > 0) continue;
+    left = steps, from += block - steps * V::lanes, to += block - steps * V::lanes;
+  }
+  if constexpr (BITS > 0 && LANES > 0) return;  // whole vectors
+  const auto bytes = static_cast<std::size_t>(shape.width - steps * V::lanes) * sizeof(T);
+  for (long b = 0; b < (bytes > 0 ? shape.blocks : 0); ++b)
     columns(
-        from, to,
+        x + b * block + steps * V::lanes, y + b * block + steps * V::lanes,
         [=](const T* p) {
           T t[V::lanes] = {};
           std::memcpy(t, p, bytes);
@@ -68,7 +71,6 @@ void fwht_pass(const T* x, T* y, const FwhtPass& sizes, T scale) noexcept {
           store(t, a);
           std::memcpy(p, t, bytes);
         });
-  }
 }
 
 // What FwhtPlan asks for. Without stages between vectors: a transform no longer than one. Else none, one, two or all

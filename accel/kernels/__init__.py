@@ -13,6 +13,8 @@ from accel.kernels.binary import (
 )
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
+from accel.kernels.fastfood import fastfood, fastfood_backward
+from accel.kernels.fwht import fwht
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
@@ -35,6 +37,9 @@ __all__ = [
     "csr_validate",
     "deltas_decode",
     "deltas_encode",
+    "fastfood",
+    "fastfood_backward",
+    "fwht",
     "gaps_decode",
     "gaps_encode",
     "global_average_pool2d",

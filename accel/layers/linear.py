@@ -37,9 +37,10 @@ class Linear:
     ------
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
-    `Binary` weights multiply x by one bit a weight. Sparse weights (`Csr` and its kin) run without their zeros where
-    that is predicted to be faster; others, and few zeros, through the dense form. Any is packed at the first call. On
-    the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
+    `Binary` weights multiply x by one bit a weight, structured ones (`Fastfood`, `Hashed`) by kernels of their own. Sparse
+    ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few zeros, through
+    the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they are held, on NumPy
+    all through the dense form.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Linear:
         self._packed: PackedLinear | None = None
         self._product: SparseProduct | None = None
         self._gain: dict[tuple[int, int], bool] = {}  # by rows of x and instruction set
+        self._own = weight.product(bias) if isinstance(weight, Weight) else None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
@@ -65,6 +67,8 @@ class Linear:
         depth = self.weight.shape[1]
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
+        if self._own is not None:
+            return apply_activation(self.activation, self._own(x))
         if isinstance(self.weight, Binary) and 0 not in self.weight.shape:
             if self._bits is None:
                 make = SignLinear if self.binarize_input else FloatBySigns

@@ -7,6 +7,8 @@ from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
 from accel.weights.csr_codebook import CsrCodebook
 from accel.weights.dense_array import Dense
+from accel.weights.fastfood import Fastfood
+from accel.weights.hashed import Hashed
 from accel.weights.nm import NM
 from accel.weights.zeros import sparse_arrays
 
@@ -18,6 +20,8 @@ __all__ = [
     "Csr",
     "CsrCodebook",
     "Dense",
+    "Fastfood",
+    "Hashed",
     "Weight",
     "dense",
     "sparse_arrays",

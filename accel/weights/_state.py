@@ -39,6 +39,21 @@ def shape(kind: str, value: Any) -> tuple[int, ...]:
     raise FormatError(f"{kind} weight: expected a shape as a list of sizes, got {describe(value)}")
 
 
+def matrix(kind: str, value: Any) -> tuple[int, int]:
+    """(out, in) from a JSON list, else FormatError."""
+    sizes = shape(kind, value)
+    if len(sizes) != 2:
+        raise FormatError(f"{kind} weight: expected a shape of two sizes, got {describe(value)}")
+    return sizes[0], sizes[1]
+
+
+def seed(kind: str, value: Any) -> int:
+    """A seed from JSON, else FormatError."""
+    if type(value) is not int or not 0 <= value < 1 << 63:
+        raise FormatError(f"{kind} weight: expected a seed in 0..2**63-1, got {describe(value)}")
+    return value
+
+
 def dims(value: Any) -> tuple[int, ...]:
     """A dense shape given by a caller: (out, in) or (out, in/group, kh, kw), of elements that can be counted."""
     if not isinstance(value, (tuple, list)):

@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <functional>
 #include <string>
 
 #include "simd/isa.h"
@@ -18,6 +19,13 @@ using Array = py::array_t<T, py::array::c_style>;  // with py::arg().noconvert()
 
 inline void require(bool ok, const char* what) {
   if (!ok) throw py::value_error(what);
+}
+
+// Whether two arrays have no byte in common; for contiguous ones.
+inline bool apart(const py::array& a, const py::array& b) {
+  const auto *p = static_cast<const char*>(a.data()), *q = static_cast<const char*>(b.data());
+  const std::less_equal<const char*> before;
+  return a.nbytes() == 0 || b.nbytes() == 0 || before(p + a.nbytes(), q) || before(q + b.nbytes(), p);
 }
 
 // The ISA as Python passes it: its index in Isa.

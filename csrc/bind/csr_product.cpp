@@ -2,7 +2,6 @@
 #include "kernels/sparse/csr_product.h"
 
 #include <algorithm>
-#include <functional>
 #include <optional>
 #include <vector>
 
@@ -13,12 +12,6 @@ namespace {
 
 using Floats = Array<float>;
 using Columns = Array<std::int32_t>;
-
-bool apart(const py::array& a, const py::array& b) {
-  const auto *p = static_cast<const char*>(a.data()), *q = static_cast<const char*>(b.data());
-  const std::less_equal<const char*> before;
-  return a.nbytes() == 0 || b.nbytes() == 0 || before(p + a.nbytes(), q) || before(q + b.nbytes(), p);
-}
 
 // A new array, or `out` where it fits.
 std::optional<Floats> result(const py::object& out, const Floats& x, long rows) {

@@ -6,6 +6,9 @@ namespace accel::bind {
 void bind_binary(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
+void bind_fastfood(pybind11::module_& m);
+void bind_fwht(pybind11::module_& m);
+void bind_hashed(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
@@ -21,11 +24,14 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Native kernels of accel; accel.kernels is the public face.";
   bind_conv(m);
   bind_csr_product(m);
+  bind_fwht(m);
   bind_huffman(m);
   bind_kmeans(m);
   bind_program(m);
   bind_program_binary(m);    // after bind_program: it adds steps to its Program
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
+  bind_fastfood(m);          // after bind_program, as above
+  bind_hashed(m);            // as above
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above
   bind_spmv(m);    // after bind_program too

@@ -75,7 +75,36 @@ def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray
         return groups_of(parts["values"], parts["positions"], tensor["fields"]["m"])
     if tensor["kind"] in ("csr", "csr_codebook", "bsr"):
         return rows_of(tensor["fields"], parts)
+    if tensor["kind"] in ("fastfood", "hashed"):
+        return (blocks_of if tensor["kind"] == "fastfood" else unhashed)(tensor["fields"], parts)
     return parts["array" if tensor["kind"] == "dense" else ""]
+
+
+def hash64(x: int) -> int:
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def blocks_of(fields: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
+    (out, depth), start = fields["shape"], hash64(fields["seed"])
+    blocks, n = parts["scale_s"].shape
+    assert n >= depth > n // 2 and blocks == -(-out // n)
+    h = np.array([[(-1) ** (i & j).bit_count() for j in range(n)] for i in range(n)]) / math.sqrt(n)
+    rows = []
+    for block in range(blocks):
+        s, g, b = (np.diag(parts[name][block].astype(np.float64)) for name in ("scale_s", "gauss_g", "signs_b"))
+        order = sorted(range(n), key=lambda p, first=block * n: hash64(start ^ (first + p)))  # type: ignore[misc]
+        rows.append(s @ h @ g @ np.eye(n)[order] @ h @ b)
+    return np.concatenate(rows)[:out, :depth].astype(np.float32)
+
+
+def unhashed(fields: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
+    (out, depth), start, values = fields["shape"], hash64(fields["seed"]), parts["values"]
+    numbers = [hash64(start ^ i) for i in range(out * depth)]
+    signed = [(-1) ** (u & 1) * values[(u >> 32) * values.size >> 32] for u in numbers]
+    return np.array(signed, np.float32).reshape(out, depth)
 
 
 def groups_of(values: np.ndarray, positions: np.ndarray, m: int) -> np.ndarray:
@@ -128,7 +157,7 @@ def value_of(parts: dict[str, np.ndarray], p: int, row: int) -> np.ndarray:
 Golden = tuple[bytes, dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=["version1", "version1_sparse", "version1_binary"])
+@pytest.fixture(scope="module", params=["version1", "version1_sparse", "version1_binary", "version1_fastfood"])
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A file and what is in it: the first of version 1, and those with weights that came later."""
     with np.load(GOLDEN / f"{request.param}.npz", allow_pickle=False) as stored:

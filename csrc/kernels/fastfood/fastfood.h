@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// y = S H G Pi H B x for blocks of n = 2^log2n, stacked: H orthonormal, S, G, B diagonal, (Pi z)[i] = z[perm[i]].
+// x is rows x d_in with zeros behind (d_in <= n), y is rows x d_out, the first d_out of blocks x n outputs.
+//
+// Four rows at a time: once 4 x 4 numbers are transposed, each 16 bytes hold the same element of four rows, a quad.
+// Then the permutation moves quads, which is four times less work than moving floats, two stages less lie within lanes,
+// and everything stays in the L1 cache up to n = 512. Five passes for n = 1024 with AVX-512: rows to quads and six
+// stages; four stages; quads gathered by the permutation and two stages; two stages; six stages, and quads to rows.
+//
+// A row has the same bits alone, in any batch, and on any number of threads. x and y must not overlap.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "kernels/fwht/fwht.h"
+#include "runtime/memory.h"
+
+namespace accel {
+
+inline constexpr int kFastfoodGathered = 2;   // most bits of `gather`
+inline constexpr int kFastfoodMostLog2 = 26;  // an offset into the quads has 32 bits
+
+// What is done to S H G Pi H B x = v, by its element i.
+struct FastfoodFinish {
+  enum class Kind { none, add, cosine };  // v; v + offset[i]; amplitude cos(v + offset[i])
+  Kind kind = Kind::none;
+  float amplitude = 1.f;
+};
+
+// A quad of rows on its way in or out; `rows` of the four are real, the pointers of others repeat one.
+struct FastfoodRows {
+  const float* x[4];
+  float* y[4];
+  int rows;
+};
+// Of one block: its column blocks (each of `lanes` elements), and how many numbers of x and y it has.
+struct FastfoodBlock {
+  const float *b, *g, *s, *offset;
+  const std::uint32_t* at;  // where quad perm[i] lies
+  long in, out;
+  int log2n;
+  float amplitude;
+};
+struct FastfoodKernels {
+  int lanes;
+  int outer_bits;    // most bits of the column block's number that `first` and `last` take, from the top
+  int between_bits;  // most bits of a pass that is neither
+  // Rows to quads, times b, and the stages of the top `bits` bits, of the quad and of the elements in a vector.
+  void (*first[3])(const FastfoodRows&, const FastfoodBlock&, float* quads) noexcept;
+  // Quads by the permutation, times g, and the stages of `bits` bits below the top `skipped` ones.
+  void (*gather[kFastfoodGathered + 1])(const FastfoodBlock&, const float* quads, float* to, int skipped) noexcept;
+  // As `first`, back to rows, times s.
+  void (*last[3][3])(const FastfoodRows&, const FastfoodBlock&, const float* quads) noexcept;  // [kind][bits]
+};
+extern const FastfoodKernels* const kFastfood[kIsaCount];
+
+struct FastfoodArrays {  // blocks x n each; offset [d_out] or null
+  const float *b, *g, *s, *offset;
+  const std::int32_t* perm;  // of every block a permutation of 0 .. n - 1
+};
+struct FastfoodSpec {
+  long d_in, d_out, blocks;
+  int log2n;
+};
+
+class Fastfood {
+ public:
+  // Throws std::bad_alloc. The arrays are copied.
+  Fastfood(const FastfoodSpec& spec, const FastfoodArrays& arrays, const FastfoodFinish& finish, std::size_t isa);
+
+  const FastfoodSpec& spec() const noexcept { return spec_; }
+  std::size_t isa() const noexcept { return isa_; }
+  long scratch_floats(int threads) const noexcept { return 2 * 4 * padded_ * threads; }
+  void run(long rows, const float* x, float* y, float* scratch, int threads) const noexcept;
+
+ private:
+  void block(const FastfoodRows& rows, long number, float* scratch) const noexcept;
+  void between(float* quads, int skipped, int bits) const noexcept;
+
+  FastfoodSpec spec_;
+  FastfoodFinish finish_;
+  std::size_t isa_;
+  const FastfoodKernels& kernels_;
+  long padded_;  // n, or the lanes of a vector
+  int column_bits_;
+  Memory memory_;
+  const float *b_, *g_, *s_, *offset_;
+  const std::uint32_t* at_;
+};
+
+}  // namespace accel

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The passes of fwht.h. After a stage within lanes, which is an FMA, the stage between vectors subtracts; elsewhere it
+// takes the difference as an FMA: sums and FMAs have pipes of their own (Zen 4: 20 % of a pass).
+// Tried on Zen 4: all stages within lanes in one pass, 15 to 30 % slower from 2^9 on; software prefetch in passes over
+// L3, 3 to 8 % slower; passes over strided columns copied to a padded tile, or from the array into a padded copy,
+// 20 to 60 % slower from 2^14 on; four bits at strides of 4 KB and more, whose 16 lines share a set of the L1 cache,
+// up to 3 times slower.
+// clang-format off
+#define ACCEL_LANES_FILE_(isa) ACCEL_LANES_STRING_(simd/lanes_##isa.h)
+#define ACCEL_LANES_STRING_(path) #path
+#define ACCEL_LANES_FILE(isa) ACCEL_LANES_FILE_(isa)
+#include ACCEL_LANES_FILE(ACCEL_ISA)
+#undef ACCEL_LANES_FILE
+#undef ACCEL_LANES_FILE_
+#undef ACCEL_LANES_STRING_
+// clang-format on
+#include "kernels/fwht/butterflies.inl.h"
+
+namespace accel::ACCEL_ISA {
+namespace {
+
+// BITS stages between vectors, LANES stages within, on `width` columns of every block.
+template <class T, int BITS, int LANES, bool SCALED>
+void fwht_pass(const T* x, T* y, const FwhtPass& sizes, T scale) noexcept {
+  using V = VectorOf<T>;
+  constexpr int kRows = 1 << BITS;
+  const FwhtPass shape = sizes;  // a copy: for all the compiler knows, y holds the other one
+  const Signs<T> signs;
+  const V factor = splat(scale), one = signs.one();
+  long at[8];  // in registers, for rows 0 .. 7 and 8 .. 15
+  at[0] = 0;
+  for (int i = 1; i < 8; ++i) {
+    at[i] = at[i - 1] + shape.stride;
+    ACCEL_OPAQUE(at[i]);
+  }
+  const auto columns = [&](const T* from, T* to, auto get, auto put) __attribute__((always_inline)) {
+    V v[kRows];
+    const T* const from8 = from + 8 * shape.stride;
+    T* const to8 = to + 8 * shape.stride;
+    ACCEL_UNROLL(16)
+    for (int i = 0; i < kRows; ++i) {
+      v[i] = get((i < 8 ? from : from8) + at[i % 8]);
+      hide(v[i]);  // or it is loaded once for the shuffle and again for the sum
+      if constexpr (SCALED) v[i] = v[i] * factor;
+    }
+    butterflies<BITS, LANES>(v, signs, one);
+    ACCEL_UNROLL(16)
+    for (int i = 0; i < kRows; ++i) put((i < 8 ? to : to8) + at[i % 8], v[i]);
+  };
+  // One loop over all blocks: those of the last pass are one or a few vectors wide.
+  const long steps = shape.width / V::lanes, block = kRows * shape.stride;
+  const T* from = x;
+  T* to = y;
+  for (long count = shape.blocks * steps, left = steps; count > 0; --count, from += V::lanes, to += V::lanes) {
+    columns(from, to, [](const T* p) { return load(p); }, [](T* p, V a) { store(p, a); });
+    if (--left > 0) continue;
+    left = steps, from += block - steps * V::lanes, to += block - steps * V::lanes;
+  }
+  if constexpr (BITS > 0 && LANES > 0) return;  // whole vectors
+  const auto bytes = static_cast<std::size_t>(shape.width - steps * V::lanes) * sizeof(T);
+  for (long b = 0; b < (bytes > 0 ? shape.blocks : 0); ++b)
+    columns(
+        x + b * block + steps * V::lanes, y + b * block + steps * V::lanes,
+        [=](const T* p) {
+          T t[V::lanes] = {};
+          std::memcpy(t, p, bytes);
+          return load(t);
+        },
+        [=](T* p, V a) {
+          T t[V::lanes];
+          store(t, a);
+          std::memcpy(p, t, bytes);
+        });
+}
+
+// What FwhtPlan asks for. Without stages between vectors: a transform no longer than one. Else none, one, two or all
+// stages within, the topmost of them in the first pass, which is the one that scales.
+constexpr bool fwht_wanted(int bits, int lanes, int all, bool scaled) {
+  if (bits == 0) return lanes > 0 && (lanes & (lanes + 1)) == 0;
+  if (scaled && lanes > 0 && lanes <= all / 2) return false;
+  return lanes == all || lanes <= 4 || lanes == 8 || lanes == 12;
+}
+
+template <class T, bool SCALED, int BITS, int LANES>
+constexpr void fill_fwht(FwhtKernels<T>& k) {
+  if constexpr (BITS <= kFwhtBits) {
+    if constexpr (fwht_wanted(BITS, LANES, VectorOf<T>::lanes - 1, SCALED))
+      k.pass[SCALED][BITS][LANES] = &fwht_pass<T, BITS, LANES, SCALED>;
+    if constexpr (LANES < VectorOf<T>::lanes - 1)
+      fill_fwht<T, SCALED, BITS, LANES + 1>(k);
+    else
+      fill_fwht<T, SCALED, BITS + 1, 0>(k);
+  }
+}
+
+template <class T>
+constexpr FwhtKernels<T> fwht_kernels() {
+  FwhtKernels<T> k{};
+  k.lane_bits = log2_of(VectorOf<T>::lanes);
+  for (int l = 0; l <= kFwhtMostLog2; ++l) k.rows[l] = FwhtPlan(l, k.lane_bits, kFwhtBits);
+  fill_fwht<T, false, 0, 0>(k);
+  if constexpr (!std::is_integral_v<T>) fill_fwht<T, true, 0, 0>(k);
+  return k;
+}
+
+constexpr FwhtKernels<float> kF32 = fwht_kernels<float>();
+constexpr FwhtKernels<double> kF64 = fwht_kernels<double>();
+constexpr FwhtKernels<std::int32_t> kI32 = fwht_kernels<std::int32_t>();
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

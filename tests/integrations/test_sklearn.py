@@ -1,0 +1,52 @@
+"""FastfoodRBF: scikit-learn's own checks, and the kernel that it approximates."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+from sklearn.kernel_approximation import RBFSampler
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from accel.integrations.sklearn import FastfoodRBF
+
+
+@parametrize_with_checks([FastfoodRBF(n_components=20)])
+def test_scikit_learn_accepts_it(estimator: object, check: object) -> None:
+    check(estimator)  # type: ignore[operator]
+
+
+def data(rows: int = 120, depth: int = 50) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((rows, depth)).astype(np.float32)
+
+
+def kernel_error(features: object, x: np.ndarray, gamma: float) -> float:
+    z = features.fit_transform(x).astype(np.float64)  # type: ignore[attr-defined]
+    return float(np.sqrt(((z @ z.T - rbf_kernel(x.astype(np.float64), gamma=gamma)) ** 2).mean()))
+
+
+@pytest.mark.parametrize("gamma", [0.01, 0.05])
+def test_the_kernel_is_as_near_as_with_rbf_sampler(backend: str, gamma: float) -> None:
+    x, errors = data(), {}
+    for kind in (FastfoodRBF, RBFSampler):
+        all_of = [kernel_error(kind(gamma=gamma, n_components=1024, random_state=i), x, gamma) for i in range(4)]
+        errors[kind] = float(np.mean(all_of))
+    assert errors[FastfoodRBF] < 1.05 * errors[RBFSampler]
+    assert errors[FastfoodRBF] < 1.2 / np.sqrt(1024)
+
+
+def test_features_are_the_cosines_of_the_weight() -> None:
+    x = data(9, 13)
+    features = FastfoodRBF(gamma="scale", n_components=37, random_state=2).fit(x)
+    z = features.transform(x)
+    assert z.dtype == np.float32 and z.shape == (9, 37) and features.weight_.shape == (37, 13)
+    v = x.astype(np.float64) @ features.weight_.dense().astype(np.float64).T + features.random_offset_
+    np.testing.assert_allclose(z, np.sqrt(2 / 37) * np.cos(v), atol=2e-6)
+    again = pickle.loads(pickle.dumps(features))
+    assert (again.transform(x) == z).all()
+    assert (FastfoodRBF(gamma="scale", n_components=37, random_state=2).fit(x).transform(x) == z).all()
+    assert list(features.get_feature_names_out()[:2]) == ["fastfoodrbf0", "fastfoodrbf1"]

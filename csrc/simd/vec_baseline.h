@@ -26,6 +26,8 @@ ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {a.v - b.v}; }
 ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {a.v * b.v}; }
 ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {a.v / b.v}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
+ACCEL_INLINE f32 fms(f32 a, f32 b, f32 c) { return {a.v * b.v - c.v}; }
+ACCEL_INLINE f32 fnma(f32 a, f32 b, f32 c) { return {c.v - a.v * b.v}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
 // All bits set is a NaN too, and SSE2 has no blend.

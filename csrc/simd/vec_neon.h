@@ -27,6 +27,8 @@ ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {vsubq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {vmulq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {vdivq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+ACCEL_INLINE f32 fms(f32 a, f32 b, f32 c) { return {vnegq_f32(vfmsq_f32(c.v, a.v, b.v))}; }
+ACCEL_INLINE f32 fnma(f32 a, f32 b, f32 c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {vmaxq_f32(a.v, b.v)}; }

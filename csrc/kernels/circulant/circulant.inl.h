@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Whole transforms, products of spectra, and what is done to vectors before and after; see circulant.h.
+#include "kernels/activation/activation.inl.h"
+#include "kernels/circulant/transform.inl.h"
+
+namespace accel::ACCEL_ISA {
+namespace {
+
+constexpr long kFirstCache = 16 * 1024;  // bytes of a part that goes through all of its rounds at once: half of 32 KB
+constexpr long kChunks = kColumns / kShare;  // chunks of the spectrum of kHalf rows
+
+struct Part {  // of the vector, after the rounds before `round`
+  float *re, *im;
+  long row, rows;
+  int round;
+};
+
+template <Middle MODE>
+struct Transform {
+  const CirculantTables& t;
+  Spectrum spectrum;
+
+  static constexpr bool kThere = MODE != Middle::backward, kBack = MODE != Middle::forward;
+
+  long length(int round) const {
+    long rows = t.rows;
+    for (int i = 0; i < round; ++i) rows /= t.radix[i];
+    return rows;
+  }
+
+  // Round `round` of part p, in place.
+  void turn_round(const Part& p, int round, bool forward) const {
+    const long length = this->length(round), step = length / t.radix[round] * kColumns;
+    const bool last = round + 1 == t.rounds;
+    const float* const twiddles = t.twiddles[round] + (last ? 2 * kColumns * p.row : 0);
+    if (forward)
+      run_any_round(t.radix[round], last, true, {p.re, p.im, step, p.re, p.im, step, p.rows, length, twiddles});
+    else
+      run_any_round(t.radix[round], last, false, {p.im, p.re, step, p.im, p.re, step, p.rows, length, twiddles});
+  }
+
+  // All that is left to do for a part: round by round, or where it is large, part by part of it.
+  void finish(const Part& p) const {
+    const long inner = p.round + 1 < t.rounds ? length(p.round + 1) : 0;
+    if (inner > 0 && inner % kHalf == 0 && p.rows * kColumns * 8 > kFirstCache) {
+      if (kThere) turn_round(p, p.round, true);
+      for (long row = 0; row < p.rows; row += inner)
+        finish({p.re + row * kColumns, p.im + row * kColumns, p.row + row, inner, p.round + 1});
+      if (kBack) turn_round(p, p.round, false);
+      return;
+    }
+    if (kThere)
+      for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, true);
+    const long over = (kHalf - p.rows % kHalf) % kHalf * kColumns;
+    std::memset(p.re + p.rows * kColumns, 0, static_cast<std::size_t>(over) * sizeof(float));
+    std::memset(p.im + p.rows * kColumns, 0, static_cast<std::size_t>(over) * sizeof(float));
+    run_middle<MODE>(t.half_turn, p.re, p.im, p.rows, spectrum.data + p.row / kHalf * kChunks * spectrum.step,
+                     spectrum.step);
+    if (kBack)
+      for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, false);
+  }
+
+  void run(const float* re, const float* im, float* to_re, float* to_im, float* work) const {
+    float *const work_re = work, *const work_im = work + t.plane;
+    const bool last = t.rounds == 1;
+    const long inner = t.rows / t.radix[0], step = inner * kColumns;
+    if (kThere)
+      run_any_round(t.radix[0], last, true,
+                    {re, im, step, work_re, work_im, t.piece, t.rows, t.rows, t.twiddles[0]});
+    if (t.piece == step && t.rows * kColumns * 8 <= 2 * kFirstCache) {
+      finish({work_re, work_im, 0, t.rows, 1});
+    } else {
+      for (int i = 0; i < t.radix[0]; ++i)
+        finish({work_re + i * t.piece, work_im + i * t.piece, i * inner, inner, 1});
+    }
+    if (kBack)
+      run_any_round(t.radix[0], last, false,
+                    {work_im, work_re, t.piece, to_im, to_re, step, t.rows, t.rows, t.twiddles[0]});
+  }
+};
+
+void circulant_apply(const CirculantTables& t, const float* re, const float* im, const float* spectrum, float* to_re,
+                     float* to_im, float* work) noexcept {
+  const Spectrum s{const_cast<float*>(spectrum), 2 * f32::lanes};
+  Transform<Middle::product>{t, s}.run(re, im, to_re, to_im, work);
+}
+
+void circulant_forward(const CirculantTables& t, const float* re, const float* im, const Spectrum& to,
+                       float* work) noexcept {
+  Transform<Middle::forward>{t, to}.run(re, im, nullptr, nullptr, work);
+}
+
+void circulant_backward(const CirculantTables& t, const Spectrum& from, float* to_re, float* to_im,
+                        float* work) noexcept {
+  Transform<Middle::backward>{t, from}.run(nullptr, nullptr, to_re, to_im, work);
+}
+
+// P rows of w times T vectors, both complex.
+template <int P, int T>
+ACCEL_INLINE void multiply_rows(const float* w, long w_row, const float* x, float* y, long q) {
+  constexpr int kPair = 2 * f32::lanes;
+  f32 re[P][T], im[P][T];
+  ACCEL_UNROLL(16)
+  for (int i = 0; i < P * T; ++i) re[i / T][i % T] = zero(), im[i / T][i % T] = zero();
+  for (long j = 0; j < q; ++j, w += kPair, x += T * kPair) {
+    f32 wr[P], wi[P];
+    ACCEL_UNROLL(4)
+    for (int u = 0; u < P; ++u) wr[u] = load(w + u * w_row), wi[u] = load(w + u * w_row + f32::lanes);
+    ACCEL_UNROLL(4)
+    for (int v = 0; v < T; ++v) {
+      const f32 xr = load(x + v * kPair), xi = load(x + v * kPair + f32::lanes);
+      ACCEL_UNROLL(4)
+      for (int u = 0; u < P; ++u) {
+        re[u][v] = fnma(wi[u], xi, fma(wr[u], xr, re[u][v]));
+        im[u][v] = fma(wi[u], xr, fma(wr[u], xi, im[u][v]));
+      }
+    }
+  }
+  ACCEL_UNROLL(16)
+  for (int i = 0; i < P * T; ++i) {
+    store(y + i * kPair, re[i / T][i % T]);
+    store(y + i * kPair + f32::lanes, im[i / T][i % T]);
+  }
+}
+
+template <int T>
+void circulant_multiply(const SpectralProduct& a) noexcept {
+  constexpr int kPair = 2 * f32::lanes, kRows = kRegisters < 32 ? 1 : T > 2 ? 2 : 4;
+  const long w_row = a.q * kPair;
+  for (long c = 0; c < a.chunks; ++c) {
+    const float *w = a.w + c * a.p * w_row, *x = a.x + c * a.x_step;
+    float* const y = a.y + c * a.y_step;
+    long p = a.first;
+    for (; p + kRows <= a.last; p += kRows)
+      multiply_rows<kRows, T>(w + p * w_row, w_row, x, y + p * T * kPair, a.q);
+    for (; p < a.last; ++p) multiply_rows<1, T>(w + p * w_row, w_row, x, y + p * T * kPair, a.q);
+  }
+}
+
+float circulant_squares(const float* x, long n) noexcept {
+  f32 sum[4] = {zero(), zero(), zero(), zero()};
+  long i = 0;
+  for (; i + 4 * f32::lanes <= n; i += 4 * f32::lanes) {
+    ACCEL_UNROLL(4)
+    for (int k = 0; k < 4; ++k) {
+      const f32 v = load(x + i + k * f32::lanes);
+      sum[k] = fma(v, v, sum[k]);
+    }
+  }
+  for (; i < n; i += f32::lanes) {
+    const f32 v = load_n(x + i, static_cast<int>(n - i < f32::lanes ? n - i : f32::lanes));
+    sum[0] = fma(v, v, sum[0]);
+  }
+  float lanes[f32::lanes], total = 0.f;
+  store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  for (const float v : lanes) total += v;
+  return total;
+}
+
+void circulant_scale(const float* x, const float* by, float* y, long n) noexcept {
+  long i = 0;
+  for (; i + f32::lanes <= n; i += f32::lanes) store(y + i, load(x + i) * load(by + i));
+  if (i < n) {
+    const int rest = static_cast<int>(n - i);
+    store_n(y + i, load_n(x + i, rest) * load_n(by + i, rest), rest);
+  }
+}
+
+void circulant_finish(float* y, const float* bias, long n, const Activation& f) noexcept {
+  for (long i = 0; i < n; i += f32::lanes) {
+    const int count = static_cast<int>(n - i < f32::lanes ? n - i : f32::lanes);
+    f32 v = load_n(y + i, count);
+    if (bias) v = v + load_n(bias + i, count);
+    store_n(y + i, activate(f, v), count);
+  }
+}
+
+void circulant_split(const float* x, long m, const float* turns, float* sum, float* re, float* im) noexcept {
+  for (long j = 0; j < m; j += f32::lanes) {
+    const f32 a = load(x + j), b = load(x + m + j), c = load(x + 2 * m + j), d = load(x + 3 * m + j);
+    store(sum + j, a + c), store(sum + m + j, b + d);
+    f32 r = a - c, i = b - d;
+    turn(r, i, load(turns + j), load(turns + m + j));
+    store(re + j, r), store(im + j, i);
+  }
+}
+
+void circulant_join(const float* sum, const float* re, const float* im, long m, const float* turns, float* y) noexcept {
+  for (long j = 0; j < m; j += f32::lanes) {
+    const f32 a = load(sum + j), b = load(sum + m + j);
+    f32 r = load(re + j), i = load(im + j);
+    turn(i, r, load(turns + j), load(turns + m + j));
+    store(y + j, a + r), store(y + m + j, b + i), store(y + 2 * m + j, a - r), store(y + 3 * m + j, b - i);
+  }
+}
+
+constexpr CirculantKernels kCirculantKernels{
+    f32::lanes,
+    kColumns,
+    kHalf,
+    kRegisters < 32 ? 4 : 8,
+    &circulant_apply,
+    &circulant_forward,
+    &circulant_backward,
+    {&circulant_multiply<1>, &circulant_multiply<2>, &circulant_multiply<3>, &circulant_multiply<4>},
+    &circulant_squares,
+    &circulant_scale,
+    &circulant_finish,
+    &circulant_split,
+    &circulant_join};
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

@@ -20,7 +20,6 @@ const CirculantKernels* const kCirculant[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_
 
 namespace {
 
-constexpr float kMostRatio = 16.f;  // of the squared norms of a pair
 constexpr long kSkew = 32;          // floats between chunks, so that their stores do not fall into one cache set
 constexpr long kGroupPairs = kMostTogether;
 
@@ -74,7 +73,7 @@ Circulant::Circulant(const float* r, const float* signs, const CirculantShape& s
   LineFloats block(n), work(2 * tables_->plane);
   for (long i = 0; i < blocks; ++i) {
     unroll(r + i * b, b, n, 1.f / static_cast<float>(n), block.data());
-    kernels_.forward(*tables_, block.data(), zeros_.data(), {spectra_.data() + i * pair, blocks * pair}, work.data());
+    kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair}, work.data());
   }
   if (single && blocks == 1 && n == b) single_ = std::make_unique<SingleCirculant>(r, n, isa);
 }
@@ -115,9 +114,7 @@ int Circulant::jobs_of(const Call& call, long pair, Job* jobs) const noexcept {
     jobs[0] = {{x, nullptr}, {y, nullptr}};
     return 1;
   }
-  const float first = kernels_.squares(x, shape_.in), second = kernels_.squares(x + shape_.in, shape_.in);
-  if (first + second <= std::numeric_limits<float>::max() && first <= kMostRatio * second &&
-      second <= kMostRatio * first) {
+  if (kernels_.alike(x, x + shape_.in, shape_.in)) {
     jobs[0] = {{x, x + shape_.in}, {y, y + shape_.out}};
     return 1;
   }
@@ -182,24 +179,29 @@ void Circulant::run(long batch, const Activation& f, const float* x, const float
   });
 }
 
-// One block: transform, product and transform back in one go.
-void Circulant::run_pairs(const Call& call, long first, long last, float* scratch) const noexcept {
+// One block: transform, product and transform back in one go. False if the job's rows are no pair.
+bool Circulant::run_job(const Call& call, const Job& job, float* scratch) const noexcept {
   float* const memory[] = {scratch + lines(2 * tables_->plane),
                            scratch + lines(2 * tables_->plane) + lines(tables_->n + kSkew)};
+  const CirculantInput from{input(job.x[0], 0, memory[0]), input(job.x[1], 0, memory[1]), job.x[1] != nullptr};
   const bool direct = shape_.out == tables_->n;
+  float* const to[] = {direct ? job.y[0] : memory[0], direct && job.y[1] ? job.y[1] : memory[1]};
+  if (!kernels_.apply(*tables_, from, spectra_.data(), to[0], to[1], scratch)) return false;
+  for (int k = 0; k < 2; ++k) {
+    if (job.y[k] && !direct) std::copy_n(memory[k], shape_.out, job.y[k]);
+    finish(call, job.y[k]);
+  }
+  return true;
+}
+
+void Circulant::run_pairs(const Call& call, long first, long last, float* scratch) const noexcept {
   for (long pair = first; pair < last; ++pair) {
-    Job jobs[2];
-    const int count = jobs_of(call, pair, jobs);
-    for (int i = 0; i < count; ++i) {
-      const Job& job = jobs[i];
-      const float *re = input(job.x[0], 0, memory[0]), *im = input(job.x[1], 0, memory[1]);
-      float* const to[] = {direct ? job.y[0] : memory[0], direct && job.y[1] ? job.y[1] : memory[1]};
-      kernels_.apply(*tables_, re, im, spectra_.data(), to[0], to[1], scratch);
-      for (int k = 0; k < 2; ++k) {
-        if (job.y[k] && !direct) std::copy_n(memory[k], shape_.out, job.y[k]);
-        finish(call, job.y[k]);
-      }
-    }
+    const float* const x = call.x + 2 * pair * shape_.in;
+    float* const y = call.y + 2 * pair * shape_.out;
+    const bool two = 2 * pair + 1 < call.batch;
+    if (two && run_job(call, {{x, x + shape_.in}, {y, y + shape_.out}}, scratch)) continue;
+    run_job(call, {{x, nullptr}, {y, nullptr}}, scratch);
+    if (two) run_job(call, {{x + shape_.in, nullptr}, {y + shape_.out, nullptr}}, scratch);
   }
 }
 
@@ -223,7 +225,7 @@ void Circulant::forward(const Job* jobs, int count, long block, float* group, fl
   for (int i = 0; i < count; ++i) {
     const float* re = input(jobs[i].x[0], block, memory);
     const float* im = input(jobs[i].x[1], block, memory + lines(tables_->n + kSkew));
-    kernels_.forward(*tables_, re, im, {group + (block * count + i) * 2 * kernels_.lanes, x_step(count)}, scratch);
+    kernels_.forward(*tables_, {re, im, false}, {group + (block * count + i) * 2 * kernels_.lanes, x_step(count)}, scratch);
   }
 }
 

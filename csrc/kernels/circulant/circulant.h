@@ -50,6 +50,7 @@ class LineFloats {
 struct CirculantTables {
   long n, rows;  // of `columns` numbers
   int rounds, radix[kMostRounds];
+  long length[kMostRounds + 1];  // rows in a block of round i; 1 after the last
   long piece;  // floats between the parts into which the first round divides a plane, a few more than they hold
   long plane;  // floats of the real or the imaginary parts, and some that keep the two out of each other's cache sets
   const float* twiddles[kMostRounds];  // [place][radix][re, im]; of the last round [row][re, im][columns]
@@ -67,6 +68,13 @@ struct Spectrum {
   long step;
 };
 
+inline constexpr float kCirculantRatio = 16.f;  // at most, of the squared norms of a pair
+
+struct CirculantInput {
+  const float *re, *im;
+  bool pair;  // two rows, to be checked
+};
+
 // Products of spectra, sum over q of w[p][q] x[q][t]; T of the vectors at once.
 struct SpectralProduct {
   const float* w;  // [chunk][p][q][re, im][lanes]
@@ -78,13 +86,13 @@ inline constexpr int kMostTogether = 4;
 
 struct CirculantKernels {
   int lanes, columns, half, most_radix;
-  // `work` is 2 planes, on a cache line.
-  void (*apply)(const CirculantTables&, const float* re, const float* im, const float* spectrum, float* to_re,
-                float* to_im, float* work) noexcept;
-  void (*forward)(const CirculantTables&, const float* re, const float* im, const Spectrum&, float* work) noexcept;
+  // `work` is 2 planes, on a cache line. False, and nothing done, for two rows that are no pair.
+  bool (*apply)(const CirculantTables&, const CirculantInput&, const float* spectrum, float* to_re, float* to_im,
+                float* work) noexcept;
+  void (*forward)(const CirculantTables&, const CirculantInput&, const Spectrum&, float* work) noexcept;
   void (*backward)(const CirculantTables&, const Spectrum&, float* to_re, float* to_im, float* work) noexcept;
   void (*multiply[kMostTogether])(const SpectralProduct&) noexcept;
-  float (*squares)(const float*, long) noexcept;  // their sum
+  bool (*alike)(const float* x1, const float* x2, long n) noexcept;  // whether two rows are a pair
   void (*scale)(const float* x, const float* by, float* y, long n) noexcept;
   void (*finish)(float* y, const float* bias, long n, const Activation&) noexcept;  // bias may be null
   // x of 4 m numbers modulo z^2m - 1 to `sum`, and modulo z^2m + 1 as m complex numbers, turned; and back.
@@ -149,6 +157,7 @@ class Circulant {
   void forward(const Job* jobs, int count, long block, float* group, float* scratch) const noexcept;
   void backward(const Job* jobs, int count, long block, const float* group, float* scratch) const noexcept;
   void multiply(int count, long first, long last, float* group) const noexcept;
+  bool run_job(const Call& call, const Job& job, float* scratch) const noexcept;
   void run_pairs(const Call& call, long first, long last, float* scratch) const noexcept;
   void run_groups(const Call& call, long first, long last, float* scratch) const noexcept;
   void run_group(const Call& call, const Job* jobs, int count, float* group, float* scratch,

@@ -22,77 +22,86 @@ struct Transform {
 
   static constexpr bool kThere = MODE != Middle::backward, kBack = MODE != Middle::forward;
 
-  long length(int round) const {
-    long rows = t.rows;
-    for (int i = 0; i < round; ++i) rows /= t.radix[i];
-    return rows;
-  }
-
   // Round `round` of part p, in place.
-  void turn_round(const Part& p, int round, bool forward) const {
-    const long length = this->length(round), step = length / t.radix[round] * kColumns;
+  void turn_round(const Part& p, int round, Direction direction) const {
+    const long length = t.length[round], step = t.length[round + 1] * kColumns;
     const bool last = round + 1 == t.rounds;
     const float* const twiddles = t.twiddles[round] + (last ? 2 * kColumns * p.row : 0);
-    if (forward)
-      run_any_round(t.radix[round], last, true, {p.re, p.im, step, p.re, p.im, step, p.rows, length, twiddles});
-    else
-      run_any_round(t.radix[round], last, false, {p.im, p.re, step, p.im, p.re, step, p.rows, length, twiddles});
+    float *re = p.re, *im = p.im;
+    if (direction == Direction::backward) std::swap(re, im);
+    run_any_round(t.radix[round], last, direction, {re, im, step, re, im, step, p.rows, length, twiddles});
   }
 
   // All that is left to do for a part: round by round, or where it is large, part by part of it.
   void finish(const Part& p) const {
-    const long inner = p.round + 1 < t.rounds ? length(p.round + 1) : 0;
+    const long inner = p.round + 1 < t.rounds ? t.length[p.round + 1] : 0;
     if (inner > 0 && inner % kHalf == 0 && p.rows * kColumns * 8 > kFirstCache) {
-      if (kThere) turn_round(p, p.round, true);
+      if (kThere) turn_round(p, p.round, Direction::forward);
       for (long row = 0; row < p.rows; row += inner)
         finish({p.re + row * kColumns, p.im + row * kColumns, p.row + row, inner, p.round + 1});
-      if (kBack) turn_round(p, p.round, false);
+      if (kBack) turn_round(p, p.round, Direction::backward);
       return;
     }
     if (kThere)
-      for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, true);
-    const long over = (kHalf - p.rows % kHalf) % kHalf * kColumns;
-    std::memset(p.re + p.rows * kColumns, 0, static_cast<std::size_t>(over) * sizeof(float));
-    std::memset(p.im + p.rows * kColumns, 0, static_cast<std::size_t>(over) * sizeof(float));
+      for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, Direction::forward);
+    if (p.rows % kHalf != 0) {
+      const std::size_t over = static_cast<std::size_t>((kHalf - p.rows % kHalf) * kColumns) * sizeof(float);
+      std::memset(p.re + p.rows * kColumns, 0, over), std::memset(p.im + p.rows * kColumns, 0, over);
+    }
     run_middle<MODE>(t.half_turn, p.re, p.im, p.rows, spectrum.data + p.row / kHalf * kChunks * spectrum.step,
                      spectrum.step);
     if (kBack)
-      for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, false);
+      for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
   }
 
-  void run(const float* re, const float* im, float* to_re, float* to_im, float* work) const {
-    float *const work_re = work, *const work_im = work + t.plane;
-    const bool last = t.rounds == 1;
-    const long inner = t.rows / t.radix[0], step = inner * kColumns;
-    if (kThere)
-      run_any_round(t.radix[0], last, true,
-                    {re, im, step, work_re, work_im, t.piece, t.rows, t.rows, t.twiddles[0]});
-    if (t.piece == step && t.rows * kColumns * 8 <= 2 * kFirstCache) {
-      finish({work_re, work_im, 0, t.rows, 1});
-    } else {
-      for (int i = 0; i < t.radix[0]; ++i)
-        finish({work_re + i * t.piece, work_im + i * t.piece, i * inner, inner, 1});
-    }
-    if (kBack)
-      run_any_round(t.radix[0], last, false,
-                    {work_im, work_re, t.piece, to_im, to_re, step, t.rows, t.rows, t.twiddles[0]});
+  void forward_first(const float* re, const float* im, float* work, float* squares) const {
+    const Direction direction = squares ? Direction::first : Direction::forward;
+    run_any_round(t.radix[0], t.rounds == 1, direction,
+                  {re, im, t.length[1] * kColumns, work, work + t.plane, t.piece, t.rows, t.rows, t.twiddles[0],
+                   squares});
+  }
+  void rest(float* work) const {
+    float *const re = work, *const im = work + t.plane;
+    const long inner = t.length[1];
+    if (t.piece == inner * kColumns && t.rows * kColumns * 8 <= kFirstCache) return finish({re, im, 0, t.rows, 1});
+    for (int i = 0; i < t.radix[0]; ++i) finish({re + i * t.piece, im + i * t.piece, i * inner, inner, 1});
+  }
+  void backward_first(float* to_re, float* to_im, float* work) const {
+    run_any_round(t.radix[0], t.rounds == 1, Direction::backward,
+                  {work + t.plane, work, t.piece, to_im, to_re, t.length[1] * kColumns, t.rows, t.rows,
+                   t.twiddles[0]});
   }
 };
 
-void circulant_apply(const CirculantTables& t, const float* re, const float* im, const float* spectrum, float* to_re,
-                     float* to_im, float* work) noexcept {
-  const Spectrum s{const_cast<float*>(spectrum), 2 * f32::lanes};
-  Transform<Middle::product>{t, s}.run(re, im, to_re, to_im, work);
+// Finite, and of squared norms within kCirculantRatio of each other.
+ACCEL_INLINE bool alike(const float* squares) {
+  return squares[0] + squares[1] <= std::numeric_limits<float>::max() && squares[0] <= kCirculantRatio * squares[1] &&
+         squares[1] <= kCirculantRatio * squares[0];
 }
 
-void circulant_forward(const CirculantTables& t, const float* re, const float* im, const Spectrum& to,
+bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,
+                     float* to_im, float* work) noexcept {
+  const Transform<Middle::product> transform{t, {const_cast<float*>(spectrum), 2 * f32::lanes}};
+  float squares[2];
+  transform.forward_first(from.re, from.im, work, from.pair ? squares : nullptr);
+  if (from.pair && !alike(squares)) return false;
+  transform.rest(work);
+  transform.backward_first(to_re, to_im, work);
+  return true;
+}
+
+void circulant_forward(const CirculantTables& t, const CirculantInput& from, const Spectrum& to,
                        float* work) noexcept {
-  Transform<Middle::forward>{t, to}.run(re, im, nullptr, nullptr, work);
+  const Transform<Middle::forward> transform{t, to};
+  transform.forward_first(from.re, from.im, work, nullptr);
+  transform.rest(work);
 }
 
 void circulant_backward(const CirculantTables& t, const Spectrum& from, float* to_re, float* to_im,
                         float* work) noexcept {
-  Transform<Middle::backward>{t, from}.run(nullptr, nullptr, to_re, to_im, work);
+  const Transform<Middle::backward> transform{t, from};
+  transform.rest(work);
+  transform.backward_first(to_re, to_im, work);
 }
 
 // P rows of w times T vectors, both complex.
@@ -137,7 +146,7 @@ void circulant_multiply(const SpectralProduct& a) noexcept {
   }
 }
 
-float circulant_squares(const float* x, long n) noexcept {
+ACCEL_INLINE float squares_of(const float* x, long n) {
   f32 sum[4] = {zero(), zero(), zero(), zero()};
   long i = 0;
   for (; i + 4 * f32::lanes <= n; i += 4 * f32::lanes) {
@@ -151,10 +160,12 @@ float circulant_squares(const float* x, long n) noexcept {
     const f32 v = load_n(x + i, static_cast<int>(n - i < f32::lanes ? n - i : f32::lanes));
     sum[0] = fma(v, v, sum[0]);
   }
-  float lanes[f32::lanes], total = 0.f;
-  store(lanes, (sum[0] + sum[1]) + (sum[2] + sum[3]));
-  for (const float v : lanes) total += v;
-  return total;
+  return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+bool circulant_alike(const float* x1, const float* x2, long n) noexcept {
+  const float squares[] = {squares_of(x1, n), squares_of(x2, n)};
+  return alike(squares);
 }
 
 void circulant_scale(const float* x, const float* by, float* y, long n) noexcept {
@@ -203,7 +214,7 @@ constexpr CirculantKernels kCirculantKernels{
     &circulant_forward,
     &circulant_backward,
     {&circulant_multiply<1>, &circulant_multiply<2>, &circulant_multiply<3>, &circulant_multiply<4>},
-    &circulant_squares,
+    &circulant_alike,
     &circulant_scale,
     &circulant_finish,
     &circulant_split,

@@ -48,7 +48,7 @@ SingleCirculant::SingleCirculant(const float* r, long n, std::size_t isa) : n_(n
       re = parts.data(), im = parts.data() + m;
     }
     LineFloats work(2 * level.tables->plane);
-    kernels_.forward(*level.tables, re, im, {level.spectrum.data(), 2l * kernels_.lanes}, work.data());
+    kernels_.forward(*level.tables, {re, im, false}, {level.spectrum.data(), 2l * kernels_.lanes}, work.data());
     // Undone by the transform of m: 1 / m; by the divisions: 1 / 2 each, this one's too; of all that 1 / n_ is there.
     const float left = divided ? 2.f : 1.f;
     for (long i = 0; i < level.tables->spectrum_floats(isa); ++i) level.spectrum.data()[i] *= left;
@@ -89,13 +89,13 @@ void SingleCirculant::run_level(std::size_t at, long n, const float* x, float* y
   if (at + 1 == levels_.size()) {  // nothing stands beside it: zeros, and what comes of them
     float *zeros = own, *unused = own + lines(n);
     std::fill_n(zeros, n, 0.f);
-    kernels_.apply(*level.tables, x, zeros, spectrum, y, unused, scratch);
+    kernels_.apply(*level.tables, {x, zeros, false}, spectrum, y, unused, scratch);
     return;
   }
   const long m = n / 4;
   float *half = own, *re = own + lines(2 * m), *im = re + lines(m);
   kernels_.split(x, m, level.turns.data(), half, re, im);
-  kernels_.apply(*level.tables, re, im, spectrum, re, im, scratch);
+  kernels_.apply(*level.tables, {re, im, false}, spectrum, re, im, scratch);
   run_level(at + 1, n / 2, half, half, scratch);
   kernels_.join(half, re, im, m, level.turns.data(), y);
 }

@@ -62,11 +62,10 @@ std::pair<float, float> root(long k, long n) {  // exp(-2 pi i k / n), by an ang
 std::vector<long> row_bins(const CirculantTables& t) {
   std::vector<long> bins(static_cast<std::size_t>(t.rows), 0);
   for (long row = 0; row < t.rows; ++row) {
-    long length = t.rows, rest = row, place = 1;
+    long rest = row, place = 1;
     for (int i = 0; i < t.rounds; ++i) {
-      length /= t.radix[i];
-      bins[static_cast<std::size_t>(row)] += rest / length * place;
-      rest %= length, place *= t.radix[i];
+      bins[static_cast<std::size_t>(row)] += rest / t.length[i + 1] * place;
+      rest %= t.length[i + 1], place *= t.radix[i];
     }
   }
   return bins;
@@ -86,24 +85,25 @@ void fill_last(float* to, const CirculantTables& t, long columns) {
 
 }  // namespace
 
-CirculantTables::CirculantTables(long length, std::size_t isa) : n(length) {
+CirculantTables::CirculantTables(long size, std::size_t isa) : n(size) {
   const CirculantKernels& k = *kCirculant[isa];
   rows = n / k.columns;
   if (rows < 1 || n % k.columns || unfactored(rows) != 1) throw std::invalid_argument("circulant: no such length");
   rounds = factor(rows, k.most_radix, radix);
-  const long inner = rows / radix[0] * k.columns;
+  length[0] = rows;
+  for (int i = 0; i < rounds; ++i) length[i + 1] = length[i] / radix[i];
+  const long inner = length[1] * k.columns;
   piece = inner + (inner % kPage == 0 ? kSkew : 0);
   const long filled = (rows + k.half - 1) / k.half * k.half * k.columns;
   plane = std::max(piece * radix[0], filled) + kPage / 4;
-  long total = 2 * k.half, part = rows;
-  for (int i = 0; i < rounds; part /= radix[i++]) total += i + 1 < rounds ? 2 * part : 2 * n;
+  long total = 2 * k.half;
+  for (int i = 0; i < rounds; ++i) total += 2 * (i + 1 < rounds ? length[i] : n);
   memory = LineFloats(total);
   float* to = memory.data();
-  part = rows;
-  for (int i = 0; i < rounds; part /= radix[i++]) {
+  for (int i = 0; i < rounds; ++i) {
     twiddles[i] = to;
     if (i + 1 < rounds)
-      fill_round(to, part, radix[i]), to += 2 * part;
+      fill_round(to, length[i], radix[i]), to += 2 * length[i];
     else
       fill_last(to, *this, k.columns), to += 2 * n;
   }

@@ -163,14 +163,23 @@ struct Round {
   long to_step;
   long rows, length;  // blocks of `length` rows
   const float* twiddles;
+  float* squares = nullptr;  // of re and of im: where the sums of the first round go
 };
 
+ACCEL_INLINE float sum_of(f32 a) {
+  float lanes[f32::lanes], sum = 0.f;
+  store(lanes, a);
+  for (const float x : lanes) sum += x;
+  return sum;
+}
+
 // Forward: transform, then twiddles; backward: twiddles, then transform. In the last round, where a block is one
-// butterfly, they differ from column to column.
-template <int R, bool LAST, bool FORWARD>
+// butterfly of rows side by side, they differ from column to column. FIRST adds up the squares of its input.
+template <int R, bool LAST, bool FORWARD, bool FIRST>
 void run_round(const Round& a) noexcept {
-  const Lines from(a.step), to(a.to_step);
+  const Lines from(LAST ? kColumns : a.step), to(LAST ? kColumns : a.to_step);
   const float* last = a.twiddles;
+  f32 squares_re = zero(), squares_im = zero();
   for (long block = 0; block < a.rows; block += a.length) {
     const float* t = LAST ? last : a.twiddles;
     for (long place = 0; place < a.length / R; ++place, t += 2 * R)
@@ -187,6 +196,7 @@ void run_round(const Round& a) noexcept {
         dft<R, f32>(
             [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
               r = load(from.from(re, j)), i = load(from.from(im, j));
+              if (FIRST) squares_re = fma(r, r, squares_re), squares_im = fma(i, i, squares_im);
               if (!FORWARD) twiddle(j, r, i);
             },
             [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
@@ -196,16 +206,25 @@ void run_round(const Round& a) noexcept {
       }
     if (LAST) last += 2 * kColumns * R;
   }
+  if constexpr (FIRST) a.squares[0] = sum_of(squares_re), a.squares[1] = sum_of(squares_im);
 }
+
+enum class Direction { first, forward, backward };
 
 using RoundFn = void (*)(const Round&) noexcept;
 template <int R>
-ACCEL_INLINE RoundFn round_of(bool last, bool forward) {
-  if (last) return forward ? &run_round<R, true, true> : &run_round<R, true, false>;
-  return forward ? &run_round<R, false, true> : &run_round<R, false, false>;
+ACCEL_INLINE RoundFn round_of(bool last, Direction direction) {
+  switch (direction) {
+    case Direction::first:
+      return last ? &run_round<R, true, true, true> : &run_round<R, false, true, true>;
+    case Direction::forward:
+      return last ? &run_round<R, true, true, false> : &run_round<R, false, true, false>;
+    default:
+      return last ? &run_round<R, true, false, false> : &run_round<R, false, false, false>;
+  }
 }
 
-void run_any_round(int radix, bool last, bool forward, const Round& a) noexcept {
+void run_any_round(int radix, bool last, Direction forward, const Round& a) noexcept {
   switch (radix) {
     case 8:
       return round_of<8>(last, forward)(a);

@@ -28,6 +28,7 @@ ACCEL_INLINE f32 min(f32 a, f32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) {  // NaN if either is
   return {_mm512_mask_max_ps(a.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v, b.v)};
 }
+ACCEL_INLINE float sum_lanes(f32 a) { return _mm512_reduce_add_ps(a.v); }
 ACCEL_INLINE bool has_nan(f32 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {  // by x < 0
   return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), if_negative.v)};

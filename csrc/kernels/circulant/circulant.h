@@ -46,10 +46,25 @@ class LineFloats {
   float* begin_;
 };
 
+// One round, over blocks of `length` rows.
+struct CirculantRound {
+  enum class Direction { first, forward, backward };  // first: forward, and adds up the squares of its input
+
+  const float *re, *im;
+  long step;  // floats between the rows of a butterfly
+  float *to_re, *to_im;
+  long to_step;
+  long rows, length;
+  const float* twiddles;
+  float* squares;  // of re and of im
+};
+using CirculantRoundFn = void (*)(const CirculantRound&) noexcept;
+
 // How vectors of one length are transformed on one instruction set; the same for all spectra.
 struct CirculantTables {
   long n, rows;  // of `columns` numbers
   int rounds, radix[kMostRounds];
+  CirculantRoundFn run[kMostRounds][3];  // by direction
   long length[kMostRounds + 1];  // rows in a block of round i; 1 after the last
   long piece;  // floats between the parts into which the first round divides a plane, a few more than they hold
   long plane;  // floats of the real or the imaginary parts, and some that keep the two out of each other's cache sets
@@ -86,6 +101,7 @@ inline constexpr int kMostTogether = 4;
 
 struct CirculantKernels {
   int lanes, columns, half, most_radix;
+  CirculantRoundFn (*round)(int radix, bool last, CirculantRound::Direction) noexcept;
   // `work` is 2 planes, on a cache line. False, and nothing done, for two rows that are no pair.
   bool (*apply)(const CirculantTables&, const CirculantInput&, const float* spectrum, float* to_re, float* to_im,
                 float* work) noexcept;

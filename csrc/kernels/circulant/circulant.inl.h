@@ -22,26 +22,17 @@ struct Transform {
 
   static constexpr bool kThere = MODE != Middle::backward, kBack = MODE != Middle::forward;
 
-  // Round `round` of part p, in place.
   void turn_round(const Part& p, int round, Direction direction) const {
-    const long length = t.length[round], step = t.length[round + 1] * kColumns;
+    const long step = t.length[round + 1] * kColumns;
     const bool last = round + 1 == t.rounds;
-    const float* const twiddles = t.twiddles[round] + (last ? 2 * kColumns * p.row : 0);
     float *re = p.re, *im = p.im;
     if (direction == Direction::backward) std::swap(re, im);
-    run_any_round(t.radix[round], last, direction, {re, im, step, re, im, step, p.rows, length, twiddles});
+    t.run[round][static_cast<int>(direction)]({re, im, step, re, im, step, p.rows, t.length[round],
+                                               t.twiddles[round] + (last ? 2 * kColumns * p.row : 0), nullptr});
   }
 
-  // All that is left to do for a part: round by round, or where it is large, part by part of it.
-  void finish(const Part& p) const {
-    const long inner = p.round + 1 < t.rounds ? t.length[p.round + 1] : 0;
-    if (inner > 0 && inner % kHalf == 0 && p.rows * kColumns * 8 > kFirstCache) {
-      if (kThere) turn_round(p, p.round, Direction::forward);
-      for (long row = 0; row < p.rows; row += inner)
-        finish({p.re + row * kColumns, p.im + row * kColumns, p.row + row, inner, p.round + 1});
-      if (kBack) turn_round(p, p.round, Direction::backward);
-      return;
-    }
+  // All that is left to do for a part, round by round.
+  ACCEL_FORCE_INLINE void all_rounds(const Part& p) const {
     if (kThere)
       for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, Direction::forward);
     if (p.rows % kHalf != 0) {
@@ -54,22 +45,31 @@ struct Transform {
       for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
   }
 
+  // The same, where a part is large, part by part of it.
+  void by_parts(const Part& p) const {
+    const long inner = p.round < t.rounds ? t.length[p.round + 1] : 0;
+    if (inner < 2 || inner % kHalf != 0 || p.rows * kColumns * 8 <= kFirstCache) return all_rounds(p);
+    if (kThere) turn_round(p, p.round, Direction::forward);
+    for (long row = 0; row < p.rows; row += inner)
+      by_parts({p.re + row * kColumns, p.im + row * kColumns, p.row + row, inner, p.round + 1});
+    if (kBack) turn_round(p, p.round, Direction::backward);
+  }
+
   void forward_first(const float* re, const float* im, float* work, float* squares) const {
     const Direction direction = squares ? Direction::first : Direction::forward;
-    run_any_round(t.radix[0], t.rounds == 1, direction,
-                  {re, im, t.length[1] * kColumns, work, work + t.plane, t.piece, t.rows, t.rows, t.twiddles[0],
-                   squares});
+    t.run[0][static_cast<int>(direction)]({re, im, t.length[1] * kColumns, work, work + t.plane, t.piece, t.rows,
+                                           t.rows, t.twiddles[0], squares});
   }
   void rest(float* work) const {
     float *const re = work, *const im = work + t.plane;
     const long inner = t.length[1];
-    if (t.piece == inner * kColumns && t.rows * kColumns * 8 <= kFirstCache) return finish({re, im, 0, t.rows, 1});
-    for (int i = 0; i < t.radix[0]; ++i) finish({re + i * t.piece, im + i * t.piece, i * inner, inner, 1});
+    const bool small = t.rows * kColumns * 8 <= kFirstCache || inner % kHalf != 0;
+    if (small && t.piece == inner * kColumns) return all_rounds({re, im, 0, t.rows, 1});
+    for (int i = 0; i < t.radix[0]; ++i) by_parts({re + i * t.piece, im + i * t.piece, i * inner, inner, 1});
   }
   void backward_first(float* to_re, float* to_im, float* work) const {
-    run_any_round(t.radix[0], t.rounds == 1, Direction::backward,
-                  {work + t.plane, work, t.piece, to_im, to_re, t.length[1] * kColumns, t.rows, t.rows,
-                   t.twiddles[0]});
+    t.run[0][static_cast<int>(Direction::backward)]({work + t.plane, work, t.piece, to_im, to_re,
+                                                     t.length[1] * kColumns, t.rows, t.rows, t.twiddles[0], nullptr});
   }
 };
 
@@ -160,7 +160,7 @@ ACCEL_INLINE float squares_of(const float* x, long n) {
     const f32 v = load_n(x + i, static_cast<int>(n - i < f32::lanes ? n - i : f32::lanes));
     sum[0] = fma(v, v, sum[0]);
   }
-  return sum_of((sum[0] + sum[1]) + (sum[2] + sum[3]));
+  return sum_lanes((sum[0] + sum[1]) + (sum[2] + sum[3]));
 }
 
 bool circulant_alike(const float* x1, const float* x2, long n) noexcept {
@@ -210,6 +210,7 @@ constexpr CirculantKernels kCirculantKernels{
     kColumns,
     kHalf,
     kRegisters < 32 ? 4 : 8,
+    &circulant_round,
     &circulant_apply,
     &circulant_forward,
     &circulant_backward,

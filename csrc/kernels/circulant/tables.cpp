@@ -91,7 +91,11 @@ CirculantTables::CirculantTables(long size, std::size_t isa) : n(size) {
   if (rows < 1 || n % k.columns || unfactored(rows) != 1) throw std::invalid_argument("circulant: no such length");
   rounds = factor(rows, k.most_radix, radix);
   length[0] = rows;
-  for (int i = 0; i < rounds; ++i) length[i + 1] = length[i] / radix[i];
+  for (int i = 0; i < rounds; ++i) {
+    length[i + 1] = length[i] / radix[i];
+    for (int d = 0; d < 3; ++d)
+      run[i][d] = k.round(radix[i], i + 1 == rounds, static_cast<CirculantRound::Direction>(d));
+  }
   const long inner = length[1] * k.columns;
   piece = inner + (inner % kPage == 0 ? kSkew : 0);
   const long filled = (rows + k.half - 1) / k.half * k.half * k.columns;

@@ -139,54 +139,38 @@ ACCEL_INLINE void dft(const Get& get, const Put& put) {
   }
 }
 
-// The rows of a butterfly: multiples of one distance, as addresses can scale them.
+// The rows of a butterfly, in reach of two pointers: with more, integer registers spill.
+template <class F>
 struct Lines {
-  long one, three, five, seven;  // bytes
-  explicit ACCEL_FORCE_INLINE Lines(long floats)
-      : one(floats * 4), three(floats * 12), five(floats * 20), seven(floats * 28) {}
-  ACCEL_FORCE_INLINE long at(int j) const {
-    const long places[] = {0, one, 2 * one, three, 4 * one, five, 2 * three, seven};
-    return places[j];
+  F *near, *far;
+  long one, three;  // bytes from row to row
+  ACCEL_FORCE_INLINE Lines(F* p, long step) : near(p), far(p + 4 * step), one(step * 4), three(step * 12) {}
+  ACCEL_FORCE_INLINE F* at(int j) const {
+    using Bytes = std::conditional_t<std::is_const_v<F>, const char, char>;
+    const long there[] = {0, one, 2 * one, three};
+    return reinterpret_cast<F*>(reinterpret_cast<Bytes*>(j < 4 ? near : far) + there[j % 4]);
   }
-  ACCEL_FORCE_INLINE const float* from(const float* p, int j) const {
-    return reinterpret_cast<const float*>(reinterpret_cast<const char*>(p) + at(j));
-  }
-  ACCEL_FORCE_INLINE float* to(float* p, int j) const {
-    return reinterpret_cast<float*>(reinterpret_cast<char*>(p) + at(j));
+  ACCEL_FORCE_INLINE void advance(long floats) {
+    near += floats, far += floats;
+    ACCEL_OPAQUE(near);
+    ACCEL_OPAQUE(far);
   }
 };
-
-struct Round {
-  const float *re, *im;
-  long step;  // floats between the rows of a butterfly
-  float *to_re, *to_im;
-  long to_step;
-  long rows, length;  // blocks of `length` rows
-  const float* twiddles;
-  float* squares = nullptr;  // of re and of im: where the sums of the first round go
-};
-
-ACCEL_INLINE float sum_of(f32 a) {
-  float lanes[f32::lanes], sum = 0.f;
-  store(lanes, a);
-  for (const float x : lanes) sum += x;
-  return sum;
-}
 
 // Forward: transform, then twiddles; backward: twiddles, then transform. In the last round, where a block is one
 // butterfly of rows side by side, they differ from column to column. FIRST adds up the squares of its input.
 template <int R, bool LAST, bool FORWARD, bool FIRST>
-void run_round(const Round& a) noexcept {
-  const Lines from(LAST ? kColumns : a.step), to(LAST ? kColumns : a.to_step);
-  const float* last = a.twiddles;
-  f32 squares_re = zero(), squares_im = zero();
-  for (long block = 0; block < a.rows; block += a.length) {
-    const float* t = LAST ? last : a.twiddles;
-    for (long place = 0; place < a.length / R; ++place, t += 2 * R)
+void run_round(const CirculantRound& a) noexcept {
+  const long step = LAST ? kColumns : a.step, to_step = LAST ? kColumns : a.to_step;
+  Lines<const float> re(a.re, step), im(a.im, step);
+  Lines<float> to_re(a.to_re, to_step), to_im(a.to_im, to_step);
+  // In registers: stores of vectors may alias anything.
+  const long places = LAST ? 1 : a.length / R, over = a.length * kColumns - places * kColumns;
+  const float *t = a.twiddles, *const first = t;
+  f32 squares_re[2] = {zero(), zero()}, squares_im[2] = {zero(), zero()};
+  for (long block = a.rows / a.length; block > 0; --block) {
+    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R)
       for (int c = 0; c < kColumns; c += f32::lanes) {
-        const long at = (block + place) * kColumns + c;
-        const float *re = a.re + at, *im = a.im + at;
-        float *to_re = a.to_re + at, *to_im = a.to_im + at;
         const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
           if constexpr (LAST)
             turn(r, i, load(t + 2 * kColumns * j + c), load(t + 2 * kColumns * j + kColumns + c));
@@ -195,51 +179,51 @@ void run_round(const Round& a) noexcept {
         };
         dft<R, f32>(
             [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
-              r = load(from.from(re, j)), i = load(from.from(im, j));
-              if (FIRST) squares_re = fma(r, r, squares_re), squares_im = fma(i, i, squares_im);
+              r = load(re.at(j)), i = load(im.at(j));
+              if (FIRST) squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
               if (!FORWARD) twiddle(j, r, i);
             },
             [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
               if (FORWARD) twiddle(j, r, i);
-              store(to.to(to_re, j), r), store(to.to(to_im, j), i);
+              store(to_re.at(j), r), store(to_im.at(j), i);
             });
+        re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
       }
-    if (LAST) last += 2 * kColumns * R;
+    re.advance(over), im.advance(over), to_re.advance(over), to_im.advance(over);
+    if (!LAST) t = first;
   }
-  if constexpr (FIRST) a.squares[0] = sum_of(squares_re), a.squares[1] = sum_of(squares_im);
+  if constexpr (FIRST) {
+    a.squares[0] = sum_lanes(squares_re[0] + squares_re[1]);
+    a.squares[1] = sum_lanes(squares_im[0] + squares_im[1]);
+  }
 }
 
-enum class Direction { first, forward, backward };
+using Direction = CirculantRound::Direction;
 
-using RoundFn = void (*)(const Round&) noexcept;
 template <int R>
-ACCEL_INLINE RoundFn round_of(bool last, Direction direction) {
-  switch (direction) {
-    case Direction::first:
-      return last ? &run_round<R, true, true, true> : &run_round<R, false, true, true>;
-    case Direction::forward:
-      return last ? &run_round<R, true, true, false> : &run_round<R, false, true, false>;
-    default:
-      return last ? &run_round<R, true, false, false> : &run_round<R, false, false, false>;
-  }
+CirculantRoundFn round_of(bool last, Direction direction) {
+  if (direction == Direction::first) return last ? &run_round<R, true, true, true> : &run_round<R, false, true, true>;
+  if (direction == Direction::forward)
+    return last ? &run_round<R, true, true, false> : &run_round<R, false, true, false>;
+  return last ? &run_round<R, true, false, false> : &run_round<R, false, false, false>;
 }
 
-void run_any_round(int radix, bool last, Direction forward, const Round& a) noexcept {
+CirculantRoundFn circulant_round(int radix, bool last, Direction direction) noexcept {
   switch (radix) {
     case 8:
-      return round_of<8>(last, forward)(a);
-    case 4:
-      return round_of<4>(last, forward)(a);
-    case 2:
-      return round_of<2>(last, forward)(a);
-    case 3:
-      return round_of<3>(last, forward)(a);
-    case 5:
-      return round_of<5>(last, forward)(a);
+      return round_of<8>(last, direction);
     case 7:
-      return round_of<7>(last, forward)(a);
+      return round_of<7>(last, direction);
+    case 5:
+      return round_of<5>(last, direction);
+    case 4:
+      return round_of<4>(last, direction);
+    case 3:
+      return round_of<3>(last, direction);
+    case 2:
+      return round_of<2>(last, direction);
     default:
-      return round_of<1>(last, forward)(a);
+      return round_of<1>(last, direction);
   }
 }
 

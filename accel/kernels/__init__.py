@@ -1,5 +1,6 @@
 """Functions over arrays, one module per kernel family; `accel.using` chooses what runs them."""
 
+from accel.kernels.circulant import block_circulant_matmul, circulant_matmul
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
@@ -13,6 +14,8 @@ __all__ = [
     "average_pool2d",
     "bitmap_decode",
     "bitmap_encode",
+    "block_circulant_matmul",
+    "circulant_matmul",
     "conv2d",
     "csr_canonical",
     "csr_from_dense",

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 
 namespace accel::bind {
+void bind_circulant(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
@@ -26,4 +27,5 @@ PYBIND11_MODULE(_core, m) {
   bind_runtime(m);
   bind_sparse(m);  // after bind_program, as above
   bind_spmv(m);    // after bind_program too
+  bind_circulant(m);  // as above
 }

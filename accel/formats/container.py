@@ -244,7 +244,8 @@ def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) 
     """A sparse weight holds little and may stand for much: what dense() will allocate is bounded here."""
     dense_bytes = 4 * math.prod(weight.shape)
     check(what, dense_bytes, limits.max_tensor, "max_tensor")
-    check_ratio(what, dense_bytes, entry.nbytes, limits)
+    if not weight.by_formula:
+        check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
 def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:

@@ -92,7 +92,8 @@ def block_circulant_grad_r(g: np.ndarray, x: np.ndarray, b: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (p, q, b), float32: the circular correlation of g with x, added up over all rows in the Fourier domain.
+    ndarray, shape (p, q, b), float32: the circular correlation of g with x, added up over all rows in the
+    Fourier domain.
 
     Raises
     ------

@@ -46,6 +46,7 @@ class Linear:
         self._product: SparseProduct | None = None
         self._arrays: SparseArrays | None = None
         self._sought = False
+        self._own = weight.product(bias) if isinstance(weight, Weight) else None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
@@ -53,6 +54,8 @@ class Linear:
         out, depth = self.weight.shape
         if x.ndim == 0 or x.shape[-1] != depth:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
+        if self._own is not None:
+            return apply_activation(self.activation, self._own(x))
         if not native.native() or 0 in x.shape or 0 in self.weight.shape:
             return apply_activation(self.activation, linear(x, dense(self.weight), self.bias))
         rows, arrays = x.size // depth, self._sparse()

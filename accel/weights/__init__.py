@@ -2,6 +2,7 @@
 
 from accel.weights.base import Weight, dense, weight_kinds
 from accel.weights.bsr import Bsr
+from accel.weights.circulant import BlockCirculant, Circulant
 from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
 from accel.weights.csr_codebook import CsrCodebook
@@ -9,4 +10,17 @@ from accel.weights.dense_array import Dense
 from accel.weights.nm import NM
 from accel.weights.zeros import sparse_arrays
 
-__all__ = ["NM", "Bsr", "Codebook", "Csr", "CsrCodebook", "Dense", "Weight", "dense", "sparse_arrays", "weight_kinds"]
+__all__ = [
+    "NM",
+    "BlockCirculant",
+    "Bsr",
+    "Circulant",
+    "Codebook",
+    "Csr",
+    "CsrCodebook",
+    "Dense",
+    "Weight",
+    "dense",
+    "sparse_arrays",
+    "weight_kinds",
+]

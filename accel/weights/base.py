@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,6 +19,8 @@ class Weight(ABC):
     """
 
     kind: ClassVar[str]
+    by_formula: ClassVar[bool] = False
+    """Whether few stored numbers stand for many by rule, so that files need not bound how many."""
     shape: tuple[int, ...]
 
     def __init_subclass__(cls) -> None:
@@ -39,6 +41,11 @@ class Weight(ABC):
     @abstractmethod
     def dense(self) -> np.ndarray:
         """The float32 array it stands for."""
+
+    def product(self, bias: np.ndarray | None = None) -> Callable[[np.ndarray], np.ndarray] | None:
+        """x W^T + bias for (..., in) float32 arrays by a kernel made for this form; None where dense or sparse ones
+        serve."""
+        return None
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -117,7 +117,11 @@ class BlockCirculant(Weight):
 
     @classmethod
     def from_state(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> BlockCirculant:
-        return cls(*_parts(cls.kind, arrays, meta))  # what a constructor refuses is a ValueError, as FormatError is
+        parts = _parts(cls.kind, arrays, meta)
+        try:
+            return cls(*parts)
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{cls.kind} weight: {error}") from None
 
 
 class Circulant(BlockCirculant):
@@ -136,7 +140,8 @@ class Circulant(BlockCirculant):
 
     References
     ----------
-    .. [1] Cheng et al., "An exploration of parameter redundancy in deep networks with circulant projections", ICCV 2015.
+    .. [1] Cheng et al., "An exploration of parameter redundancy in deep networks with circulant projections",
+           ICCV 2015.
     """
 
     kind: ClassVar[str] = "circulant"

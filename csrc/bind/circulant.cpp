@@ -69,12 +69,12 @@ py::object multiply(const Circulant& w, const py::object& x_any, const py::objec
 }
 
 void add_circulant(PyProgram& p, const Prepared& weights, long batch, const Activation& activation, Place x, Place y,
-                   Place scratch, const py::object& bias) {
-  require(batch >= 0, "circulant: batch is negative");
+                   Place scratch, const py::object& bias, int most_threads) {
+  require(batch >= 0 && most_threads > 0, "circulant: batch or threads do not fit");
   const float* b = nullptr;
   if (!bias.is_none()) b = p.keep(bias.cast<Floats>(), static_cast<std::size_t>(weights->shape().out));
   p.program.add([=](float* const* s, int threads) {
-    weights->run(batch, activation, x.in(s), b, y.in(s), scratch.in(s), threads);
+    weights->run(batch, activation, x.in(s), b, y.in(s), scratch.in(s), std::min(threads, most_threads));
   });
 }
 

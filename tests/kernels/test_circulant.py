@@ -231,7 +231,13 @@ def test_the_extension_checks_what_memory_hangs_on() -> None:
     if runtime.core is None:
         pytest.skip("the native kernels are not built")
     prepare = runtime.core.prepare_circulant
-    for shape, columns, out in (((1, 1, 8), 9, 8), ((1, 1, 8), 8, 9), ((2, 1, 8), 8, 8), ((1, 2, 8), 8, 8), ((0, 1, 8), 8, 0)):
+    for shape, columns, out in (
+        ((1, 1, 8), 9, 8),
+        ((1, 1, 8), 8, 9),
+        ((2, 1, 8), 8, 8),
+        ((1, 2, 8), 8, 8),
+        ((0, 1, 8), 8, 0),
+    ):
         with pytest.raises(ValueError, match="circulant"):
             prepare(0, np.zeros(shape, np.float32), None, columns, out, True)
     with pytest.raises(ValueError, match="signs"):

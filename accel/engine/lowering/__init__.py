@@ -1,12 +1,23 @@
 """How each operator becomes steps of a plan: native kernels where time is spent, NumPy for the rest."""
 
 from accel.engine.builder import PlanBuilder
-from accel.engine.lowering import convolution, elementwise, layout, matrix, movement, pooling, resizing, softmax
+from accel.engine.lowering import (
+    circulant,
+    convolution,
+    elementwise,
+    layout,
+    matrix,
+    movement,
+    pooling,
+    resizing,
+    softmax,
+)
 from accel.engine.lowering.convolution import conv_halo, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
 __all__ = [
+    "circulant",
     "conv_halo",
     "convolution",
     "elementwise",

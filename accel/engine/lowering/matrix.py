@@ -10,6 +10,7 @@ import numpy as np
 
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
+from accel.engine.lowering.structured import gemm_bias, structured_linear
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec
@@ -41,12 +42,7 @@ def _gemm_operands(
     """(out, in) weights and bias, alpha and beta multiplied in."""
     alpha, beta = np.float32(attributes.get("alpha", 1.0)), attributes.get("beta", 1.0)
     matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
-    return matrix if alpha == 1 else matrix * alpha, None if c is None else _bias(c, matrix.shape[0], beta)
-
-
-def _bias(c: Constant, out: int, beta: float) -> np.ndarray:
-    """(out,) numbers to add."""
-    return np.broadcast_to(dense(c).reshape(-1), (out,)) * np.float32(beta)
+    return matrix if alpha == 1 else matrix * alpha, None if c is None else gemm_bias(c, matrix.shape[0], beta)
 
 
 def _pack_linear(w: np.ndarray, rows: bool) -> np.ndarray:
@@ -85,7 +81,7 @@ def _linear(
 ) -> bool:
     out, depth = shape
     rows = int(np.prod(builder.spec(node.inputs[0]).shape[:-1]))
-    if how[1] == 1 and _sparse_linear(builder, node, rows, shape, how):
+    if how[1] == 1 and (structured_linear(builder, node, rows, how) or _sparse_linear(builder, node, rows, shape, how)):
         return True
 
     def make() -> Packed:
@@ -127,7 +123,7 @@ def _sparse_linear(
     few = rows <= FEW
     c = builder.known.get(node.input(2))
     assert not isinstance(c, Spec)
-    bias = None if c is None else _bias(c, out, how[2])
+    bias = None if c is None else gemm_bias(c, out, how[2])
 
     def make() -> Packed:
         arrays = stored if how[0] else stored.transposed(out)

@@ -96,7 +96,7 @@ long Circulant::group_floats(long jobs) const noexcept {
 
 long Circulant::scratch_floats(long batch, int threads) const noexcept {
   const long own = thread_floats() + group_floats(kMostTogether);
-  const long alone = single_ && batch == 1 ? single_->scratch_floats() + lines(shape_.in) : 0;
+  const long alone = single_ && batch == 1 ? single_->scratch_floats() + 2 * lines(tables_->n) : 0;
   return std::max(threads * own, alone);
 }
 
@@ -143,16 +143,7 @@ void Circulant::finish(const Call& call, float* y) const noexcept {
 void Circulant::run(long batch, const Activation& f, const float* x, const float* bias, float* y, float* scratch,
                     int threads) const noexcept {
   const Call call{batch, f, x, bias, y};
-  if (single_ && batch == 1) {
-    const float* from = x;
-    if (signed_) {
-      float* const turned = scratch + single_->scratch_floats();
-      kernels_.scale(x, signs_.data(), turned, shape_.in);
-      from = turned;
-    }
-    single_->run(from, y, scratch);
-    return finish(call, y);
-  }
+  if (single_ && batch == 1) return run_single(call, scratch);
   const long pairs = (batch + 1) / 2;
   const bool whole = shape_.p * shape_.q == 1;
   const long groups = whole ? pairs : (pairs + kGroupPairs - 1) / kGroupPairs;
@@ -177,6 +168,14 @@ void Circulant::run(long batch, const Activation& f, const float* x, const float
     else
       run_groups(call, r.begin * kGroupPairs, std::min(r.end * kGroupPairs, pairs), scratch + part * own);
   });
+}
+
+void Circulant::run_single(const Call& call, float* scratch) const noexcept {
+  float* const memory = scratch + single_->scratch_floats();
+  float* const to = shape_.out == tables_->n ? call.y : memory + lines(tables_->n);
+  single_->run(input(call.x, 0, memory), to, scratch);
+  if (to != call.y) std::copy_n(to, shape_.out, call.y);
+  finish(call, call.y);
 }
 
 // One block: transform, product and transform back in one go. False if the job's rows are no pair.

@@ -12,8 +12,8 @@
 // the order in which transforms leave them. Backward is forward with real and imaginary parts exchanged.
 // A length that does not divide into columns and factors 2, 3, 5, 7 becomes a linear convolution of at least 2 b - 1.
 //
-// Pairs: rows 2 k and 2 k + 1 of x, where both are finite and their norms lie within a factor of 4 of each other, so
-// that neither is lost in the other's rounding. Otherwise each is computed alone. So a row has the same bits for any
+// Pairs: rows 2 k and 2 k + 1 of x, where both are finite, above 1e-15, and their norms lie within a factor of 4 of each
+// other, so that neither is lost in the other's rounding. Otherwise each is computed alone. So a row has the same bits for any
 // number of threads, but not in the company of another row; NaN and infinity stay in theirs, and fill it.
 // Threads split pairs, or for few of them the blocks. Nothing may overlap.
 // Sources: G. Cheng et al., An Exploration of Parameter Redundancy in Deep Networks with Circulant Projections, ICCV
@@ -173,6 +173,7 @@ class Circulant {
   void forward(const Job* jobs, int count, long block, float* group, float* scratch) const noexcept;
   void backward(const Job* jobs, int count, long block, const float* group, float* scratch) const noexcept;
   void multiply(int count, long first, long last, float* group) const noexcept;
+  void run_single(const Call& call, float* scratch) const noexcept;
   bool run_job(const Call& call, const Job& job, float* scratch) const noexcept;
   void run_pairs(const Call& call, long first, long last, float* scratch) const noexcept;
   void run_groups(const Call& call, long first, long last, float* scratch) const noexcept;

@@ -73,10 +73,12 @@ struct Transform {
   }
 };
 
-// Finite, and of squared norms within kCirculantRatio of each other.
+// Finite, of squared norms within kCirculantRatio of each other, and large enough for squares to tell.
 ACCEL_INLINE bool alike(const float* squares) {
-  return squares[0] + squares[1] <= std::numeric_limits<float>::max() && squares[0] <= kCirculantRatio * squares[1] &&
-         squares[1] <= kCirculantRatio * squares[0];
+  constexpr float kLeast = 1e-30f;
+  const float least = squares[0] < squares[1] ? squares[0] : squares[1];
+  return squares[0] + squares[1] <= std::numeric_limits<float>::max() && least >= kLeast &&
+         squares[0] + squares[1] <= (kCirculantRatio + 1) * least;
 }
 
 bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,

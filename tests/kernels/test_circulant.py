@@ -124,9 +124,8 @@ def test_many_blocks_share_threads(isa: str) -> None:
         alone = plan(x)
     with accel.using(threads=2):
         assert_same_bits(plan(x), alone)
-    exact = np.fft.irfft(
-        np.einsum("pqf,bqf->bpf", np.fft.rfft(r.astype(np.float64)), np.fft.rfft(x.reshape(3, 16, 256).astype(np.float64)))
-    )  # fmt: skip
+    w, blocks = r.astype(np.float64), x.reshape(3, 16, 256).astype(np.float64)
+    exact = np.fft.irfft(np.einsum("pqf,bqf->bpf", np.fft.rfft(w), np.fft.rfft(blocks)))
     assert relative(alone, exact.reshape(3, -1)) <= BOUND
 
 
@@ -231,13 +230,9 @@ def test_the_extension_checks_what_memory_hangs_on() -> None:
     if runtime.core is None:
         pytest.skip("the native kernels are not built")
     prepare = runtime.core.prepare_circulant
-    for shape, columns, out in (
-        ((1, 1, 8), 9, 8),
-        ((1, 1, 8), 8, 9),
-        ((2, 1, 8), 8, 8),
-        ((1, 2, 8), 8, 8),
-        ((0, 1, 8), 8, 0),
-    ):
+    one, empty = (1, 1, 8), (0, 1, 8)
+    sizes = [(one, 9, 8), (one, 8, 9), ((2, 1, 8), 8, 8), ((1, 2, 8), 8, 8), (empty, 8, 0)]
+    for shape, columns, out in sizes:
         with pytest.raises(ValueError, match="circulant"):
             prepare(0, np.zeros(shape, np.float32), None, columns, out, True)
     with pytest.raises(ValueError, match="signs"):

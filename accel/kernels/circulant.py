@@ -141,6 +141,8 @@ class CirculantPlan:
             raise ValueError(f"r: expected shape (p, q, b) or (d,), got {r.shape}")
         _not_empty("r", r)
         p, q, b = r.shape
+        self.out: int
+        self.columns: int
         self.out, self.columns = (p * b, q * b) if shape is None else shape
         for name, value, count in (("out", self.out, p), ("in", self.columns, q)):
             checks.integer(f"shape: {name}", value, (count - 1) * b + 1, count * b)
@@ -164,10 +166,12 @@ class CirculantPlan:
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """x (..., in) float32, C-contiguous, to (..., out); `out` must not overlap x."""
-        if runtime.backend() == "native":
-            y: np.ndarray | None = self.native().multiply(x, out, runtime.threads())
-            if y is not None:
-                return y
+        isa = runtime.native_index()
+        if isa >= 0:
+            prepared = self._prepared.get(isa) or self.native()
+            product: np.ndarray | None = prepared.multiply(x, out, runtime.threads)
+            if product is not None:
+                return product
         y = _checked(x, self.columns, self.out, out)
         if x.size:
             _fallback(x if self.signs is None else x * self.signs, self.r, y)
@@ -201,7 +205,7 @@ def _multiply(x: np.ndarray, r: np.ndarray, name: str, out: np.ndarray | None) -
     if native.native():
         single = x.size == q * b
         prepared = runtime.core.prepare_circulant(runtime.isa_index(), r, None, q * b, p * b, single)
-        prepared.multiply(x, y, runtime.threads())
+        prepared.multiply(x, y, runtime.threads)
     else:
         _fallback(x, r, y)
     return y

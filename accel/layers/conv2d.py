@@ -8,10 +8,10 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+from accel.kernels._circulant_conv import circulant_conv2d
 from accel.kernels._circulant_cost import circulant_cycles
 from accel.kernels._conv_cost import promising, sparse_cycles
 from accel.kernels.circulant import CirculantPlan
-from accel.kernels.circulant_conv import circulant_conv2d
 from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, output_size, pair
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights
@@ -101,7 +101,7 @@ class Conv2d:
             return False
         best = promising(shape, (size[0], size[1]), self.strides, self.dilations, 1, 1.0)[0][1]
         windows = size[0] * size[1] * r.shape[1] * r.shape[2]  # floats, laid out by NumPy
-        return circulant_cycles(size[0] * size[1], *r.shape) + windows < best
+        return bool(circulant_cycles(size[0] * size[1], *r.shape) + windows < best)
 
     def _circulant(self, x: np.ndarray, weight: BlockCirculant) -> np.ndarray:
         if self._plan is None:

@@ -190,7 +190,8 @@ def _project(w: np.ndarray, b: int, signs: np.ndarray | None) -> np.ndarray:
     there = np.zeros((p * b, q * b, 1))
     there[:out, :depth] = 1
     sums, counts = (_diagonals(a.reshape(p, b, q, b, -1)) for a in (filled, there))
-    return (sums / np.maximum(counts, 1)).astype(np.float32).reshape(p, q, b, *taps)
+    means: np.ndarray = (sums / np.maximum(counts, 1)).astype(np.float32)
+    return means.reshape(p, q, b, *taps)
 
 
 def _diagonals(blocks: np.ndarray) -> np.ndarray:

@@ -46,7 +46,10 @@ def _describe(benchmark: BenchmarkFixture, name: str, shape: tuple[int, ...], ba
 
 def _pyfftw(x: np.ndarray, r: np.ndarray) -> Product:
     fftw = pytest.importorskip("pyfftw")
-    source, spectrum = fftw.empty_aligned(x.shape, "float32"), fftw.empty_aligned((len(x), r.size // 2 + 1), "complex64")
+    source, spectrum = (
+        fftw.empty_aligned(x.shape, "float32"),
+        fftw.empty_aligned((len(x), r.size // 2 + 1), "complex64"),
+    )
     result = fftw.empty_aligned(x.shape, "float32")
     flags = ("FFTW_MEASURE", "FFTW_DESTROY_INPUT")
     there = fftw.FFTW(source, spectrum, axes=(-1,), flags=flags, threads=1)

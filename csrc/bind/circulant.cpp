@@ -36,10 +36,20 @@ bool apart(const Floats& a, const Floats& b) {
   return before(a.data() + a.size(), b.data()) || before(b.data() + b.size(), a.data());
 }
 
-// x (..., in) W^T: the result, or None where an argument does not fit, which accel.kernels then finds and names: for a
-// small matrix checks in Python would take longer than the product.
-py::object multiply(const Circulant& w, const py::object& x_any, const py::object& out_any, int threads) {
-  if (!Floats::check_(x_any) || threads < 1) return py::none();
+void run(const Circulant& w, long batch, const float* x, float* y, int threads) {
+  static thread_local LineFloats kept;
+  static thread_local long size = 0;
+  const long floats = w.scratch_floats(batch, threads);
+  LineFloats once(floats > kKept ? floats : 0);
+  if (floats <= kKept && floats > size) kept = LineFloats(floats), size = floats;
+  w.run(batch, Activation{}, x, nullptr, y, floats > kKept ? once.data() : kept.data(), threads);
+}
+
+// x (..., in) W^T: the result, or None where an argument does not fit, which accel.kernels then finds and names. For a
+// small matrix checks in Python would take longer than the product, and so would a look at the number of threads:
+// `threads` is called where there is work for several. Below that the GIL is kept.
+py::object multiply(const Circulant& w, const py::object& x_any, const py::object& out_any, const py::object& threads) {
+  if (!Floats::check_(x_any)) return py::none();
   const auto x = py::reinterpret_borrow<Floats>(x_any);
   const CirculantShape& shape = w.shape();
   if (x.ndim() == 0 || x.shape(x.ndim() - 1) != shape.in || x.size() == 0) return py::none();
@@ -54,17 +64,17 @@ py::object multiply(const Circulant& w, const py::object& x_any, const py::objec
     if (!y.writeable() || y.ndim() != x.ndim() || !std::equal(sizes.begin(), sizes.end(), y.shape()) || !apart(x, y))
       return py::none();
   }
-  const long batch = x.size() / shape.in, floats = w.scratch_floats(batch, threads);
+  const long batch = x.size() / shape.in;
   const float* const from = x.data();
   float* const to = y.mutable_data();
-  {
-    py::gil_scoped_release release;
-    static thread_local LineFloats kept;
-    static thread_local long size = 0;
-    LineFloats once(floats > kKept ? floats : 0);
-    if (floats <= kKept && floats > size) kept = LineFloats(floats), size = floats;
-    w.run(batch, Activation{}, from, nullptr, to, floats > kKept ? once.data() : kept.data(), threads);
+  if (!w.divides(batch)) {
+    run(w, batch, from, to, 1);
+    return y;
   }
+  const int count = threads().cast<int>();
+  require(count > 0, "circulant: threads do not fit");
+  py::gil_scoped_release release;
+  run(w, batch, from, to, count);
   return y;
 }
 

@@ -25,7 +25,7 @@ PYBIND11_MODULE(_core, m) {
   bind_program(m);
   bind_program_movement(m);  // after bind_program: it adds steps to its Program
   bind_runtime(m);
-  bind_sparse(m);  // after bind_program, as above
-  bind_spmv(m);    // after bind_program too
+  bind_sparse(m);     // after bind_program, as above
+  bind_spmv(m);       // after bind_program too
   bind_circulant(m);  // as above
 }

@@ -239,8 +239,8 @@ def test_the_extension_checks_what_memory_hangs_on() -> None:
         prepare(0, np.zeros((1, 1, 8), np.float32), np.ones(7, np.float32), 8, 8, True)
     prepared = prepare(0, np.ones((1, 1, 8), np.float32), None, 8, 8, True)
     for x in (None, np.zeros(8), np.zeros(7, np.float32), np.zeros((), np.float32), np.zeros((8, 8), np.float32).T[:3]):
-        assert prepared.multiply(x, None, 1) is None
-    assert prepared.multiply(np.zeros(8, np.float32), np.zeros(7, np.float32), 1) is None
+        assert prepared.multiply(x, None, runtime.threads) is None
+    assert prepared.multiply(np.zeros(8, np.float32), np.zeros(7, np.float32), runtime.threads) is None
 
 
 def test_the_running_instruction_set_is_the_chosen_one(isa: str) -> None:

@@ -19,7 +19,8 @@ def _circulant(builder: PlanBuilder, node: Node, w: BlockCirculant, rows: int, b
     if not isinstance(product, CirculantProduct) or not product.gains(rows):
         return False
     how = ("circulant", node.attributes.get("beta", 1.0))
-    prepared, added = builder.pack_once(node.inputs[1:3], how, lambda: (product.plan.native(), bias))
+    added = np.zeros(w.shape[0], np.float32) if bias is None else bias
+    prepared, added = builder.pack_once(node.inputs[1:3], how, lambda: (product.plan.native(), added))
     function = activation_of(node)
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     threads = builder.threads

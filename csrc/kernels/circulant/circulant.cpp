@@ -20,7 +20,7 @@ const CirculantKernels* const kCirculant[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_
 
 namespace {
 
-constexpr long kSkew = 32;          // floats between chunks, so that their stores do not fall into one cache set
+constexpr long kSkew = 32;  // floats between chunks, so that their stores do not fall into one cache set
 constexpr long kGroupPairs = kMostTogether;
 
 long lines(long floats) { return (floats + 15) / 16 * 16; }
@@ -73,7 +73,8 @@ Circulant::Circulant(const float* r, const float* signs, const CirculantShape& s
   LineFloats block(n), work(2 * tables_->plane);
   for (long i = 0; i < blocks; ++i) {
     unroll(r + i * b, b, n, 1.f / static_cast<float>(n), block.data());
-    kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair}, work.data());
+    kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
+                     work.data());
   }
   if (single && blocks == 1 && n == b) single_ = std::make_unique<SingleCirculant>(r, n, isa);
 }
@@ -104,6 +105,10 @@ long Circulant::scratch_floats(long batch, int threads) const noexcept {
 double Circulant::work() const noexcept {
   const auto n = static_cast<double>(tables_->n), p = static_cast<double>(shape_.p), q = static_cast<double>(shape_.q);
   return n * (2.5 * (p + q) * std::log2(n) + 4 * p * q);
+}
+
+bool Circulant::divides(long batch) const noexcept {
+  return parts_for(work() * static_cast<double>((batch + 1) / 2), 2, 2) > 1;
 }
 
 // A pair of rows as one job, or as two; the last row of an odd number is alone.
@@ -224,7 +229,8 @@ void Circulant::forward(const Job* jobs, int count, long block, float* group, fl
   for (int i = 0; i < count; ++i) {
     const float* re = input(jobs[i].x[0], block, memory);
     const float* im = input(jobs[i].x[1], block, memory + lines(tables_->n + kSkew));
-    kernels_.forward(*tables_, {re, im, false}, {group + (block * count + i) * 2 * kernels_.lanes, x_step(count)}, scratch);
+    kernels_.forward(*tables_, {re, im, false}, {group + (block * count + i) * 2 * kernels_.lanes, x_step(count)},
+                     scratch);
   }
 }
 

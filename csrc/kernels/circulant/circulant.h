@@ -12,9 +12,9 @@
 // the order in which transforms leave them. Backward is forward with real and imaginary parts exchanged.
 // A length that does not divide into columns and factors 2, 3, 5, 7 becomes a linear convolution of at least 2 b - 1.
 //
-// Pairs: rows 2 k and 2 k + 1 of x, where both are finite, above 1e-15, and their norms lie within a factor of 4 of each
-// other, so that neither is lost in the other's rounding. Otherwise each is computed alone. So a row has the same bits for any
-// number of threads, but not in the company of another row; NaN and infinity stay in theirs, and fill it.
+// Pairs: rows 2 k and 2 k + 1 of x, where both are finite, above 1e-15, and their norms lie within a factor of 4 of
+// each other, so that neither is lost in the other's rounding. Otherwise each is computed alone. So a row has the same
+// bits for any number of threads, but not in the company of another row; NaN and infinity stay in theirs, and fill it.
 // Threads split pairs, or for few of them the blocks. Nothing may overlap.
 // Sources: G. Cheng et al., An Exploration of Parameter Redundancy in Deep Networks with Circulant Projections, ICCV
 // 2015; C. Ding et al., CirCNN, MICRO 2017.
@@ -65,7 +65,7 @@ struct CirculantTables {
   long n, rows;  // of `columns` numbers
   int rounds, radix[kMostRounds];
   CirculantRoundFn run[kMostRounds][3];  // by direction
-  long length[kMostRounds + 1];  // rows in a block of round i; 1 after the last
+  long length[kMostRounds + 1];          // rows in a block of round i; 1 after the last
   long piece;  // floats between the parts into which the first round divides a plane, a few more than they hold
   long plane;  // floats of the real or the imaginary parts, and some that keep the two out of each other's cache sets
   const float* twiddles[kMostRounds];  // [place][radix][re, im]; of the last round [row][re, im][columns]
@@ -92,9 +92,9 @@ struct CirculantInput {
 
 // Products of spectra, sum over q of w[p][q] x[q][t]; T of the vectors at once.
 struct SpectralProduct {
-  const float* w;  // [chunk][p][q][re, im][lanes]
-  const float* x;  // [chunk][q][t][re, im][lanes], chunks x_step apart
-  float* y;        // [chunk][p][t][re, im][lanes]
+  const float* w;                                  // [chunk][p][q][re, im][lanes]
+  const float* x;                                  // [chunk][q][t][re, im][lanes], chunks x_step apart
+  float* y;                                        // [chunk][p][t][re, im][lanes]
   long x_step, y_step, p, q, chunks, first, last;  // rows first .. last-1 of w
 };
 inline constexpr int kMostTogether = 4;
@@ -123,7 +123,8 @@ std::shared_ptr<const CirculantTables> circulant_tables(long n, std::size_t isa)
 
 // One real vector alone, of n = 4 m numbers: modulo z^n - 1 = (z^2m - 1) (z^2m + 1) it is a vector of half the length,
 // and one that with z^m = i, and turned, is a complex one of a quarter, whose products are complex ones modulo z^m - 1.
-// The half divides again and again: transforms of half the numbers in all, and no spectrum of a real vector to separate.
+// The half divides again and again: transforms of half the numbers in all, and no spectrum of a real vector to
+// separate.
 class SingleCirculant {
  public:
   SingleCirculant(const float* r, long n, std::size_t isa);
@@ -155,6 +156,7 @@ class Circulant {
 
   const CirculantShape& shape() const noexcept { return shape_; }
   std::size_t nbytes() const noexcept;
+  bool divides(long batch) const noexcept;  // whether several threads would share it
   long scratch_floats(long batch, int threads) const noexcept;
   void run(long batch, const Activation& f, const float* x, const float* bias, float* y, float* scratch,
            int threads) const noexcept;

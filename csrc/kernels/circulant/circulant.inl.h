@@ -55,10 +55,36 @@ struct Transform {
     if (kBack) turn_round(p, p.round, Direction::backward);
   }
 
+  // Where the parts of the first round lie a multiple of 4 KB apart in the vectors, it would draw on one cache set, and
+  // on two where they are not aligned: the vectors pass by way of the planes, whose parts stand further apart.
+  bool apart() const { return t.piece != t.length[1] * kColumns; }
+
   void forward_first(const float* re, const float* im, float* work, float* squares) const {
-    const Direction direction = squares ? Direction::first : Direction::forward;
-    t.run[0][static_cast<int>(direction)]({re, im, t.length[1] * kColumns, work, work + t.plane, t.piece, t.rows,
-                                           t.rows, t.twiddles[0], squares});
+    const bool copied = apart();
+    if (copied) {
+      const float first = copy_in(re, work), second = copy_in(im, work + t.plane);
+      if (squares) squares[0] = first, squares[1] = second;
+      re = work, im = work + t.plane;
+    }
+    const Direction direction = squares && !copied ? Direction::first : Direction::forward;
+    t.run[0][static_cast<int>(direction)](
+        {re, im, t.piece, work, work + t.plane, t.piece, t.rows, t.rows, t.twiddles[0], squares});
+  }
+  float copy_in(const float* from, float* to) const {
+    const long part = t.length[1] * kColumns;
+    f32 squares[2] = {zero(), zero()};
+    for (int i = 0; i < t.radix[0]; ++i, from += part, to += t.piece)
+      for (long j = 0; j < part; j += 2 * f32::lanes) {
+        const f32 a = load(from + j), b = load(from + j + f32::lanes);
+        squares[0] = fma(a, a, squares[0]), squares[1] = fma(b, b, squares[1]);
+        store(to + j, a), store(to + j + f32::lanes, b);
+      }
+    return sum_lanes(squares[0] + squares[1]);
+  }
+  void copy_out(const float* from, float* to) const {
+    const long part = t.length[1] * kColumns;
+    for (int i = 0; i < t.radix[0]; ++i, from += t.piece, to += part)
+      std::memcpy(to, from, static_cast<std::size_t>(part) * sizeof(float));
   }
   void rest(float* work) const {
     float *const re = work, *const im = work + t.plane;
@@ -68,8 +94,11 @@ struct Transform {
     for (int i = 0; i < t.radix[0]; ++i) by_parts({re + i * t.piece, im + i * t.piece, i * inner, inner, 1});
   }
   void backward_first(float* to_re, float* to_im, float* work) const {
-    t.run[0][static_cast<int>(Direction::backward)]({work + t.plane, work, t.piece, to_im, to_re,
-                                                     t.length[1] * kColumns, t.rows, t.rows, t.twiddles[0], nullptr});
+    float *const re = work, *const im = work + t.plane;
+    const bool copied = apart();
+    t.run[0][static_cast<int>(Direction::backward)](
+        {im, re, t.piece, copied ? im : to_im, copied ? re : to_re, t.piece, t.rows, t.rows, t.twiddles[0], nullptr});
+    if (copied) copy_out(re, to_re), copy_out(im, to_im);
   }
 };
 
@@ -92,8 +121,7 @@ bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const
   return true;
 }
 
-void circulant_forward(const CirculantTables& t, const CirculantInput& from, const Spectrum& to,
-                       float* work) noexcept {
+void circulant_forward(const CirculantTables& t, const CirculantInput& from, const Spectrum& to, float* work) noexcept {
   const Transform<Middle::forward> transform{t, to};
   transform.forward_first(from.re, from.im, work, nullptr);
   transform.rest(work);
@@ -142,8 +170,7 @@ void circulant_multiply(const SpectralProduct& a) noexcept {
     const float *w = a.w + c * a.p * w_row, *x = a.x + c * a.x_step;
     float* const y = a.y + c * a.y_step;
     long p = a.first;
-    for (; p + kRows <= a.last; p += kRows)
-      multiply_rows<kRows, T>(w + p * w_row, w_row, x, y + p * T * kPair, a.q);
+    for (; p + kRows <= a.last; p += kRows) multiply_rows<kRows, T>(w + p * w_row, w_row, x, y + p * T * kPair, a.q);
     for (; p < a.last; ++p) multiply_rows<1, T>(w + p * w_row, w_row, x, y + p * T * kPair, a.q);
   }
 }

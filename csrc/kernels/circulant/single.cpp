@@ -75,9 +75,7 @@ long SingleCirculant::scratch_floats() const noexcept {
   return lines(work) + parts;
 }
 
-void SingleCirculant::run(const float* x, float* y, float* scratch) const noexcept {
-  run_level(0, n_, x, y, scratch);
-}
+void SingleCirculant::run(const float* x, float* y, float* scratch) const noexcept { run_level(0, n_, x, y, scratch); }
 
 void SingleCirculant::run_level(std::size_t at, long n, const float* x, float* y, float* scratch) const noexcept {
   const Level& level = levels_[at];

@@ -180,7 +180,8 @@ void run_round(const CirculantRound& a) noexcept {
         dft<R, f32>(
             [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
               r = load(re.at(j)), i = load(im.at(j));
-              if (FIRST) squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
+              if (FIRST)
+                squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
               if (!FORWARD) twiddle(j, r, i);
             },
             [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
@@ -235,8 +236,7 @@ template <Middle MODE>
 ACCEL_INLINE void along_lanes(f32_part* re, f32_part* im, float* w, long step) {
   using V = f32_part;
   constexpr long kIm = f32::lanes;
-  const auto place = [&](int k)
-                         __attribute__((always_inline)) { return w + k / kShare * step + k % kShare * kHalf; };
+  const auto place = [&](int k) __attribute__((always_inline)) { return w + k / kShare * step + k % kShare * kHalf; };
   V pr[kHalf], pi[kHalf];
   if constexpr (MODE != Middle::backward) {
     transpose(re), transpose(im);

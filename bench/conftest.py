@@ -20,7 +20,7 @@ from accel.kernels import runtime
 ROOT = Path(__file__).parents[1]
 PEERS = (
     *("numpy", "scipy", "numba", "onnx", "onnxruntime", "openvino", "MNN", "ncnn"),
-    *("torch", "pyfftw", "scikit-learn"),
+    *("torch", "pyfftw", "mkl_fft", "scikit-learn"),
 )
 IMPLEMENTATIONS = [
     *(f"native-{isa}" for isa in reversed(runtime.isa_info()["supported"])),

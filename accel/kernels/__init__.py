@@ -11,6 +11,7 @@ from accel.kernels.binary import (
     unpack_bits,
     unpack_pixels,
 )
+from accel.kernels.circulant import block_circulant_matmul, circulant_matmul
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
@@ -30,6 +31,8 @@ __all__ = [
     "binary_scale_map",
     "bitmap_decode",
     "bitmap_encode",
+    "block_circulant_matmul",
+    "circulant_matmul",
     "conv2d",
     "csr_canonical",
     "csr_from_dense",

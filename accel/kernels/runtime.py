@@ -49,6 +49,9 @@ _isa_names: tuple[str, ...] = tuple(core.isa_names()) if core is not None else (
 _supported: tuple[str, ...] = tuple(core.supported_isas()) if core is not None else ()
 
 
+_isa_numbers: dict[str | None, int] = {name: number for number, name in enumerate(_isa_names)}
+
+
 def _default_isa() -> str | None:
     wanted = os.environ.get("ACCEL_ISA")
     if not wanted:
@@ -136,6 +139,14 @@ def backend() -> str:
 def isa() -> str | None:
     """The instruction set in force, None without native kernels."""
     return _settings.get().isa or _isa
+
+
+def native_index() -> int:
+    """`isa_index()` where the native back end is in force, else -1; for calls of a microsecond."""
+    now = _settings.get()
+    if (now.backend or _backends[0]) != "native":
+        return -1
+    return _isa_numbers[now.isa or _isa]
 
 
 def isa_index() -> int:

@@ -9,8 +9,11 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+from accel.kernels._circulant_conv import circulant_conv2d
+from accel.kernels._circulant_cost import circulant_cycles
 from accel.kernels._conv_cost import promising, sparse_cycles
-from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
+from accel.kernels.circulant import CirculantPlan
+from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, output_size, pair
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers._binary import SignConv, checked_binarization
@@ -18,6 +21,7 @@ from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
+from accel.weights.circulant import BlockCirculant
 from accel.weights.zeros import sparse_arrays, stored_rows
 
 
@@ -40,8 +44,8 @@ class Conv2d:
     TypeError, ValueError  a dtype, shape or parameter is not as above.
 
     Sparse weights (`Csr` and its kin) run without their zeros where `algorithm` is "auto" and that is predicted to be
-    faster; other weights through the dense form. Either is packed at the first call. On the Numba
-    back end sparse weights run as they are held, on NumPy all through the dense form.
+    faster, `BlockCirculant` ones by transforms on the same terms; other weights through the dense form. Any is packed at
+    the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Conv2d:
         self._bits: SignConv | None = None
         self._methods: dict[Pair, Any] = {}  # by output size
         self._packed: dict[Any, Any] = {}  # by method, and by instruction set
+        self._plan: CirculantPlan | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
@@ -93,9 +98,35 @@ class Conv2d:
             return sparse_conv2d_numba(x, self._stored, self.bias, self.activation, shape, **geometry)
         if not native.native() or 0 in shape or shape[0] % self.group:
             y = conv2d(x, dense(self.weight), self.bias, **geometry, algorithm=self.algorithm)
+        elif isinstance(self.weight, BlockCirculant) and self._transforms(x, self.weight):
+            y = self._circulant(x, self.weight)
         else:
             y = conv2d_packed(x, shape, self._prepared, **geometry)
         return apply_activation(self.activation, y)
+
+    def _transforms(self, x: np.ndarray, weight: BlockCirculant) -> bool:
+        """Whether a block-circulant weight is predicted to be faster by transforms."""
+        shape, r = weight.shape, weight.matrix()
+        if self.algorithm != "auto" or self.group != 1 or getattr(x, "ndim", 0) != 4 or x.shape[1] != shape[1]:
+            return False
+        size = tuple(
+            output_size(
+                x.shape[2 + i], shape[2 + i], self.strides[i], self.dilations[i], self.pads[i], self.pads[2 + i]
+            )
+            for i in (0, 1)
+        )
+        if min(size) < 1:
+            return False
+        best = promising(shape, (size[0], size[1]), self.strides, self.dilations, 1, 1.0)[0][1]
+        windows = size[0] * size[1] * r.shape[1] * r.shape[2]  # floats, laid out by NumPy
+        return bool(circulant_cycles(size[0] * size[1], *r.shape) + windows < best)
+
+    def _circulant(self, x: np.ndarray, weight: BlockCirculant) -> np.ndarray:
+        if self._plan is None:
+            self._plan = weight.plan()
+        kernel = (weight.shape[2], weight.shape[3])
+        y = circulant_conv2d(x, self._plan, kernel, self.strides, self.pads, self.dilations)
+        return y if self.bias is None else np.add(y, self.bias[:, None, None], out=y)
 
     def _prepared(self, size: Pair) -> tuple[Any, Any]:
         """The method for an output of `size`, and weights as it reads them; each is made once."""

@@ -37,10 +37,10 @@ class Linear:
     ------
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
-    `Binary` weights multiply x by one bit a weight, structured ones (`Fastfood`, `Hashed`) by kernels of their own. Sparse
-    ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and few zeros, through
-    the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they are held, on NumPy
-    all through the dense form.
+    `Binary` weights multiply x by one bit a weight; structured ones (circulant, `Fastfood`, `Hashed`) have kernels of
+    their own. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and
+    few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they
+    are held, on NumPy all through the dense form.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from accel.weights.base import Weight, dense, weight_kinds
 from accel.weights.binary import Binary
 from accel.weights.bsr import Bsr
+from accel.weights.circulant import BlockCirculant, Circulant
 from accel.weights.codebook import Codebook
 from accel.weights.csr import Csr
 from accel.weights.csr_codebook import CsrCodebook
@@ -15,7 +16,9 @@ from accel.weights.zeros import sparse_arrays
 __all__ = [
     "NM",
     "Binary",
+    "BlockCirculant",
     "Bsr",
+    "Circulant",
     "Codebook",
     "Csr",
     "CsrCodebook",

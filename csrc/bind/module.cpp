@@ -4,6 +4,7 @@
 
 namespace accel::bind {
 void bind_binary(pybind11::module_& m);
+void bind_circulant(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
 void bind_fastfood(pybind11::module_& m);
@@ -27,13 +28,15 @@ PYBIND11_MODULE(_core, m) {
   bind_fwht(m);
   bind_huffman(m);
   bind_kmeans(m);
-  bind_program(m);
-  bind_program_binary(m);    // after bind_program: it adds steps to its Program
-  bind_program_movement(m);  // after bind_program: it adds steps to its Program
-  bind_fastfood(m);          // after bind_program, as above
-  bind_hashed(m);            // as above
   bind_runtime(m);
-  bind_sparse(m);  // after bind_program, as above
-  bind_spmv(m);    // after bind_program too
-  bind_binary(m);  // and so is this
+  bind_program(m);
+  // These add steps to the Program of bind_program.
+  bind_binary(m);
+  bind_circulant(m);
+  bind_fastfood(m);
+  bind_hashed(m);
+  bind_program_binary(m);
+  bind_program_movement(m);
+  bind_sparse(m);
+  bind_spmv(m);
 }

@@ -21,11 +21,14 @@ ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {_mm512_div_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+ACCEL_INLINE f32 fms(f32 a, f32 b, f32 c) { return {_mm512_fmsub_ps(a.v, b.v, c.v)}; }    // a b - c
+ACCEL_INLINE f32 fnma(f32 a, f32 b, f32 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {_mm512_max_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {_mm512_min_ps(a.v, b.v)}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) {  // NaN if either is
   return {_mm512_mask_max_ps(a.v, _mm512_cmp_ps_mask(a.v, a.v, _CMP_ORD_Q), a.v, b.v)};
 }
+ACCEL_INLINE float sum_lanes(f32 a) { return _mm512_reduce_add_ps(a.v); }
 ACCEL_INLINE bool has_nan(f32 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q) != 0; }
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {  // by x < 0
   return {_mm512_mask_mov_ps(otherwise.v, _mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), if_negative.v)};
@@ -45,9 +48,28 @@ ACCEL_INLINE f32_part first_lanes(f32 a) { return {_mm512_castps512_ps256(a.v)};
 ACCEL_INLINE f32_part load_part(const float* p) { return {_mm256_loadu_ps(p)}; }
 ACCEL_INLINE void store(float* p, f32_part a) { _mm256_storeu_ps(p, a.v); }
 ACCEL_INLINE f32_part operator+(f32_part a, f32_part b) { return {_mm256_add_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_part operator-(f32_part a, f32_part b) { return {_mm256_sub_ps(a.v, b.v)}; }
+ACCEL_INLINE f32_part operator*(f32_part a, f32_part b) { return {_mm256_mul_ps(a.v, b.v)}; }
 ACCEL_INLINE f32_part fma(f32_part a, f32_part b, f32_part c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
+ACCEL_INLINE f32_part fms(f32_part a, f32_part b, f32_part c) { return {_mm256_fmsub_ps(a.v, b.v, c.v)}; }
+ACCEL_INLINE f32_part fnma(f32_part a, f32_part b, f32_part c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 ACCEL_INLINE f32_part max(f32_part a, f32_part b) { return {_mm256_max_ps(a.v, b.v)}; }
 ACCEL_INLINE f32_part min(f32_part a, f32_part b) { return {_mm256_min_ps(a.v, b.v)}; }
+ACCEL_INLINE void transpose(f32_part* t) {  // as below, for t[8]
+  __m256 a[8];
+  ACCEL_UNROLL(2)
+  for (int i = 0; i < 8; i += 4) {
+    const __m256 p = _mm256_unpacklo_ps(t[i].v, t[i + 1].v), q = _mm256_unpackhi_ps(t[i].v, t[i + 1].v);
+    const __m256 r = _mm256_unpacklo_ps(t[i + 2].v, t[i + 3].v), s = _mm256_unpackhi_ps(t[i + 2].v, t[i + 3].v);
+    a[i] = _mm256_shuffle_ps(p, r, 0x44), a[i + 1] = _mm256_shuffle_ps(p, r, 0xee);
+    a[i + 2] = _mm256_shuffle_ps(q, s, 0x44), a[i + 3] = _mm256_shuffle_ps(q, s, 0xee);
+  }
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    t[i].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
+    t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
+  }
+}
 ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t[lanes]
   __m512 a[16], b[16];
   ACCEL_UNROLL(4)

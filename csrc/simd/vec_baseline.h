@@ -26,10 +26,13 @@ ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {a.v - b.v}; }
 ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {a.v * b.v}; }
 ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {a.v / b.v}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {a.v * b.v + c.v}; }
+ACCEL_INLINE f32 fms(f32 a, f32 b, f32 c) { return {a.v * b.v - c.v}; }
+ACCEL_INLINE f32 fnma(f32 a, f32 b, f32 c) { return {c.v - a.v * b.v}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {a.v > b.v ? a.v : b.v}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {a.v < b.v ? a.v : b.v}; }
 // All bits set is a NaN too, and SSE2 has no blend.
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {(v4f)((v4i)max(a, b).v | (a.v != a.v))}; }
+ACCEL_INLINE float sum_lanes(f32 a) { return (a.v[0] + a.v[2]) + (a.v[1] + a.v[3]); }
 ACCEL_INLINE bool has_nan(f32 a) {
   const v4i differs = a.v != a.v;
   return (differs[0] | differs[1] | differs[2] | differs[3]) != 0;

@@ -27,9 +27,12 @@ ACCEL_INLINE f32 operator-(f32 a, f32 b) { return {vsubq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 operator*(f32 a, f32 b) { return {vmulq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 operator/(f32 a, f32 b) { return {vdivq_f32(a.v, b.v)}; }
 ACCEL_INLINE f32 fma(f32 a, f32 b, f32 c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
+ACCEL_INLINE f32 fms(f32 a, f32 b, f32 c) { return {vnegq_f32(vfmsq_f32(c.v, a.v, b.v))}; }
+ACCEL_INLINE f32 fnma(f32 a, f32 b, f32 c) { return {vfmsq_f32(c.v, a.v, b.v)}; }
 ACCEL_INLINE f32 max(f32 a, f32 b) { return {vbslq_f32(vcgtq_f32(a.v, b.v), a.v, b.v)}; }
 ACCEL_INLINE f32 min(f32 a, f32 b) { return {vbslq_f32(vcltq_f32(a.v, b.v), a.v, b.v)}; }
 ACCEL_INLINE f32 max_nan(f32 a, f32 b) { return {vmaxq_f32(a.v, b.v)}; }
+ACCEL_INLINE float sum_lanes(f32 a) { return vaddvq_f32(a.v); }
 ACCEL_INLINE bool has_nan(f32 a) { return vminvq_u32(vceqq_f32(a.v, a.v)) == 0; }
 ACCEL_INLINE f32 select_negative(f32 x, f32 if_negative, f32 otherwise) {
   return {vbslq_f32(vcltzq_f32(x.v), if_negative.v, otherwise.v)};

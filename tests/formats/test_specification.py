@@ -73,6 +73,8 @@ def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray
         return signs_of(tensor["fields"]["shape"], parts)
     if tensor["kind"] == "nm":
         return groups_of(parts["values"], parts["positions"], tensor["fields"]["m"])
+    if tensor["kind"] in ("circulant", "block_circulant"):
+        return circulant_of(tensor["fields"]["shape"], parts)
     if tensor["kind"] in ("csr", "csr_codebook", "bsr"):
         return rows_of(tensor["fields"], parts)
     if tensor["kind"] in ("fastfood", "hashed"):
@@ -122,6 +124,16 @@ def signs_of(shape: list[int], parts: dict[str, np.ndarray]) -> np.ndarray:
     return np.moveaxis(out, -1, 1)
 
 
+def circulant_of(shape: list[int], parts: dict[str, np.ndarray]) -> np.ndarray:
+    r, out = parts["r"], np.zeros(shape, np.float32)
+    blocks = r[None, None] if r.ndim == 1 else r
+    b = blocks.shape[2]
+    for o, i in np.ndindex(*shape[:2]):
+        sign = parts["signs"][i] if "signs" in parts else 1
+        out[o, i] = blocks[o // b, i // b, (o - i) % b] * sign
+    return out
+
+
 def rows_of(fields: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
     shape, (r, c), indptr = fields["shape"], fields.get("block", (1, 1)), parts["indptr"].tolist()
     out = np.zeros((shape[0], math.prod(shape[1:])), np.float32)
@@ -157,7 +169,10 @@ def value_of(parts: dict[str, np.ndarray], p: int, row: int) -> np.ndarray:
 Golden = tuple[bytes, dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=["version1", "version1_sparse", "version1_binary", "version1_fastfood"])
+@pytest.fixture(
+    scope="module",
+    params=["version1", "version1_sparse", "version1_binary", "version1_circulant", "version1_fastfood"],
+)
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A file and what is in it: the first of version 1, and those with weights that came later."""
     with np.load(GOLDEN / f"{request.param}.npz", allow_pickle=False) as stored:

@@ -1,16 +1,32 @@
 """How each operator becomes steps of a plan: native kernels where time is spent, NumPy for the rest."""
 
 from accel.engine.builder import PlanBuilder
-from accel.engine.lowering import binary, convolution, elementwise, layout, matrix, movement, pooling, resizing, softmax
+from accel.engine.lowering import (
+    binary,
+    circulant,
+    convolution,
+    elementwise,
+    fastfood,
+    hashed,
+    layout,
+    matrix,
+    movement,
+    pooling,
+    resizing,
+    softmax,
+)
 from accel.engine.lowering.convolution import conv_halo, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
 __all__ = [
     "binary",
+    "circulant",
     "conv_halo",
     "convolution",
     "elementwise",
+    "fastfood",
+    "hashed",
     "layout",
     "lower",
     "makes_blocks",

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Transforms of one complex vector; circulant.h says how they fit together.
+//
+// Tried, no gain or worse (n = 1024, AVX-512): the columns in whole vectors, twiddles as vectors instead of broadcast
+// numbers, all of a butterfly's loads before its sums (the woven order below keeps adders and multipliers busy).
+namespace accel::ACCEL_ISA {
+namespace {
+
+constexpr int kHalf = f32_part::lanes, kColumns = 2 * kHalf;
+// Bins whose parts share a vector: real parts of kShare bins, and then their imaginary parts.
+constexpr int kShare = f32::lanes / kHalf;
+
+template <class V>
+ACCEL_INLINE V all(float x) {
+  if constexpr (std::is_same_v<V, f32>)
+    return set1(x);
+  else
+    return first_lanes(set1(x));
+}
+
+// (re, im) *= w
+template <class V>
+ACCEL_INLINE void turn(V& re, V& im, V w_re, V w_im) {
+  const V t = im * w_im, u = im * w_re;
+  im = fma(re, w_im, u);
+  re = fms(re, w_re, t);
+}
+
+template <class V>
+ACCEL_INLINE void dft4(V* re, V* im) {
+  const V ar = re[0] + re[2], ai = im[0] + im[2], br = re[0] - re[2], bi = im[0] - im[2];
+  const V cr = re[1] + re[3], ci = im[1] + im[3], dr = re[1] - re[3], di = im[1] - im[3];
+  re[0] = ar + cr, im[0] = ai + ci, re[2] = ar - cr, im[2] = ai - ci;
+  re[1] = br + di, im[1] = bi - dr, re[3] = br - di, im[3] = bi + dr;
+}
+
+// get(k, re, im) brings input k with all that comes before it, put(j, re, im) takes output j. Pairs (k, k + 4) pass the
+// first stage one by one, then come the even outputs and then the odd ones.
+template <class V, class Get, class Put>
+ACCEL_INLINE void dft8(const Get& get, const Put& put) {
+  const V s = all<V>(0.70710678118654752f);
+  V ar[4], ai[4], br[4], bi[4];
+  ACCEL_UNROLL(4)
+  for (int k = 0; k < 4; ++k) {
+    V r, i, u, v;
+    get(k, r, i), get(k + 4, u, v);
+    ar[k] = r + u, ai[k] = i + v, br[k] = r - u, bi[k] = i - v;
+  }
+  dft4(ar, ai);
+  ACCEL_UNROLL(4)
+  for (int k = 0; k < 4; ++k) put(2 * k, ar[k], ai[k]);
+  const V pr = br[1] + bi[1], pi = bi[1] - br[1];  // b1 (1 - i)
+  const V qr = bi[3] - br[3], qi = br[3] + bi[3];  // b3 (-1 - i), its imaginary part negated
+  const V cr = br[0] + bi[2], ci = bi[0] - br[2], er = br[0] - bi[2], ei = bi[0] + br[2];
+  const V dr = pr + qr, di = pi - qi, fr = pr - qr, fi = pi + qi;
+  put(1, fma(dr, s, cr), fma(di, s, ci)), put(5, fnma(dr, s, cr), fnma(di, s, ci));
+  put(3, fma(fi, s, er), fnma(fr, s, ei)), put(7, fnma(fi, s, er), fma(fr, s, ei));
+}
+
+// An odd number of points from its definition, by sums and differences of inputs k and R - k.
+template <int R>
+struct OddRoots;
+template <>
+struct OddRoots<1> {
+  static constexpr float kCos[] = {1.f}, kSin[] = {0.f};
+};
+template <>
+struct OddRoots<3> {
+  static constexpr float kCos[] = {1.f, -0.5f, -0.5f}, kSin[] = {0.f, 0.866025403784438647f, -0.866025403784438647f};
+};
+template <>
+struct OddRoots<5> {
+  static constexpr float kCos[] = {1.f, 0.309016994374947424f, -0.809016994374947424f, -0.809016994374947424f,
+                                   0.309016994374947424f};
+  static constexpr float kSin[] = {0.f, 0.951056516295153572f, 0.587785252292473129f, -0.587785252292473129f,
+                                   -0.951056516295153572f};
+};
+template <>
+struct OddRoots<7> {
+  static constexpr float kCos[] = {1.f,
+                                   0.623489801858733530f,
+                                   -0.222520933956314405f,
+                                   -0.900968867902419126f,
+                                   -0.900968867902419126f,
+                                   -0.222520933956314405f,
+                                   0.623489801858733530f};
+  static constexpr float kSin[] = {0.f,
+                                   0.781831482468029809f,
+                                   0.974927912181823607f,
+                                   0.433883739117558120f,
+                                   -0.433883739117558120f,
+                                   -0.974927912181823607f,
+                                   -0.781831482468029809f};
+};
+
+template <int R, class V, class Get, class Put>
+ACCEL_INLINE void dft_odd(const Get& get, const Put& put) {
+  constexpr int kPairs = R / 2;
+  V re, im, sr[kPairs + 1], si[kPairs + 1], dr[kPairs + 1], di[kPairs + 1];
+  get(0, re, im);
+  V total_re = re, total_im = im;
+  ACCEL_UNROLL(4)
+  for (int k = 1; k <= kPairs; ++k) {
+    V r, i, u, v;
+    get(k, r, i), get(R - k, u, v);
+    sr[k] = r + u, si[k] = i + v, dr[k] = r - u, di[k] = i - v;
+    total_re = total_re + sr[k], total_im = total_im + si[k];
+  }
+  put(0, total_re, total_im);
+  ACCEL_UNROLL(4)
+  for (int j = 1; j <= kPairs; ++j) {
+    V ar = re, ai = im, br = all<V>(0.f), bi = br;
+    ACCEL_UNROLL(4)
+    for (int k = 1; k <= kPairs; ++k) {
+      const V c = all<V>(OddRoots<R>::kCos[j * k % R]), s = all<V>(OddRoots<R>::kSin[j * k % R]);
+      ar = fma(c, sr[k], ar), ai = fma(c, si[k], ai), br = fma(s, dr[k], br), bi = fma(s, di[k], bi);
+    }
+    put(j, ar + bi, ai - br), put(R - j, ar - bi, ai + br);
+  }
+}
+
+template <int R, class V, class Get, class Put>
+ACCEL_INLINE void dft(const Get& get, const Put& put) {
+  if constexpr (R == 8) {
+    dft8<V>(get, put);
+  } else if constexpr (R == 4) {
+    V re[4], im[4];
+    ACCEL_UNROLL(4)
+    for (int k = 0; k < 4; ++k) get(k, re[k], im[k]);
+    dft4(re, im);
+    ACCEL_UNROLL(4)
+    for (int k = 0; k < 4; ++k) put(k, re[k], im[k]);
+  } else if constexpr (R == 2) {
+    V r, i, u, v;
+    get(0, r, i), get(1, u, v);
+    put(0, r + u, i + v), put(1, r - u, i - v);
+  } else {
+    dft_odd<R, V>(get, put);
+  }
+}
+
+// The rows of a butterfly, in reach of two pointers: with more, integer registers spill.
+template <class F>
+struct Lines {
+  F *near, *far;
+  long one, three;  // bytes from row to row
+  ACCEL_FORCE_INLINE Lines(F* p, long step) : near(p), far(p + 4 * step), one(step * 4), three(step * 12) {}
+  ACCEL_FORCE_INLINE F* at(int j) const {
+    using Bytes = std::conditional_t<std::is_const_v<F>, const char, char>;
+    const long there[] = {0, one, 2 * one, three};
+    return reinterpret_cast<F*>(reinterpret_cast<Bytes*>(j < 4 ? near : far) + there[j % 4]);
+  }
+  ACCEL_FORCE_INLINE void advance(long floats) {
+    near += floats, far += floats;
+    ACCEL_OPAQUE(near);
+    ACCEL_OPAQUE(far);
+  }
+};
+
+// Forward: transform, then twiddles; backward: twiddles, then transform. In the last round, where a block is one
+// butterfly of rows side by side, they differ from column to column. FIRST adds up the squares of its input.
+template <int R, bool LAST, bool FORWARD, bool FIRST>
+void run_round(const CirculantRound& a) noexcept {
+  const long step = LAST ? kColumns : a.step, to_step = LAST ? kColumns : a.to_step;
+  Lines<const float> re(a.re, step), im(a.im, step);
+  Lines<float> to_re(a.to_re, to_step), to_im(a.to_im, to_step);
+  // In registers: stores of vectors may alias anything.
+  const long places = LAST ? 1 : a.length / R, over = a.length * kColumns - places * kColumns;
+  const float *t = a.twiddles, *const first = t;
+  f32 squares_re[2] = {zero(), zero()}, squares_im[2] = {zero(), zero()};
+  for (long block = a.rows / a.length; block > 0; --block) {
+    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R)
+      for (int c = 0; c < kColumns; c += f32::lanes) {
+        const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+          if constexpr (LAST)
+            turn(r, i, load(t + 2 * kColumns * j + c), load(t + 2 * kColumns * j + kColumns + c));
+          else if (j > 0)
+            turn(r, i, set1(t[2 * j]), set1(t[2 * j + 1]));
+        };
+        dft<R, f32>(
+            [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+              r = load(re.at(j)), i = load(im.at(j));
+              if (FIRST)
+                squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
+              if (!FORWARD) twiddle(j, r, i);
+            },
+            [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
+              if (FORWARD) twiddle(j, r, i);
+              store(to_re.at(j), r), store(to_im.at(j), i);
+            });
+        re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
+      }
+    re.advance(over), im.advance(over), to_re.advance(over), to_im.advance(over);
+    if (!LAST) t = first;
+  }
+  if constexpr (FIRST) {
+    a.squares[0] = sum_lanes(squares_re[0] + squares_re[1]);
+    a.squares[1] = sum_lanes(squares_im[0] + squares_im[1]);
+  }
+}
+
+using Direction = CirculantRound::Direction;
+
+template <int R>
+CirculantRoundFn round_of(bool last, Direction direction) {
+  if (direction == Direction::first) return last ? &run_round<R, true, true, true> : &run_round<R, false, true, true>;
+  if (direction == Direction::forward)
+    return last ? &run_round<R, true, true, false> : &run_round<R, false, true, false>;
+  return last ? &run_round<R, true, false, false> : &run_round<R, false, false, false>;
+}
+
+CirculantRoundFn circulant_round(int radix, bool last, Direction direction) noexcept {
+  switch (radix) {
+    case 8:
+      return round_of<8>(last, direction);
+    case 7:
+      return round_of<7>(last, direction);
+    case 5:
+      return round_of<5>(last, direction);
+    case 4:
+      return round_of<4>(last, direction);
+    case 3:
+      return round_of<3>(last, direction);
+    case 2:
+      return round_of<2>(last, direction);
+    default:
+      return round_of<1>(last, direction);
+  }
+}
+
+enum class Middle { product, forward, backward };
+
+// kHalf points along the lanes of kHalf rows in registers, the product, and back; w: their part of the spectrum.
+// With kShare bins in a chunk, `step` leads from chunk to chunk.
+template <Middle MODE>
+ACCEL_INLINE void along_lanes(f32_part* re, f32_part* im, float* w, long step) {
+  using V = f32_part;
+  constexpr long kIm = f32::lanes;
+  const auto place = [&](int k) __attribute__((always_inline)) { return w + k / kShare * step + k % kShare * kHalf; };
+  V pr[kHalf], pi[kHalf];
+  if constexpr (MODE != Middle::backward) {
+    transpose(re), transpose(im);
+    dft<kHalf, V>([&](int k, V& r, V& i) __attribute__((always_inline)) { r = re[k], i = im[k]; },
+                  [&](int k, V r, V i) __attribute__((always_inline)) {
+                    float* const at = place(k);
+                    if constexpr (MODE == Middle::forward) {
+                      store(at, r), store(at + kIm, i);
+                    } else {
+                      turn(r, i, load_part(at), load_part(at + kIm));
+                      pr[k] = r, pi[k] = i;
+                    }
+                  });
+  } else {
+    ACCEL_UNROLL(8)
+    for (int k = 0; k < kHalf; ++k) pr[k] = load_part(place(k)), pi[k] = load_part(place(k) + kIm);
+  }
+  if constexpr (MODE != Middle::forward) {
+    dft<kHalf, V>([&](int k, V& r, V& i) __attribute__((always_inline)) { r = pi[k], i = pr[k]; },
+                  [&](int k, V r, V i) __attribute__((always_inline)) { im[k] = r, re[k] = i; });
+    transpose(re), transpose(im);
+  }
+}
+
+// Even bins of the columns come from the sum of a row's halves, odd ones from the difference, turned.
+template <Middle MODE>
+void run_middle(const float* half_turn, float* re, float* im, long rows, float* w, long step) noexcept {
+  using V = f32_part;
+  const V cr = load_part(half_turn), ci = load_part(half_turn + kHalf);
+  const long half_step = kHalf / kShare * step;
+  for (long row = 0; row < rows; row += kHalf, w += 2 * half_step) {
+    float *pr = re + row * kColumns, *pi = im + row * kColumns;
+    V r[kHalf], i[kHalf], er[kHalf], ei[kHalf];
+    if constexpr (MODE != Middle::backward) {
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < kHalf; ++k) {
+        const float *a = pr + k * kColumns, *b = pi + k * kColumns;
+        r[k] = load_part(a) + load_part(a + kHalf), i[k] = load_part(b) + load_part(b + kHalf);
+      }
+    }
+    along_lanes<MODE>(r, i, w, step);
+    ACCEL_UNROLL(8)
+    for (int k = 0; k < kHalf; ++k) er[k] = r[k], ei[k] = i[k];
+    ACCEL_STEP_END;  // the even part waits in memory: no register is free
+    if constexpr (MODE != Middle::backward) {
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < kHalf; ++k) {
+        const float *a = pr + k * kColumns, *b = pi + k * kColumns;
+        r[k] = load_part(a) - load_part(a + kHalf), i[k] = load_part(b) - load_part(b + kHalf);
+        turn(r[k], i[k], cr, ci);
+      }
+    }
+    along_lanes<MODE>(r, i, w + half_step, step);
+    if constexpr (MODE != Middle::forward) {
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < kHalf; ++k) {
+        turn(i[k], r[k], cr, ci);
+        float *a = pr + k * kColumns, *b = pi + k * kColumns;
+        store(a, er[k] + r[k]), store(a + kHalf, er[k] - r[k]);
+        store(b, ei[k] + i[k]), store(b + kHalf, ei[k] - i[k]);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

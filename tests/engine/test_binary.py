@@ -212,6 +212,25 @@ def test_bits_that_others_want_as_floats() -> None:
     check_bits(network, (3, 20, 6, 6), exact=False)
 
 
+def test_empty_batches_and_images_of_one_axis() -> None:
+    network = passes.simplify(mlp((70, 40, 10), "where"))
+    assert accel.InferenceSession(network).run(None, {"x0": normal(0, 70)})[0].shape == (0, 10)
+    s = BinarySketch()
+    x = s.signs(s.input("N", 8, 12))
+    y = s.add("Conv", x, s.binary_weights(6, 8, 3), kernel_shape=(3,), pads=(1, 1))
+    network = passes.simplify(s.network(s.signs(s.norm(y, 6, 24))))
+    check_bits(network, (2, 8, 12))
+
+
+def test_signs_and_sums_that_are_outputs_themselves() -> None:
+    s = BinarySketch()
+    x = s.signs(s.input("N", 20, 6, 6))
+    y = s.binary_conv(x, 20, 16, scaled=True, pads=(1, 1, 1, 1))
+    z = s.signs(y)
+    network = passes.simplify(s.network(y, z, s.binary_conv(z, 16, 16, 1), x))
+    check_bits(network, (2, 20, 6, 6), exact=False)
+
+
 def test_a_sign_that_can_be_0_is_computed_on_floats() -> None:
     s = BinarySketch()
     x = s.signs(s.input("N", 30), "sign")

@@ -32,8 +32,6 @@ SingleCirculant::SingleCirculant(const float* r, long n, std::size_t isa) : n_(n
   LineFloats rest(n), parts(n), none(n);
   const float scale = 1.f / static_cast<float>(n);
   for (long i = 0; i < n; ++i) rest.data()[i] = r[i] * scale;
-  // Every division takes numbers twice as long from half as many: of 1 / n, the transforms of quarters want 2 / n ..
-  // and the halvings of `join` are in it.
   for (;; n /= 2) {
     Level level;
     const bool divided = divides(n, isa);
@@ -49,7 +47,8 @@ SingleCirculant::SingleCirculant(const float* r, long n, std::size_t isa) : n_(n
     }
     LineFloats work(2 * level.tables->plane);
     kernels_.forward(*level.tables, {re, im, false}, {level.spectrum.data(), 2l * kernels_.lanes}, work.data());
-    // Undone by the transform of m: 1 / m; by the divisions: 1 / 2 each, this one's too; of all that 1 / n_ is there.
+    // The transform of m multiplies by m, and every `join` so far, this level's included, by 2: of what divides that
+    // 1 / n of the whole is in the numbers already, and 2 is left where m is a quarter.
     const float left = divided ? 2.f : 1.f;
     for (long i = 0; i < level.tables->spectrum_floats(isa); ++i) level.spectrum.data()[i] *= left;
     levels_.push_back(std::move(level));

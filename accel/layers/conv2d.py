@@ -44,8 +44,8 @@ class Conv2d:
     TypeError, ValueError  a dtype, shape or parameter is not as above.
 
     Sparse weights (`Csr` and its kin) run without their zeros where `algorithm` is "auto" and that is predicted to be
-    faster, `BlockCirculant` ones by transforms on the same terms; other weights through the dense form. Any is packed at
-    the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
+    faster, `BlockCirculant` ones by transforms on the same terms; other weights through the dense form. Any is packed
+    at the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
 
     def __init__(

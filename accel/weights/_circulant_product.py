@@ -10,7 +10,7 @@ from accel.kernels import program as native
 from accel.kernels._circulant_cost import circulant_cycles
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.circulant import CirculantPlan
-from accel.kernels.linear import linear_packed
+from accel.kernels.linear import PackedLinear
 
 
 class CirculantProduct:
@@ -18,14 +18,14 @@ class CirculantProduct:
 
     def __init__(self, plan: CirculantPlan, dense: Callable[[], np.ndarray], bias: np.ndarray | None) -> None:
         self.plan, self._dense, self._bias = plan, dense, bias
-        self._packed: tuple[np.ndarray, np.ndarray] | None = None
+        self._packed: PackedLinear | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32, C-contiguous, to (..., out)."""
         if x.size and native.native() and not self.gains(x.size // self.plan.columns):
             if self._packed is None:
-                self._packed = native.pack_linear(self._dense()), native.pack_bias(self._bias, self.plan.out)
-            return linear_packed(x, *self._packed, self.plan.out)
+                self._packed = PackedLinear(self._dense(), self._bias)
+            return self._packed(x)
         y = self.plan(x)
         return y if self._bias is None else np.add(y, self._bias, out=y)
 

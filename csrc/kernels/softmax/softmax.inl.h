@@ -4,14 +4,6 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
-// The lanes are added in order, whatever their number.
-ACCEL_INLINE float sum_lanes(f32 v) {
-  float lanes[f32::lanes], sum = 0.f;
-  store(lanes, v);
-  for (float lane : lanes) sum += lane;
-  return sum;
-}
-
 ACCEL_INLINE float max_lanes(f32 v) {
   float lanes[f32::lanes];
   store(lanes, v);

@@ -5,6 +5,7 @@
 //   unpack(symbols, bits, p, n, sink)                          n fields of `bits` bits, looked up
 //   split(src, n, from, bitmap, l, r)                          ranks below `from` to l, others to r (unless null)
 //   pack(src, n, bits, first, p), to_ranks(symbols, n, ranks, dst)
+//   count_marked(symbols, n, marks, counts)                    adds those with marks[symbol] = 128, else 0
 // The encoder's words write up to 64 bytes behind what they have to, its bitmaps and fields are padded by zero bits.
 #ifndef ACCEL_HUFFMAN_MERGE_AVX512_H
 #define ACCEL_HUFFMAN_MERGE_AVX512_H
@@ -60,10 +61,14 @@ struct Streaming {
 // was just zeroed is no wait (5.2).
 ACCEL_INLINE V fresh_zero() {
   V z;
-  asm("vpxor %x0,%x0,%x0" : "=v"(z));
+  asm volatile("vpxor %x0,%x0,%x0" : "=v"(z));
   return z;
 }
-ACCEL_INLINE V expand(V into, u64 m, const u8* p) { return _mm512_mask_expand_epi8(into, m, load_bytes(p)); }
+ACCEL_INLINE V expand(V into, u64 m, const u8* p) {
+  V v = load_bytes(p);
+  asm("" : "+v"(v));  // the form that reads memory itself is slower
+  return _mm512_mask_expand_epi8(into, m, v);
+}
 
 ACCEL_INLINE u64 last_bits(const u8* p, size_t n) {  // n in 1..63
   u64 m = 0;
@@ -158,13 +163,28 @@ void unpack(const u8* symbols, size_t bits, const u8* p, size_t n, Sink sink) no
     unpack_fields<4>(symbols, bits, p, n, sink);
 }
 
+struct ByteTable {
+  V part[4];
+  explicit ByteTable(const u8 table[256])
+      : part{load_bytes(table), load_bytes(table + 64), load_bytes(table + 128), load_bytes(table + 192)} {}
+  V operator()(V v) const {
+    return _mm512_mask_mov_epi8(_mm512_permutex2var_epi8(part[0], v, part[1]), _mm512_movepi8_mask(v),
+                                _mm512_permutex2var_epi8(part[2], v, part[3]));
+  }
+};
+
 ACCEL_INLINE void to_ranks(const u8* symbols, size_t n, const u8 ranks[256], u8* dst) {
-  const V t0 = load_bytes(ranks), t1 = load_bytes(ranks + 64), t2 = load_bytes(ranks + 128),
-          t3 = load_bytes(ranks + 192);
+  const ByteTable rank(ranks);
+  for (size_t i = 0; i < n; i += 64)
+    store_bytes(dst + i, rank(_mm512_maskz_loadu_epi8(low_bits(n - i), symbols + i)));
+}
+
+ACCEL_INLINE void count_marked(const u8* symbols, size_t n, const u8 marks[256], u32 counts[256]) {
+  const ByteTable marked(marks);
   for (size_t i = 0; i < n; i += 64) {
-    const V v = _mm512_maskz_loadu_epi8(low_bits(n - i), symbols + i);
-    store_bytes(dst + i, _mm512_mask_mov_epi8(_mm512_permutex2var_epi8(t0, v, t1), _mm512_movepi8_mask(v),
-                                              _mm512_permutex2var_epi8(t2, v, t3)));
+    const u64 valid = low_bits(n - i);
+    u64 m = _mm512_movepi8_mask(marked(_mm512_maskz_loadu_epi8(valid, symbols + i))) & valid;
+    for (; m; m &= m - 1) ++counts[symbols[i + static_cast<size_t>(__builtin_ctzll(m))]];
   }
 }
 

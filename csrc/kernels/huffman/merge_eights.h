@@ -2,6 +2,7 @@
 // Words of format HT, 8 symbols at a time by a table of 256 shuffles, for instruction sets without VPEXPANDB; what they
 // mean is said in merge_avx512.h. Included inside the namespace of each, after
 //   shuffle(low, high, index)  byte k of the result is byte index[k] (0..15) of low and high
+//   at_least(x, from)          bit k: byte k of x is not below `from`
 //   spread(x, bits)            the 8 lowest fields of `bits` bits to a byte each, and close(x, bits) back.
 struct Cached {
   u8* p;
@@ -53,16 +54,17 @@ ACCEL_INLINE void to_ranks(const u8* symbols, size_t n, const u8 ranks[256], u8*
   for (size_t i = 0; i < n; ++i) dst[i] = ranks[symbols[i]];
 }
 
+ACCEL_INLINE void count_marked(const u8* symbols, size_t n, const u8 marks[256], u32 counts[256]) {
+  for (size_t i = 0; i < n; ++i)
+    if (marks[symbols[i]]) ++counts[symbols[i]];
+}
+
 ACCEL_INLINE size_t split(const u8* src, size_t n, u8 from, u8* bitmap, u8* l, u8* r) {
   size_t ones = 0;
   for (size_t i = 0; i < n; i += 8) {
     const size_t count = std::min<size_t>(8, n - i);
     const u64 v = read_word<u64>(src + i);
-    u32 m = 0;
-    ACCEL_UNROLL(8)
-    for (u32 k = 0; k < 8; ++k) m |= u32{(v >> 8 * k & 255) >= from} << k;
-    const u32 valid = (1u << count) - 1;
-    m &= valid;
+    const u32 valid = (1u << count) - 1, m = at_least(v, from) & valid;
     bitmap[i / 8] = static_cast<u8>(m);
     const u64 to_left = shuffle(v, 0, kEights.pick[~m & valid]), to_right = shuffle(v, 0, kEights.pick[m]);
     if (l) std::memcpy(l + (i - ones), &to_left, 8);

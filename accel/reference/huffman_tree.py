@@ -17,8 +17,8 @@ FORMAT_HT, TREES = 1, 4
 BLOCK = 1 << 20  # symbols under one code
 PART = 1 << 15  # symbols that are merged together
 SAMPLED_FROM = 65_536
-PER_BIT = 50  # merges that are worth one bit
-PLAIN_SYMBOLS = 64  # up to here the code without runs is tried as well
+PER_BIT, PER_BIT_LONG = 50, 200  # merges that are worth one bit; and where the first gives too long a code
+PLAIN_SYMBOLS = 64  # up to here the shortest code is weighed against that of runs
 
 
 # ---- the writer's choice of lengths; same integers as csrc/kernels/huffman/tree_lengths.cpp -------------------------
@@ -41,7 +41,7 @@ def _log2(x: int) -> int:
     return (whole << 16) + part + (((part * (65536 - part)) >> 16) * 22708 >> 16)
 
 
-def _cut_runs(counts: list[int]) -> list[tuple[int, int, int]]:
+def _cut_runs(counts: list[int], per_bit: int) -> list[tuple[int, int, int]]:
     """(weight, first, k): ascending counts cut into runs of 2**k, cheapest by bits and merges; ascending."""
     total = sum(counts)
     sums = [0, *np.cumsum(counts).tolist()]
@@ -51,7 +51,7 @@ def _cut_runs(counts: list[int]) -> list[tuple[int, int, int]]:
         for k in range(i.bit_length()):
             weight = sums[i] - sums[i - (1 << k)]
             depth = _log2(total) - _log2(weight)
-            cost = best[i - (1 << k)] + PER_BIT * weight * ((k << 16) + depth)
+            cost = best[i - (1 << k)] + per_bit * weight * ((k << 16) + depth)
             options.append((cost + weight * (depth + (int(k > 0) << 16)) + (total << 16) // 10, k))
         cost, k = min(options)
         best.append(cost)
@@ -108,11 +108,13 @@ def code_lengths(counts: np.ndarray) -> np.ndarray:
                 lengths[symbol] = depth + k
         return lengths
 
-    lengths = assigned(_cut_runs(ascending))
-    if len(order) <= PLAIN_SYMBOLS:
-        plain = assigned([(c, i, 0) for i, c in enumerate(ascending)])
-        if _true_cost(counts, plain) <= _true_cost(counts, lengths):
-            return plain
+    plain = assigned([(c, i, 0) for i, c in enumerate(ascending)])
+    for per_bit in (PER_BIT, PER_BIT_LONG):
+        lengths = assigned(_cut_runs(ascending, per_bit))
+        if 1000 * int(counts @ lengths) <= 1007 * int(counts @ plain):
+            break
+    if len(order) <= PLAIN_SYMBOLS and _true_cost(counts, plain) <= _true_cost(counts, lengths):
+        return plain
     return lengths
 
 
@@ -131,20 +133,20 @@ class Node:
 
 def build_tree(lengths: np.ndarray) -> tuple[Node, int]:
     """The root, and how many inner nodes there are. The code is complete, of two symbols at least."""
-    runs = iter(_runs_of(lengths))
-    state = {"next": next(runs), "inner": 0}
+    runs = _runs_of(lengths)[::-1]  # the next last
+    inner = 0
 
     def node(depth: int) -> Node:
-        if state["next"][0] == depth:
-            _, bits, symbols = state["next"]
-            state["next"] = next(runs, (-1, 0, symbols))
+        nonlocal inner
+        if runs[-1][0] == depth:
+            _, bits, symbols = runs.pop()
             return Node(symbols, bits)
-        number = state["inner"]
-        state["inner"] += 1
+        number, inner = inner, inner + 1
         children = [node(depth + 1), node(depth + 1)]
         return Node(np.concatenate([c.symbols for c in children]), 1, number, children)
 
-    return node(0), state["inner"]
+    root = node(0)
+    return root, inner
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
@@ -193,13 +195,14 @@ def decode_part(part: bytes, n: int, root: Node, inner: int) -> np.ndarray:
         if flat[n * bits :].any():
             raise ValueError("a stream has bytes or bits left over")
         at += size
-        return (flat[: n * bits].reshape(n, bits) << np.arange(bits, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
+        fields: np.ndarray = flat[: n * bits].reshape(n, bits) << np.arange(bits, dtype=np.uint8)
+        return np.asarray(fields.sum(axis=1, dtype=np.uint8))
 
     def node(x: Node, n: int) -> np.ndarray:
         if not n or x.symbols.size == 1:
             return np.full(n, x.symbols[0], np.uint8)
         if not x.children:
-            return x.symbols[values(n, x.bits)].astype(np.uint8)
+            return np.asarray(x.symbols[values(n, x.bits)], np.uint8)
         ones = int(counts[x.number])
         right = values(n, 1).astype(bool)
         if np.count_nonzero(right) != ones:

@@ -132,7 +132,8 @@ py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int 
   require(static_cast<std::size_t>(ends.size()) == tree_block_count(n), "huffman: one end per block expected");
   const HuffmanDecodeTask task{payload.data(), static_cast<std::size_t>(payload.size()), ends.data(),
                                out.mutable_data(), n};
-  const int workers = static_cast<int>(std::clamp<std::size_t>(tree_block_count(n), 1, static_cast<std::size_t>(threads)));
+  const int workers =
+      static_cast<int>(std::clamp<std::size_t>(tree_block_count(n), 1, static_cast<std::size_t>(threads)));
   const auto work = scratch(kTreeScratch * static_cast<std::size_t>(workers));
   HuffmanFailure failure;
   {

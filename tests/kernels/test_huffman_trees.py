@@ -37,7 +37,9 @@ def refused(stream: bytes) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("alphabet", "ratio"), [(1, 1), (2, 0.1), (3, 1), (16, 0.7), (150, 0.9), (256, 0.97), (256, 1)])
+@pytest.mark.parametrize(
+    ("alphabet", "ratio"), [(1, 1), (2, 0.1), (3, 1), (16, 0.7), (150, 0.9), (256, 0.97), (256, 1)]
+)
 def test_every_isa_writes_the_references_bytes(isa: str, alphabet: int, ratio: float) -> None:
     for n in (1, 2, 63, 64, 65, 1000, PART - 1, PART + 1, 70_003):
         symbols = draw(n, alphabet, ratio, n)[::-1].copy()

@@ -88,7 +88,8 @@ ACCEL_WIDE inline __m512i fold_wide(__m512i a, __m512i by, __m512i next) noexcep
 ACCEL_WIDE std::uint32_t by_wide_folding(std::uint32_t state, const std::uint8_t* p, std::size_t n) noexcept {
   const __m512i by512 = _mm512_set4_epi64(kBy512.high, kBy512.low, kBy512.high, kBy512.low);
   const __m512i by2048 = _mm512_set4_epi64(kBy2048.high, kBy2048.low, kBy2048.high, kBy2048.low);
-  __m512i a = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(state))));
+  __m512i a =
+      _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(state))));
   __m512i b = _mm512_loadu_si512(p + 64), c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);
   for (p += 256, n -= 256; n >= 256; p += 256, n -= 256) {
     a = fold_wide(a, by2048, _mm512_loadu_si512(p));

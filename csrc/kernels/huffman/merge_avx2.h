@@ -7,8 +7,7 @@ namespace {
 
 ACCEL_INLINE u64 shuffle(u64 low, u64 high, u64 index) {
   const __m128i both = _mm_set_epi64x(static_cast<long long>(high), static_cast<long long>(low));
-  return static_cast<u64>(
-      _mm_cvtsi128_si64(_mm_shuffle_epi8(both, _mm_cvtsi64_si128(static_cast<long long>(index)))));
+  return static_cast<u64>(_mm_cvtsi128_si64(_mm_shuffle_epi8(both, _mm_cvtsi64_si128(static_cast<long long>(index)))));
 }
 ACCEL_INLINE u32 at_least(u64 x, u8 from) {
   const __m128i v = _mm_cvtsi64_si128(static_cast<long long>(x));

@@ -175,8 +175,7 @@ struct ByteTable {
 
 ACCEL_INLINE void to_ranks(const u8* symbols, size_t n, const u8 ranks[256], u8* dst) {
   const ByteTable rank(ranks);
-  for (size_t i = 0; i < n; i += 64)
-    store_bytes(dst + i, rank(_mm512_maskz_loadu_epi8(low_bits(n - i), symbols + i)));
+  for (size_t i = 0; i < n; i += 64) store_bytes(dst + i, rank(_mm512_maskz_loadu_epi8(low_bits(n - i), symbols + i)));
 }
 
 ACCEL_INLINE void count_marked(const u8* symbols, size_t n, const u8 marks[256], u32 counts[256]) {

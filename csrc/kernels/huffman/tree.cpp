@@ -57,7 +57,9 @@ constexpr Eights kEights = [] {
 }  // namespace accel
 
 #define ACCEL_STRING(x) #x
+// clang-format off
 #define ACCEL_MERGE_FILE_(isa) ACCEL_STRING(kernels/huffman/merge_##isa.h)
+// clang-format on
 #define ACCEL_MERGE_FILE(isa) ACCEL_MERGE_FILE_(isa)
 #define ACCEL_KERNEL_FILE "kernels/huffman/tree.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
@@ -159,9 +161,7 @@ void store(u8* p, T value) {
 struct PartSymbols {
   size_t first, count;
 };
-PartSymbols part_symbols(size_t n, size_t k) {
-  return {k * kTreePart, std::min(kTreePart, n - k * kTreePart)};
-}
+PartSymbols part_symbols(size_t n, size_t k) { return {k * kTreePart, std::min(kTreePart, n - k * kTreePart)}; }
 
 // ---- decoder ----------------------------------------------------------------------------------------------------
 
@@ -178,8 +178,7 @@ struct TreeDecoder {
       if (bytes > static_cast<size_t>(end - p)) return HuffmanStatus::stream_too_long;
       if (crc32(0, p + 4, bytes - 4, isa > 0) != read_word<u32>(p)) return HuffmanStatus::checksum;
       const auto [first, count] = part_symbols(n, k);
-      const HuffmanStatus status =
-          kTreeDecodePart[isa](tree, p + 4, bytes - 4, out + first, count, scratch, streaming);
+      const HuffmanStatus status = kTreeDecodePart[isa](tree, p + 4, bytes - 4, out + first, count, scratch, streaming);
       if (status != HuffmanStatus::ok) return status;
       p += bytes;
     }

@@ -17,8 +17,8 @@ inline constexpr int kTreeNodes = 256;  // at most 11 * 8 runs of equal lengths,
 struct TreeNode {
   std::uint8_t first;  // rank of its first symbol
   std::uint8_t bits;
-  std::uint8_t split;       // rank of the right child's first symbol, 0: a run
-  std::uint8_t number;      // of inner nodes, in pre-order
+  std::uint8_t split;        // rank of the right child's first symbol, 0: a run
+  std::uint8_t number;       // of inner nodes, in pre-order
   std::uint8_t left, right;  // nodes
   bool leaf() const { return !split && !bits; }
 };

@@ -16,7 +16,8 @@ using u32 = std::uint32_t;
 using u64 = std::uint64_t;
 
 constexpr int kPerBit = 50;        // merges that are worth one bit
-constexpr int kPlainSymbols = 64;  // up to here the code without runs is tried as well
+constexpr int kPerBitLong = 200;   // where the first gives a code 0.7 % longer than the shortest
+constexpr int kPlainSymbols = 64;  // up to here the shortest code is weighed against that of runs
 
 struct Sorted {
   int n = 0;
@@ -55,7 +56,8 @@ struct Runs {
 };
 
 // The cheapest cut, a run's depth taken as -log2 of its share.
-void cut_runs(const Sorted& s, Runs& runs) noexcept {
+Runs cut_runs(const Sorted& s, u64 per_bit) noexcept {
+  Runs runs;
   u64 sums[257] = {}, best[257] = {};
   u8 pick[257] = {};
   const u64 log_total = log2_fixed(s.total);
@@ -64,7 +66,7 @@ void cut_runs(const Sorted& s, Runs& runs) noexcept {
     best[i] = ~u64{0};
     for (int k = 0; 1 << k <= i; ++k) {
       const u64 weight = sums[i] - sums[i - (1 << k)], depth = log_total - log2_fixed(weight);
-      const u64 cost = best[i - (1 << k)] + kPerBit * weight * ((u64(k) << 16) + depth) +
+      const u64 cost = best[i - (1 << k)] + per_bit * weight * ((u64(k) << 16) + depth) +
                        weight * (depth + (u64{k > 0} << 16)) + (s.total << 16) / 10;
       if (cost < best[i]) best[i] = cost, pick[i] = static_cast<u8>(k);
     }
@@ -73,8 +75,10 @@ void cut_runs(const Sorted& s, Runs& runs) noexcept {
     const int at = i - (1 << pick[i]);
     runs.run[runs.n++] = {sums[i] - sums[at], at, pick[i]};
   }
-  std::sort(runs.run, runs.run + runs.n,
-            [](const Runs::Run& a, const Runs::Run& b) { return a.weight != b.weight ? a.weight < b.weight : a.at < b.at; });
+  std::sort(runs.run, runs.run + runs.n, [](const Runs::Run& a, const Runs::Run& b) {
+    return a.weight != b.weight ? a.weight < b.weight : a.at < b.at;
+  });
+  return runs;
 }
 
 // Depths of the runs, of run r at most 11 - k. Package-merge; a run takes part from its own limit on.
@@ -118,6 +122,12 @@ void assign(const Sorted& s, const Runs& runs, u8 lengths[256]) noexcept {
       lengths[s.symbols[runs.run[r].at + i]] = static_cast<u8>(depths[r] + runs.run[r].k);
 }
 
+u64 bits_of(const u32 counts[256], const u8 lengths[256]) noexcept {
+  u64 bits = 0;
+  for (int s = 0; s < 256; ++s) bits += u64{counts[s]} * lengths[s];
+  return bits;
+}
+
 // Bits and merges that the decoder will have, and a twentieth of a merge per node for starting it.
 u64 true_cost(const u32 counts[256], u64 total, const u8 lengths[256]) noexcept {
   u64 cost = 0, nodes = 0;
@@ -140,15 +150,14 @@ u64 true_cost(const u32 counts[256], u64 total, const u8 lengths[256]) noexcept 
 
 void tree_lengths(const u32 counts[256], u8 lengths[256]) noexcept {
   const Sorted s = sort_symbols(counts);
-  Runs runs;
-  cut_runs(s, runs);
-  assign(s, runs, lengths);
-  if (s.n > kPlainSymbols) return;
   Runs single;
   for (int i = 0; i < s.n; ++i) single.run[single.n++] = {s.counts[i], i, 0};
   u8 plain[256];
   assign(s, single, plain);
-  if (true_cost(counts, s.total, plain) <= true_cost(counts, s.total, lengths)) std::copy(plain, plain + 256, lengths);
+  assign(s, cut_runs(s, kPerBit), lengths);
+  if (1000 * bits_of(counts, lengths) > 1007 * bits_of(counts, plain)) assign(s, cut_runs(s, kPerBitLong), lengths);
+  if (s.n <= kPlainSymbols && true_cost(counts, s.total, plain) <= true_cost(counts, s.total, lengths))
+    std::copy(plain, plain + 256, lengths);
 }
 
 }  // namespace accel

@@ -30,55 +30,6 @@ ACCEL_INLINE T load(const u8* p) {
 }
 ACCEL_INLINE void store8(u8* p, u64 v) { std::memcpy(p, &v, sizeof v); }
 
-// ---- code-length table ------------------------------------------------------------------------------------------
-
-struct Nibbles {
-  const u8* data;
-  size_t count, at = 0;
-  bool ended = false;
-  u32 take() {
-    if (at >= count) {
-      ended = true;
-      return 0;
-    }
-    const u32 value = data[at / 2] >> 4 * (at % 2) & 15;
-    ++at;
-    return value;
-  }
-};
-
-// Lengths from the front of [p, p + bytes); `taken` is the size of the table. The Kraft sum is 1 when it says ok.
-HuffmanStatus read_lengths(const u8* p, size_t bytes, u8 lengths[256], size_t& taken) noexcept {
-  Nibbles in{p, 2 * std::min(bytes, kHuffmanTableBytes + 1)};
-  std::memset(lengths, 0, 256);
-  u32 at = 0, kraft = 0, last = 0;
-  while (kraft < 1u << kBits) {
-    const u32 value = in.take();
-    u32 run = 1;
-    if (value <= kBits) {
-      last = value;
-    } else if (value == 12) {  // a run of zeros
-      last = 0, run = 3 + in.take();
-    } else if (value == 13) {  // a long run of zeros
-      last = 0, run = 19 + in.take();
-      run += 16 * in.take();
-    } else if (value == 14 && last) {  // the last length again
-      run = 3 + in.take();
-    } else {
-      return HuffmanStatus::reserved_length;
-    }
-    if (in.ended) return HuffmanStatus::cut_off;
-    if (at + run > 256) return HuffmanStatus::incomplete_code;
-    std::memset(lengths + at, static_cast<int>(last), run);
-    at += run;
-    if (last) kraft += run << (kBits - last);
-    if (kraft > 1u << kBits) return HuffmanStatus::incomplete_code;
-  }
-  if (in.at % 2 && in.take()) return HuffmanStatus::table_padding;
-  taken = in.at / 2;
-  return HuffmanStatus::ok;
-}
-
 // ---- look-up tables ---------------------------------------------------------------------------------------------
 
 void fill_one(const HuffmanCodes codes, u16* one) noexcept {
@@ -237,7 +188,7 @@ struct Head {
 
 HuffmanStatus read_head(const u8* block, size_t bytes, int streams, Head& head) noexcept {
   size_t table = 0;
-  const HuffmanStatus status = read_lengths(block + 1, bytes - 1, head.lengths, table);
+  const HuffmanStatus status = huffman_read_lengths(block + 1, bytes - 1, head.lengths, table);
   if (status != HuffmanStatus::ok) return status;
   head.bytes = 1 + table + 2 * static_cast<size_t>(streams - 1);
   return bytes < head.bytes + 4 ? HuffmanStatus::cut_off : HuffmanStatus::ok;

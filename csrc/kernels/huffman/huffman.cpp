@@ -2,11 +2,11 @@
 #include "kernels/huffman/huffman.h"
 
 #include <algorithm>
-#include <mutex>
 #include <string_view>
 
+#include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
-#include "runtime/pool.h"
+#include "kernels/huffman/lengths.h"
 #define ACCEL_STRING_(x) #x
 #define ACCEL_STRING(x) ACCEL_STRING_(x)
 #define ACCEL_KERNEL_FILE "kernels/huffman/huffman.inl.h"
@@ -47,35 +47,11 @@ std::int64_t huffman_encode_blocks(const HuffmanEncodeTask& task, HuffmanEncodeB
   return p - out;
 }
 
-namespace {
-
-HuffmanFailure decode_range(const HuffmanDecodeTask& task, HuffmanDecodeBlock decode, Range blocks) noexcept {
-  HuffmanWorkspace work;
-  for (long k = blocks.begin; k < blocks.end; ++k) {
-    const std::int64_t start = k ? task.ends[k - 1] : 0, end = task.ends[k];
-    if (start < 0 || end < start || static_cast<std::uint64_t>(end) > task.bytes) return {HuffmanStatus::bad_ends, k};
-    const auto index = static_cast<std::size_t>(k);
-    const HuffmanStatus status = decode(task.payload + start, static_cast<std::size_t>(end - start),
-                                        task.out + index * kHuffmanBlock, huffman_block_symbols(task.n, index), work);
-    if (status != HuffmanStatus::ok) return {status, k};
-  }
-  return {};
-}
-
-}  // namespace
-
 HuffmanFailure huffman_decode_blocks(const HuffmanDecodeTask& task, HuffmanDecodeBlock decode, int threads) noexcept {
-  const long blocks = static_cast<long>(huffman_block_count(task.n));
-  const int wanted = static_cast<int>(std::min<long>(threads, blocks));
-  if (wanted <= 1) return decode_range(task, decode, {0, blocks});
-  std::mutex guard;
-  HuffmanFailure first;
-  parallel(wanted, [&](int part, int parts) {
-    const HuffmanFailure failure = decode_range(task, decode, part_of(blocks, part, parts));
-    const std::lock_guard lock(guard);
-    if (failure.block >= 0 && (first.block < 0 || failure.block < first.block)) first = failure;
+  return decode_blocks(task, kHuffmanBlock, threads, [decode](int) {
+    return [decode, work = HuffmanWorkspace()](const std::uint8_t* block, std::size_t bytes, std::uint8_t* out,
+                                               std::size_t n) mutable { return decode(block, bytes, out, n, work); };
   });
-  return first;
 }
 
 #define ACCEL_TABLE_ENTRY huffman_decode_block

@@ -34,7 +34,8 @@ enum class HuffmanStatus : int {
   stream_too_short,
   stream_left_over,  // bytes or set bits after the last symbol
   checksum,
-  bad_ends,  // the caller's block ends are not ascending or leave the payload
+  bad_ends,     // the caller's block ends are not ascending or leave the payload
+  wrong_count,  // a node's bitmap does not have as many set bits as the part's head says
 };
 
 // A code word, first bit lowest: bits << 8 | length. 0 where a symbol has none.

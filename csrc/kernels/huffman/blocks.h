@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Blocks of a stream over threads, the same for both formats.
+#pragma once
+#include <algorithm>
+#include <mutex>
+
+#include "kernels/huffman/huffman.h"
+#include "runtime/pool.h"
+
+namespace accel {
+
+// `start(part)` gives a thread its decoder: a call (block, bytes, out, n) that returns a status.
+template <class Start>
+HuffmanFailure decode_blocks(const HuffmanDecodeTask& task, std::size_t block, int threads, Start start) noexcept {
+  const long blocks = static_cast<long>((task.n + block - 1) / block);
+  const auto range = [&](int part, Range of) -> HuffmanFailure {
+    auto&& decode = start(part);
+    for (long k = of.begin; k < of.end; ++k) {
+      const std::int64_t begin = k ? task.ends[k - 1] : 0, end = task.ends[k];
+      if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > task.bytes) return {HuffmanStatus::bad_ends, k};
+      const std::size_t first = static_cast<std::size_t>(k) * block;
+      const HuffmanStatus status = decode(task.payload + begin, static_cast<std::size_t>(end - begin), task.out + first,
+                                          std::min(block, task.n - first));
+      if (status != HuffmanStatus::ok) return {status, k};
+    }
+    return {};
+  };
+  const int wanted = static_cast<int>(std::min<long>(threads, blocks));
+  if (wanted <= 1) return range(0, {0, blocks});
+  std::mutex guard;
+  HuffmanFailure first;
+  parallel(wanted, [&](int part, int parts) {
+    const HuffmanFailure failure = range(part, part_of(blocks, part, parts));
+    const std::lock_guard lock(guard);
+    if (failure.block >= 0 && (first.block < 0 || failure.block < first.block)) first = failure;
+  });
+  return first;
+}
+
+}  // namespace accel

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Words of format HT, 8 symbols at a time by a table of 256 shuffles, for instruction sets without VPEXPANDB; what they
+// mean is said in merge_avx512.h. Included inside the namespace of each, after
+//   shuffle(low, high, index)  byte k of the result is byte index[k] (0..15) of low and high
+//   at_least(x, from)          bit k: byte k of x is not below `from`
+//   spread(x, bits)            the 8 lowest fields of `bits` bits to a byte each, and close(x, bits) back.
+struct Cached {
+  u8* p;
+  void put(u64 v) {
+    std::memcpy(p, &v, sizeof v);
+    p += 8;
+  }
+};
+struct Streaming : Cached {  // tried by nobody: 8-byte streaming stores fill a line one by one
+  Streaming(u8* out, size_t) : Cached{out} {}
+};
+
+template <bool kLeftLeaf, bool kRightLeaf, class Sink>
+size_t merge(const u8* bitmap, size_t n, const u8* l, const u8* r, u8 a, u8 b, Sink sink) noexcept {
+  const u64 left = kEachByte * a, right = kEachByte * b;
+  size_t ones = 0;
+  for (size_t i = 0; i < n; i += 8) {
+    const u8 m = bitmap[i / 8];
+    const u64 low = kLeftLeaf ? left : read_word<u64>(l + (i - ones));
+    sink.put(shuffle(low, kRightLeaf ? right : read_word<u64>(r + ones), kEights.merge[m]));
+    ones += kEights.ones[m];
+  }
+  return ones;
+}
+
+template <class Sink>
+void unpack(const u8* symbols, size_t bits, const u8* p, size_t n, Sink sink) noexcept {
+  const u64 low = read_word<u64>(symbols), high = read_word<u64>(symbols + 8);
+  const u8* const end = p + (n * bits + 7) / 8;
+  for (size_t i = 0; i < n; i += 8, p += bits) {
+    u64 fields = 0;
+    if (end - p >= 8)
+      fields = read_word<u64>(p);
+    else
+      std::memcpy(&fields, p, static_cast<size_t>(end - p));
+    const u64 index = spread(fields, bits);
+    u64 v = 0;
+    if (bits <= 4) {
+      v = shuffle(low, high, index);
+    } else {
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < 8; ++k) v |= u64{symbols[index >> 8 * k & 255]} << 8 * k;
+    }
+    sink.put(v);
+  }
+}
+
+ACCEL_INLINE void to_ranks(const u8* symbols, size_t n, const u8 ranks[256], u8* dst) {
+  for (size_t i = 0; i < n; ++i) dst[i] = ranks[symbols[i]];
+}
+
+ACCEL_INLINE void count_marked(const u8* symbols, size_t n, const u8 marks[256], u32 counts[256]) {
+  for (size_t i = 0; i < n; ++i)
+    if (marks[symbols[i]]) ++counts[symbols[i]];
+}
+
+ACCEL_INLINE size_t split(const u8* src, size_t n, u8 from, u8* bitmap, u8* l, u8* r) {
+  size_t ones = 0;
+  for (size_t i = 0; i < n; i += 8) {
+    const size_t count = std::min<size_t>(8, n - i);
+    const u64 v = read_word<u64>(src + i);
+    const u32 valid = (1u << count) - 1, m = at_least(v, from) & valid;
+    bitmap[i / 8] = static_cast<u8>(m);
+    const u64 to_left = shuffle(v, 0, kEights.pick[~m & valid]), to_right = shuffle(v, 0, kEights.pick[m]);
+    if (l) std::memcpy(l + (i - ones), &to_left, 8);
+    if (r) std::memcpy(r + ones, &to_right, 8);
+    ones += kEights.ones[m];
+  }
+  return ones;
+}
+
+ACCEL_INLINE void pack(const u8* src, size_t n, size_t bits, u8 first, u8* p) {
+  for (size_t i = 0; i < n; i += 8, p += bits) {
+    u64 v = 0;
+    for (size_t k = 0; k < std::min<size_t>(8, n - i); ++k) v |= u64{static_cast<u8>(src[i + k] - first)} << 8 * k;
+    const u64 fields = close(v, bits);
+    std::memcpy(p, &fields, sizeof fields);
+  }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One part of format HT: the walk over the tree, upwards to decode and downwards to encode. The words that move
+// symbols (merge, unpack; split, pack) are those of merge_<instruction set>.h.
+#include ACCEL_MERGE_FILE(ACCEL_ISA)
+namespace accel::ACCEL_ISA {
+namespace {
+
+ACCEL_INLINE size_t whole_vectors(size_t n) { return (n + 63) / 64 * 64; }
+
+struct TreeReader {
+  const HuffmanTree& tree;
+  const u8* counts;  // of what goes right, u16 per inner node
+  const u8* end;     // of the part
+  HuffmanStatus status = HuffmanStatus::ok;
+  const u8* fail(HuffmanStatus why) {
+    if (status == HuffmanStatus::ok) status = why;
+    return end;
+  }
+};
+
+// How many of n bits are set, from the merge of the two children.
+template <class Sink>
+size_t merge_children(const HuffmanTree& tree, const TreeNode& left, const TreeNode& right, const u8* bitmap, size_t n,
+                      const u8* l, const u8* r, Sink sink) noexcept {
+  const u8 a = tree.symbols[left.first], b = tree.symbols[right.first];
+  if (left.leaf() && right.leaf()) return merge<true, true>(bitmap, n, l, r, a, b, sink);
+  if (left.leaf()) return merge<true, false>(bitmap, n, l, r, a, b, sink);
+  if (right.leaf()) return merge<false, true>(bitmap, n, l, r, a, b, sink);
+  return merge<false, false>(bitmap, n, l, r, a, b, sink);
+}
+
+// The n > 0 symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
+// follows it. Free scratch begins at `top`. Every read through a bitmap that lies stays within a part and 64 bytes
+// behind `top`, and the count tells.
+template <class Sink>
+const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top, Sink sink) noexcept {
+  const TreeNode& node = in.tree.nodes[index];
+  const size_t bits = n * (node.split ? 1 : node.bits), bytes = (bits + 7) / 8;
+  if (static_cast<size_t>(in.end - p) < bytes) return in.fail(HuffmanStatus::stream_too_short);
+  if (bits % 8 && p[bytes - 1] >> bits % 8) return in.fail(HuffmanStatus::stream_left_over);
+  if (!node.split) {
+    unpack(in.tree.symbols + node.first, node.bits, p, n, sink);
+    return p + bytes;
+  }
+  const size_t ones = read_word<u16>(in.counts + 2 * node.number);
+  if (ones > n) return in.fail(HuffmanStatus::wrong_count);
+  const u8* const bitmap = p;
+  const TreeNode &left = in.tree.nodes[node.left], &right = in.tree.nodes[node.right];
+  u8* const l = top;
+  u8* const r = l + (left.leaf() ? 0 : whole_vectors(n - ones));
+  top = r + (right.leaf() ? 0 : whole_vectors(ones));
+  p += bytes;
+  if (!left.leaf() && n > ones) p = decode_node(in, node.left, p, n - ones, top, Cached{l});
+  if (!right.leaf() && ones) p = decode_node(in, node.right, p, ones, top, Cached{r});
+  if (in.status != HuffmanStatus::ok) return in.end;
+  if (merge_children(in.tree, left, right, bitmap, n, l, r, sink) != ones) return in.fail(HuffmanStatus::wrong_count);
+  return p;
+}
+
+HuffmanStatus tree_decode_part(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
+                               bool streaming) noexcept {
+  const size_t head = 2 * static_cast<size_t>(tree.inner_count);
+  if (bytes < head) return HuffmanStatus::cut_off;
+  TreeReader in{tree, part, part + bytes};
+  const u8* end;
+  if (n % 64) {  // whole vectors would leave `out`
+    u8* const top = scratch + whole_vectors(n);
+    end = decode_node(in, 0, part + head, n, top, Cached{scratch});
+    std::memcpy(out, scratch, n);
+  } else if (streaming) {
+    end = decode_node(in, 0, part + head, n, scratch, Streaming(out, n));
+  } else {
+    end = decode_node(in, 0, part + head, n, scratch, Cached{out});
+  }
+  if (in.status != HuffmanStatus::ok) return in.status;
+  return end == in.end ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
+}
+
+// ---- encoder ----------------------------------------------------------------------------------------------------
+
+struct TreeWriter {
+  const HuffmanTree& tree;
+  u8* counts;
+};
+
+// The n ranks at `src` that reach a node behind `p`; returned is what follows.
+u8* encode_node(const TreeWriter& to, int index, const u8* src, size_t n, u8* p, u8* top) noexcept {
+  const TreeNode& node = to.tree.nodes[index];
+  if (!node.split) {
+    pack(src, n, node.bits, node.first, p);
+    return p + (n * node.bits + 7) / 8;
+  }
+  const bool left_leaf = to.tree.nodes[node.left].leaf(), right_leaf = to.tree.nodes[node.right].leaf();
+  u8* const l = top;
+  u8* const r = l + whole_vectors(n) + 64;
+  const u16 ones = static_cast<u16>(split(src, n, node.split, p, left_leaf ? nullptr : l, right_leaf ? nullptr : r));
+  std::memcpy(to.counts + 2 * node.number, &ones, sizeof ones);
+  p += (n + 7) / 8;
+  top = r + whole_vectors(n) + 64;
+  if (!left_leaf && n > ones) p = encode_node(to, node.left, l, n - ones, p, top);
+  if (!right_leaf && ones) p = encode_node(to, node.right, r, ones, p, top);
+  return p;
+}
+
+size_t tree_encode_part(const HuffmanTree& tree, const u8* symbols, size_t n, u8* out, u8* scratch) noexcept {
+  const size_t head = 2 * static_cast<size_t>(tree.inner_count);
+  std::memset(out, 0, head);  // nodes that no symbol of this part reaches
+  to_ranks(symbols, n, tree.ranks, scratch);
+  const TreeWriter to{tree, out};
+  return static_cast<size_t>(encode_node(to, 0, scratch, n, out + head, scratch + whole_vectors(n) + 64) - out);
+}
+
+// Exact counting takes 1.05 cycles a symbol, most of the encoder's time (design's probe): count a quarter, then only
+// those symbols that did not show up in it.
+void tree_count(const u8* symbols, size_t n, u32 counts[256]) noexcept {
+  const bool sampled = n >= 65536;
+  u32 table[4][256] = {};
+  for (size_t at = 0; sampled && at + 512 <= n; at += 2048) {
+    for (size_t k = 0; k < 2048; k += 64)  // of what is read next, here and below; the hardware does not follow jumps
+      __builtin_prefetch(symbols + std::min(at + 4096 + k, n - 1));
+    for (size_t i = at; i < at + 512; i += 8) {
+      const u64 eight = read_word<u64>(symbols + i);
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < 8; ++k) ++table[k & 3][eight >> 8 * k & 255];
+    }
+  }
+  alignas(64) u8 unseen[256];  // 0 or 128
+  for (int s = 0; s < 256; ++s) {
+    counts[s] = 4 * (table[0][s] + table[1][s] + table[2][s] + table[3][s]);
+    unseen[s] = counts[s] ? 0 : 128;
+  }
+  count_marked(symbols, n, unseen, counts);
+}
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

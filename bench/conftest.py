@@ -85,7 +85,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "accel": accel.__version__,
         "commit": output_of("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
-        "changed": bool(output_of("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")),
+        "changed": bool(output_of("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", ":!bench/results")),
         "compiler": (output_of(os.environ.get("CXX", "c++"), "--version") or "none").splitlines()[0],
         "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "peers": {name: version for name in PEERS if (version := installed(name))},

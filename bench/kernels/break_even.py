@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # this folder has a conftest of its own
 from conftest import ROOT, machine, publish, stay_on_one_processor  # noqa: E402
 from sparsity import (  # noqa: E402
     TOLERANCE,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]  # this folder has a conftest of its own
 from conftest import machine, publish, stay_on_one_processor  # noqa: E402
 from sparsity import SPARSE_PEERS, check, random_weights  # noqa: E402
 

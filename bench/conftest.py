@@ -17,6 +17,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 import accel
 from accel.kernels import runtime
 
+CHANGES = ("status", "--porcelain", "--untracked-files=no", "--", ":!bench/results")  # of what is measured
 ROOT = Path(__file__).parents[1]
 PEERS = (
     *("numpy", "scipy", "numba", "onnx", "onnxruntime", "openvino", "MNN", "ncnn"),
@@ -85,7 +86,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "accel": accel.__version__,
         "commit": output_of("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
-        "changed": bool(output_of("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", ":!bench/results")),
+        "changed": bool(output_of("git", "-C", str(ROOT), *CHANGES)),
         "compiler": (output_of(os.environ.get("CXX", "c++"), "--version") or "none").splitlines()[0],
         "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
         "peers": {name: version for name in PEERS if (version := installed(name))},

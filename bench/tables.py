@@ -140,8 +140,15 @@ def benchmarks(document: dict[str, Any]) -> str:
             stats = result["stats"]
             quartiles = f"{format_seconds(stats['q1'])} .. {format_seconds(stats['q3'])}"
             cells = [format_seconds(stats["median"]), quartiles, stats["rounds"], f"{stats['median'] / best:.2f}"]
-            table.add(group, result["param"], *cells, *([share(result)] if peaks else []))
+            table.add(group, implementation(result), *cells, *([share(result)] if peaks else []))
     return "\n".join([table.markdown(), "", *peak_line(document["benchmarks"]), origin(document["machine_info"])])
+
+
+def implementation(result: dict[str, Any]) -> str:
+    """The benchmark's parameter, or its own name where that says nothing but a size."""
+    param = result["param"] or ""
+    name = result["name"].partition("[")[0].removeprefix("bench_").replace("_", " ")
+    return param if param.strip("0123456789-x") else "-".join(filter(None, (name, param)))
 
 
 def share(result: dict[str, Any]) -> str | None:

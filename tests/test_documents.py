@@ -138,3 +138,25 @@ def test_every_command_is_in_the_documentation() -> None:
     app = (ROOT / "accel" / "cli" / "app.py").read_text()
     for command in re.findall(r'app\.command\("(\w+)"\)', app):
         assert f"`accel {command}" in page
+
+
+def test_the_index_names_every_page() -> None:
+    index, docs = (ROOT / "docs" / "index.md").read_text(), ROOT / "docs"
+    for folder in ("kernels", "methods", "formats"):
+        listed = re.findall(rf"^\| \[\w+\]\({folder}/(\w+)\.md\)", index, re.MULTILINE)
+        assert listed == sorted(path.stem for path in (docs / folder).glob("*.md"))
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "bench").glob("*.md")]:
+        for target in re.findall(r"\]\(((?!https?:)[^)#\s]*)(#[^)\s]+)?\)", page.read_text()):
+            there = page.parent / target[0] if target[0] else page
+            assert there.exists(), f"{page}: {target[0]}"
+            if target[1]:
+                assert target[1][1:] in _anchors(there.read_text()), f"{page}: {target[0]}{target[1]}"
+
+
+def _anchors(text: str) -> list[str]:
+    """What GitHub makes of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]

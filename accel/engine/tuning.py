@@ -16,7 +16,7 @@ from accel.engine import tuning_cache
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels._conv_cost import promising, sparse_cycles
-from accel.kernels.conv import output_size
+from accel.kernels.conv import output_sizes
 from accel.kernels.conv_native import SPARSE, Method, Packed, Pads, Pair, Route, conv2d_native, conv_steps
 from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
 from accel.weights.base import Weight, dense
@@ -46,13 +46,8 @@ class Layer(NamedTuple):
 
     @property
     def output(self) -> Pair:
-        height, width = (
-            output_size(
-                self.size[i], self.w_shape[2 + i], self.strides[i], self.dilations[i], self.pads[i], self.pads[2 + i]
-            )
-            for i in (0, 1)
-        )
-        return height, width
+        kernel = self.w_shape[2], self.w_shape[3]
+        return output_sizes(self.size, kernel, self.strides, self.pads, self.dilations)
 
     @property
     def key(self) -> str:

@@ -17,9 +17,6 @@ from accel.graph.shapes import Facts
 from accel.graph.thresholds import Affine, Chain, Norm, Sign, Thresholds
 from accel.weights import Binary
 
-_COMPARISONS = {"GreaterOrEqual": (False, 1), "Greater": (True, 1), "LessOrEqual": (False, -1), "Less": (True, -1)}
-"""Whether equality fails, and the sign of x in x - c >= 0 or c - x >= 0."""
-
 
 class _Tail(NamedTuple):
     """What follows a product until a sign."""
@@ -160,7 +157,7 @@ def _sign(draft: Draft, facts: Facts, node: Node, value: str) -> tuple[Node, Sig
     """
     if node.op == "Sign":
         return (node, Sign(strict=True, zero=True), None) if not node.attributes else None
-    where = draft.only_reader(node.outputs[0]) if node.op in _COMPARISONS else None
+    where = draft.only_reader(node.outputs[0]) if node.op in known.COMPARISONS else None
     if where is None or where.op != "Where" or where.inputs[0] != node.outputs[0]:
         return None
     levels = [draft.array(name) for name in where.inputs[1:]]
@@ -171,7 +168,7 @@ def _sign(draft: Draft, facts: Facts, node: Node, value: str) -> tuple[Node, Sig
     constant = _vector(draft, node.inputs[1 if first else 0], facts[value])
     if constant is None or (yes, no) not in ((1, -1), (-1, 1)) or facts[where.outputs[0]].shape != facts[value].shape:
         return None
-    strict, side = _COMPARISONS[node.op]
+    strict, side = known.COMPARISONS[node.op]
     side = side if first else -side
     shift = None if side > 0 and not constant.any() else Affine(np.array([float(side)]), np.ones(1), -side * constant)
     return where, Sign(strict, inverted=yes < 0), shift

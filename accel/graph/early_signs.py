@@ -5,9 +5,9 @@ from __future__ import annotations
 from accel.graph.draft import Draft
 from accel.graph.network import Network, Node
 from accel.graph.shapes import Facts
+from accel.graph.signs import COMPARISONS
 
 _MOVES = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity"})
-_COMPARISONS = frozenset({"GreaterOrEqual", "Greater", "LessOrEqual", "Less"})
 
 
 def move_signs_up(network: Network) -> Network:
@@ -32,7 +32,7 @@ def _signs(draft: Draft, facts: Facts, mover: Node) -> list[Node]:
         return []
     if reader.op == "Sign":
         return [reader]
-    where = draft.only_reader(reader.outputs[0]) if reader.op in _COMPARISONS else None
+    where = draft.only_reader(reader.outputs[0]) if reader.op in COMPARISONS else None
     if where is None or where.op != "Where" or where.inputs[0] != reader.outputs[0]:
         return []
     shapes = [facts[mover.inputs[0]].shape, facts[mover.outputs[0]].shape]

@@ -14,6 +14,9 @@ from accel.weights import Binary
 Lookup = Callable[[str], Constant | None]
 """The constant of a name."""
 
+COMPARISONS = {"GreaterOrEqual": (False, 1), "Greater": (True, 1), "LessOrEqual": (False, -1), "Less": (True, -1)}
+"""Whether equality fails, and the sign of x in x - c >= 0 or c - x >= 0."""
+
 _KEEPS = frozenset(
     {"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice", "Gather"}
 )

@@ -11,12 +11,18 @@ from accel.kernels.binary import (
     unpack_bits,
     unpack_pixels,
 )
-from accel.kernels.circulant import block_circulant_matmul, circulant_matmul
+from accel.kernels.circulant import (
+    block_circulant_grad_r,
+    block_circulant_grad_x,
+    block_circulant_matmul,
+    circulant_matmul,
+)
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
 from accel.kernels.fwht import fwht
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
+from accel.kernels.hashed import hashed_matmul
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
@@ -31,6 +37,8 @@ __all__ = [
     "binary_scale_map",
     "bitmap_decode",
     "bitmap_encode",
+    "block_circulant_grad_r",
+    "block_circulant_grad_x",
     "block_circulant_matmul",
     "circulant_matmul",
     "conv2d",
@@ -46,6 +54,7 @@ __all__ = [
     "gaps_decode",
     "gaps_encode",
     "global_average_pool2d",
+    "hashed_matmul",
     "huffman_decode",
     "huffman_encode",
     "kmeans_1d",

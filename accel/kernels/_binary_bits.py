@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from accel.kernels import checks, runtime
-from accel.kernels.conv import Pads, Pair, four_pads, output_size, pair
+from accel.kernels.conv import Pads, Pair, four_pads, output_sizes, pair
 
 WORD = 64
 MOST_BITS = 1 << 30
@@ -204,7 +204,7 @@ def binary_max_pool2d(
     kernel, strides, four = pair("kernel", kernel, 1), pair("strides", strides, 1), four_pads(pads)
     if any(p >= kernel[i % 2] for i, p in enumerate(four)):
         raise ValueError(f"pads: expected less than the kernel {kernel}, got {four}")
-    height, width = (output_size(words.shape[1 + i], kernel[i], strides[i], 1, four[i], four[2 + i]) for i in (0, 1))
+    height, width = output_sizes((words.shape[1], words.shape[2]), kernel, strides, four, (1, 1))
     if height <= 0 or width <= 0:
         raise ValueError(f"words: a kernel of {kernel} with pads {four} does not fit {words.shape[1:3]}")
     y = np.empty((words.shape[0], height, width, words.shape[3]), np.uint64)

@@ -9,7 +9,7 @@ import numpy as np
 from accel.kernels import checks
 from accel.kernels._binary_bits import MOST_BITS, backend, packed, words_for
 from accel.kernels._binary_native import PreparedConvs
-from accel.kernels.conv import Pads, Pair, four_pads, output_size, pair
+from accel.kernels.conv import Pads, Pair, four_pads, output_sizes, pair
 from accel.kernels.program import NATIVE_ACTIVATIONS, native
 from accel.reference import binary as reference
 
@@ -106,10 +106,7 @@ class BinaryConv:
     def output_shape(self, images: int, height: int, width: int) -> tuple[int, int, int]:
         """(N, H', W') for an input of (N, H, W); ValueError where the kernel does not fit."""
         size = (height, width)
-        rows, columns = (
-            output_size(size[i], self.kernel[i], self.strides[i], self.dilations[i], self.pads[i], self.pads[2 + i])
-            for i in (0, 1)
-        )
+        rows, columns = output_sizes(size, self.kernel, self.strides, self.pads, self.dilations)
         if rows <= 0 or columns <= 0:
             raise ValueError(
                 f"x: a kernel of {self.kernel} with pads {self.pads} and dilations {self.dilations} does not fit {size}"

@@ -16,12 +16,12 @@ def hash64(x: np.ndarray) -> np.ndarray:
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def stream(seed: int, count: int) -> np.ndarray:
-    """hash64(hash64(seed) ^ i) for i = 0 .. count - 1, uint64."""
-    return hash64(hash64(np.array([seed], np.uint64)) ^ np.arange(count, dtype=np.uint64))
+def stream(seed: int, first: int, last: int) -> np.ndarray:
+    """hash64(hash64(seed) ^ i) for i = first .. last - 1, uint64."""
+    return hash64(hash64(np.array([seed], np.uint64)) ^ np.arange(first, last, dtype=np.uint64))
 
 
 def permutations(blocks: int, n: int, seed: int) -> np.ndarray:
     """(blocks, n) int32: row k has 0 .. n - 1 in the order of numbers k n .. k n + n - 1 of the stream."""
-    keys = stream(seed, blocks * n).reshape(blocks, n)
+    keys = stream(seed, 0, blocks * n).reshape(blocks, n)
     return np.argsort(keys, axis=1, kind="stable").astype(np.int32)

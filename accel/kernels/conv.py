@@ -46,6 +46,16 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, before: int,
     return count - 1 if ceil and (count - 1) * stride >= size + before else count
 
 
+def output_sizes(
+    size: Pair, kernel: Pair, strides: Pair, pads: tuple[int, ...], dilations: Pair, ceil: bool = False
+) -> Pair:
+    """(H', W') of an image of `size`; 0 where the kernel does not fit."""
+    height, width = (
+        output_size(size[i], kernel[i], strides[i], dilations[i], pads[i], pads[2 + i], ceil) for i in (0, 1)
+    )
+    return height, width
+
+
 def output_shape(
     x: np.ndarray,
     channels: int,
@@ -55,9 +65,7 @@ def output_shape(
     dilations: Pair,
     ceil: bool = False,
 ) -> tuple[int, int, int, int]:
-    height, width = (
-        output_size(x.shape[2 + i], kernel[i], strides[i], dilations[i], pads[i], pads[2 + i], ceil) for i in (0, 1)
-    )
+    height, width = output_sizes((x.shape[2], x.shape[3]), kernel, strides, pads, dilations, ceil)
     if height <= 0 or width <= 0:
         raise ValueError(
             f"x: a kernel of {kernel} with pads {pads} and dilations {dilations} does not fit {x.shape[2:]}"

@@ -8,7 +8,7 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
-from accel.kernels._hash import MAX_SEED, hash64
+from accel.kernels._hash import MAX_SEED, stream
 
 MOST_VALUES = 1 << 31
 _ROWS = 64  # of the matrix that other back ends unfold at a time
@@ -102,9 +102,13 @@ def hashed_scratch(rows: int, depth: int) -> int:
 
 def unfold(values: np.ndarray, rows: slice, depth: int, seed: int) -> np.ndarray:
     """Rows `rows` of the matrix, (rows, depth) float32."""
-    start = hash64(np.array([seed], np.uint64))
-    first, last = np.uint64(rows.start) * np.uint64(depth), np.uint64(rows.stop) * np.uint64(depth)
-    bits = hash64(start ^ np.arange(first, last, dtype=np.uint64))
-    places = ((bits >> np.uint64(32)) * np.uint64(values.size)) >> np.uint64(32)
-    picked = values[places.astype(np.int64)]
-    return np.where(bits & np.uint64(1), -picked, picked).reshape(-1, depth)
+    at, turned = hashed_places(rows.start * depth, rows.stop * depth, values.size, seed)
+    picked = values[at]
+    return np.where(turned, -picked, picked).reshape(-1, depth)
+
+
+def hashed_places(first: int, last: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of weights first .. last - 1, row by row: which of `count` values each is, int64, and whether it is minus it."""
+    bits = stream(seed, first, last)
+    at = ((bits >> np.uint64(32)) * np.uint64(count)) >> np.uint64(32)
+    return at.astype(np.int64), (bits & np.uint64(1)).astype(np.bool_)

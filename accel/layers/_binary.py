@@ -1,4 +1,4 @@
-"""Layers with binary weights: over signs of their input, or over the input itself."""
+"""Layers that multiply binary weights by the signs of their input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from accel.kernels import checks
-from accel.kernels.binary import BinaryConv, Scaled, SignWeights, binary_scale_map, pack_bits, pack_pixels, sign_linear
+from accel.kernels.binary import BinaryConv, Scaled, binary_scale_map, pack_bits, pack_pixels
 from accel.weights.base import Weight
 from accel.weights.binary import Binary
 
@@ -23,16 +23,6 @@ def checked_binarization(weight: np.ndarray | Weight, binarize: Any, scale: Any)
     if scale and not binarize:
         raise ValueError("scale_input: expected binarize_input with it")
     return binarize, scale
-
-
-class FloatBySigns:
-    """x W^T + bias for real x (BinaryConnect)."""
-
-    def __init__(self, weight: Binary, bias: np.ndarray | None, scale_input: bool) -> None:
-        self._weights, self._bias = SignWeights(weight.bits, weight.shape[1], weight.scale), bias
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        return sign_linear(x, self._weights, self._bias)
 
 
 class SignLinear:
@@ -64,6 +54,10 @@ class SignConv:
             weight.bits, channels, **geometry, pad_value=pad_value, epilogue=Scaled(weight.scale, bias)
         )
         self._channels, self._scale_input = channels * self._conv.group, scale_input
+
+    def serves(self, x: np.ndarray) -> bool:
+        """Any x: nothing else computes with its signs."""
+        return True
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         checks.array("x", x, np.float32, 4)

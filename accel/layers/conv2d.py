@@ -9,14 +9,12 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
-from accel.kernels._circulant_conv import circulant_conv2d
-from accel.kernels._circulant_cost import circulant_cycles
 from accel.kernels._conv_cost import promising, sparse_cycles
-from accel.kernels.circulant import CirculantPlan
-from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, output_size, pair
+from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_packed, four_pads, pair
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers._binary import SignConv, checked_binarization
+from accel.layers._circulant import CirculantConv
 from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
@@ -76,57 +74,36 @@ class Conv2d:
         self.pad_value = checks.integer("pad_value", pad_value, -1, 1)
         if self.pad_value and not binarize_input:
             raise ValueError("pad_value: expected 0 where the input is not binarized")
-        self._bits: SignConv | None = None
+        self._own = self._own_convolution()
         self._methods: dict[Pair, Any] = {}  # by output size
         self._packed: dict[Any, Any] = {}  # by method, and by instruction set
-        self._plan: CirculantPlan | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(N, C, H, W) float32 to (N, O, H', W')."""
-        geometry: dict[str, Any] = {
-            "strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group
-        }  # fmt: skip
-        shape = self.weight.shape
-        if self.binarize_input and 0 not in shape:
-            assert isinstance(self.weight, Binary)
-            if self._bits is None:
-                self._bits = SignConv(self.weight, self.bias, geometry, self.pad_value, self.scale_input)
-            return apply_activation(self.activation, self._bits(x))
+        if self._own is not None and self._own.serves(x):
+            return apply_activation(self.activation, self._own(x))
+        geometry, shape = self._geometry(), self.weight.shape
         if runtime.backend() == "numba" and self.algorithm == "auto" and self._stored is not None:
             from accel.kernels.sparse_numba import sparse_conv2d_numba
 
             return sparse_conv2d_numba(x, self._stored, self.bias, self.activation, shape, **geometry)
         if not native.native() or 0 in shape or shape[0] % self.group:
             y = conv2d(x, dense(self.weight), self.bias, **geometry, algorithm=self.algorithm)
-        elif isinstance(self.weight, BlockCirculant) and self._transforms(x, self.weight):
-            y = self._circulant(x, self.weight)
         else:
             y = conv2d_packed(x, shape, self._prepared, **geometry)
         return apply_activation(self.activation, y)
 
-    def _transforms(self, x: np.ndarray, weight: BlockCirculant) -> bool:
-        """Whether a block-circulant weight is predicted to be faster by transforms."""
-        shape, r = weight.shape, weight.matrix()
-        if self.algorithm != "auto" or self.group != 1 or getattr(x, "ndim", 0) != 4 or x.shape[1] != shape[1]:
-            return False
-        size = tuple(
-            output_size(
-                x.shape[2 + i], shape[2 + i], self.strides[i], self.dilations[i], self.pads[i], self.pads[2 + i]
-            )
-            for i in (0, 1)
-        )
-        if min(size) < 1:
-            return False
-        best = promising(shape, (size[0], size[1]), self.strides, self.dilations, 1, 1.0)[0][1]
-        windows = size[0] * size[1] * r.shape[1] * r.shape[2]  # floats, laid out by NumPy
-        return bool(circulant_cycles(size[0] * size[1], *r.shape) + windows < best)
+    def _geometry(self) -> dict[str, Any]:
+        return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group}
 
-    def _circulant(self, x: np.ndarray, weight: BlockCirculant) -> np.ndarray:
-        if self._plan is None:
-            self._plan = weight.plan()
-        kernel = (weight.shape[2], weight.shape[3])
-        y = circulant_conv2d(x, self._plan, kernel, self.strides, self.pads, self.dilations)
-        return y if self.bias is None else np.add(y, self.bias[:, None, None], out=y)
+    def _own_convolution(self) -> SignConv | CirculantConv | None:
+        """What computes by a kernel made for the weight, where it serves."""
+        weight = self.weight
+        if self.binarize_input and isinstance(weight, Binary) and 0 not in weight.shape:
+            return SignConv(weight, self.bias, self._geometry(), self.pad_value, self.scale_input)
+        if isinstance(weight, BlockCirculant) and self.algorithm == "auto" and self.group == 1:
+            return CirculantConv(weight, self.bias, self.strides, self.pads, self.dilations)
+        return None
 
     def _prepared(self, size: Pair) -> tuple[Any, Any]:
         """The method for an output of `size`, and weights as it reads them; each is made once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +13,7 @@ from accel.kernels._linear_cost import linear_cycles
 from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays, StoredRows
-from accel.layers._binary import FloatBySigns, SignLinear, checked_binarization
+from accel.layers._binary import SignLinear, checked_binarization
 from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
@@ -55,11 +56,10 @@ class Linear:
         check_operands(weight, bias, 2)
         self.weight, self.bias, self.activation = weight, bias, checked_activation(activation)
         self.binarize_input, self.scale_input = checked_binarization(weight, binarize_input, scale_input)
-        self._bits: SignLinear | FloatBySigns | None = None
+        self._own = self._own_product()
         self._packed: PackedLinear | None = None
         self._product: SparseProduct | None = None
         self._gain: dict[tuple[int, int], bool] = {}  # by rows of x and instruction set
-        self._own = weight.product(bias) if isinstance(weight, Weight) else None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """(..., in) float32 to (..., out)."""
@@ -69,11 +69,6 @@ class Linear:
             raise ValueError(f"x: expected shape (..., {depth}), got {x.shape}")
         if self._own is not None:
             return apply_activation(self.activation, self._own(x))
-        if isinstance(self.weight, Binary) and 0 not in self.weight.shape:
-            if self._bits is None:
-                make = SignLinear if self.binarize_input else FloatBySigns
-                self._bits = make(self.weight, self.bias, self.scale_input)
-            return apply_activation(self.activation, self._bits(x))
         if runtime.backend() == "numba" and x.size and self._stored is not None:
             from accel.kernels.sparse_numba import sparse_linear_numba
 
@@ -88,6 +83,13 @@ class Linear:
         if self._packed is None:
             self._packed = PackedLinear(dense(self.weight), self.bias)
         return apply_activation(self.activation, self._packed(x))
+
+    def _own_product(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """What multiplies by a kernel made for the weight."""
+        weight = self.weight
+        if self.binarize_input and isinstance(weight, Binary) and 0 not in weight.shape:
+            return SignLinear(weight, self.bias, self.scale_input)
+        return weight.product(self.bias) if isinstance(weight, Weight) else None
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:
         key = rows, runtime.isa_index()

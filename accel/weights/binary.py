@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks
+from accel.kernels.binary import SignWeights, sign_linear
 from accel.weights import _state
 from accel.weights.base import Weight
 
@@ -123,6 +125,12 @@ class Binary(Weight):
         result: np.ndarray = signs * self.scale.reshape(-1, *(1,) * (self.ndim - 1))
         # No -0.0 where the scale is 0.
         return result if self.scale.all() else result + np.float32(0)
+
+    def product(self, bias: np.ndarray | None = None) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Of real x (BinaryConnect); None for convolutions and where there is nothing to multiply."""
+        if self.ndim != 2 or 0 in self.shape:
+            return None
+        return partial(sign_linear, weights=SignWeights(self.bits, self.shape[1], self.scale), bias=bias)
 
     def flipped(self, rows: np.ndarray) -> Binary:
         """With the signs of these outputs turned around; `rows` is bool (out,)."""

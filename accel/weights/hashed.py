@@ -10,8 +10,8 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks
-from accel.kernels._hash import MAX_SEED, hash64
-from accel.kernels.hashed import MOST_VALUES, hashed_matmul, unfold
+from accel.kernels._hash import MAX_SEED
+from accel.kernels.hashed import MOST_VALUES, hashed_matmul, hashed_places, unfold
 from accel.weights import _state
 from accel.weights.base import Weight
 
@@ -71,14 +71,12 @@ class Hashed(Weight):
         checks.integer("seed", seed, 0, MAX_SEED)
         if not np.isfinite(w).all():
             raise ValueError("w: expected finite values, got NaN or infinity")
-        flat, start = w.ravel(), hash64(np.array([seed], np.uint64))
-        sums, counts = np.zeros(values), np.zeros(values, np.int64)
+        flat, sums, counts = w.ravel(), np.zeros(values), np.zeros(values, np.int64)
         for first in range(0, flat.size, _CHUNK):
             part = flat[first : first + _CHUNK].astype(np.float64)
-            bits = hash64(start ^ np.arange(first, first + part.size, dtype=np.uint64))
-            places = (((bits >> np.uint64(32)) * np.uint64(values)) >> np.uint64(32)).astype(np.int64)
-            sums += np.bincount(places, np.where(bits & np.uint64(1), -part, part), values)
-            counts += np.bincount(places, minlength=values)
+            at, turned = hashed_places(first, first + part.size, values, seed)
+            sums += np.bincount(at, np.where(turned, -part, part), values)
+            counts += np.bincount(at, minlength=values)
         return cls((sums / np.maximum(counts, 1)).astype(np.float32), seed, (w.shape[0], w.shape[1]))
 
     @property

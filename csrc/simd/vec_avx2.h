@@ -52,21 +52,7 @@ ACCEL_INLINE f32 exp2_integer(f32 a) {
 using f32_part = f32;
 ACCEL_INLINE f32_part first_lanes(f32 a) { return a; }
 ACCEL_INLINE f32_part load_part(const float* p) { return load(p); }
-ACCEL_INLINE void transpose(f32* t) {
-  __m256 a[8];
-  ACCEL_UNROLL(2)
-  for (int i = 0; i < 8; i += 4) {
-    const __m256 p = _mm256_unpacklo_ps(t[i].v, t[i + 1].v), q = _mm256_unpackhi_ps(t[i].v, t[i + 1].v);
-    const __m256 r = _mm256_unpacklo_ps(t[i + 2].v, t[i + 3].v), s = _mm256_unpackhi_ps(t[i + 2].v, t[i + 3].v);
-    a[i] = _mm256_shuffle_ps(p, r, 0x44), a[i + 1] = _mm256_shuffle_ps(p, r, 0xee);
-    a[i + 2] = _mm256_shuffle_ps(q, s, 0x44), a[i + 3] = _mm256_shuffle_ps(q, s, 0xee);
-  }
-  ACCEL_UNROLL(4)
-  for (int i = 0; i < 4; ++i) {
-    t[i].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
-    t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
-  }
-}
+#include "simd/eight_lanes.h"
 ACCEL_INLINE f32 load_bits(const float* p, unsigned bits, f32 other) {
   if (bits == 0xff) return load(p);
   const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);

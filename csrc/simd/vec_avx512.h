@@ -55,21 +55,7 @@ ACCEL_INLINE f32_part fms(f32_part a, f32_part b, f32_part c) { return {_mm256_f
 ACCEL_INLINE f32_part fnma(f32_part a, f32_part b, f32_part c) { return {_mm256_fnmadd_ps(a.v, b.v, c.v)}; }
 ACCEL_INLINE f32_part max(f32_part a, f32_part b) { return {_mm256_max_ps(a.v, b.v)}; }
 ACCEL_INLINE f32_part min(f32_part a, f32_part b) { return {_mm256_min_ps(a.v, b.v)}; }
-ACCEL_INLINE void transpose(f32_part* t) {  // as below, for t[8]
-  __m256 a[8];
-  ACCEL_UNROLL(2)
-  for (int i = 0; i < 8; i += 4) {
-    const __m256 p = _mm256_unpacklo_ps(t[i].v, t[i + 1].v), q = _mm256_unpackhi_ps(t[i].v, t[i + 1].v);
-    const __m256 r = _mm256_unpacklo_ps(t[i + 2].v, t[i + 3].v), s = _mm256_unpackhi_ps(t[i + 2].v, t[i + 3].v);
-    a[i] = _mm256_shuffle_ps(p, r, 0x44), a[i + 1] = _mm256_shuffle_ps(p, r, 0xee);
-    a[i + 2] = _mm256_shuffle_ps(q, s, 0x44), a[i + 3] = _mm256_shuffle_ps(q, s, 0xee);
-  }
-  ACCEL_UNROLL(4)
-  for (int i = 0; i < 4; ++i) {
-    t[i].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x20);
-    t[i + 4].v = _mm256_permute2f128_ps(a[i], a[i + 4], 0x31);
-  }
-}
+#include "simd/eight_lanes.h"
 ACCEL_INLINE void transpose(f32* t) {  // t[i] lane j becomes t[j] lane i, for t[lanes]
   __m512 a[16], b[16];
   ACCEL_UNROLL(4)

@@ -110,6 +110,18 @@ def test_state_and_file_come_back(shape: tuple[int, ...], scaled: bool, tmp_path
     assert isinstance(read, Binary) and read.dense().tobytes() == weight.dense().tobytes()
 
 
+def test_it_multiplies_by_its_signs(backend: str) -> None:
+    weight, rng = Binary.from_signs(signs_of((6, 70)), scale_of(6)), np.random.default_rng(3)
+    x, bias = rng.standard_normal((2, 3, 70), np.float32), rng.standard_normal(6, np.float32)
+    for added in (None, bias):
+        product = weight.product(added)
+        assert product is not None
+        wanted = x @ weight.dense().T.astype(np.float64) + (0 if added is None else added)
+        np.testing.assert_allclose(product(x), wanted, rtol=0, atol=1e-4)
+    assert Binary.from_signs(signs_of((6, 7, 1, 1))).product() is None
+    assert Binary.from_signs(np.ones((6, 0), np.int8)).product() is None
+
+
 def test_a_file_is_30_times_smaller() -> None:
     weight = Binary.from_signs(signs_of((256, 256, 3, 3)), np.random.default_rng(0).random(256, np.float32))
     assert len(container.encode({}, {"w": weight})) * 30 <= weight.size * 4

@@ -26,7 +26,7 @@ def compress(
     model: shell.ModelArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .accel file to write.")],
     recipe: Annotated[
-        str, typer.Option(help="Name of a recipe (deep-compression, k-means, magnitude) or a JSON file.")
+        str, typer.Option(help="Name of a recipe (binary, deep-compression, k-means, magnitude) or a JSON file.")
     ] = "deep-compression",
     sparsity: Annotated[
         list[str] | None,

@@ -103,7 +103,7 @@ def hashed_scratch(rows: int, depth: int) -> int:
 def unfold(values: np.ndarray, rows: slice, depth: int, seed: int) -> np.ndarray:
     """Rows `rows` of the matrix, (rows, depth) float32."""
     at, turned = hashed_places(rows.start * depth, rows.stop * depth, values.size, seed)
-    picked = values[at]
+    picked: np.ndarray = values[at]
     return np.where(turned, -picked, picked).reshape(-1, depth)
 
 

@@ -141,6 +141,11 @@ def isa() -> str | None:
     return _settings.get().isa or _isa
 
 
+def lanes() -> int:
+    """float32 numbers in a vector of the instruction set in force."""
+    return {"avx512": 16, "avx2": 8}.get(isa() or "", 4)
+
+
 def native_index() -> int:
     """`isa_index()` where the native back end is in force, else -1; for calls of a microsecond."""
     now = _settings.get()

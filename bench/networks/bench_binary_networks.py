@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from bench_networks import folder  # noqa: E402
+from bench_networks import folder, parsed  # noqa: E402
 from conftest import machine  # noqa: E402
 from engines import ENGINES, Model, difference  # noqa: E402
 
@@ -141,13 +141,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2, help="per network and engine")
     parser.add_argument("--models", type=Path, help="folder that keeps the models")
     parser.add_argument("--out", type=Path, help="write the results here")
-    chosen = parser.parse_args()
-    chosen.networks = chosen.networks or list(NETWORKS)
-    chosen.engines = list(dict.fromkeys(["accel", *chosen.engines.split(",")]))
-    for given, known in ((chosen.networks, NETWORKS), (chosen.engines, ENGINES)):
-        if unknown := set(given) - set(known):
-            parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-    return chosen
+    return parsed(parser, NETWORKS, ENGINES)
 
 
 def report(result: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +123,15 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10, help="per network and engine")
     parser.add_argument("--models", type=Path, help="folder that keeps the models and what converters make of them")
     parser.add_argument("--out", type=Path, help="write the results here")
+    return parsed(parser, zoo.NETWORKS, ENGINES)
+
+
+def parsed(parser: argparse.ArgumentParser, networks: Iterable[str], engines: Iterable[str]) -> argparse.Namespace:
+    """The options: every network where none is named, accel among the engines; a name that is not known ends it."""
     chosen = parser.parse_args()
-    chosen.networks = chosen.networks or list(zoo.NETWORKS)
+    chosen.networks = chosen.networks or list(networks)
     chosen.engines = list(dict.fromkeys(["accel", *chosen.engines.split(",")]))
-    for given, known in ((chosen.networks, zoo.NETWORKS), (chosen.engines, ENGINES)):
+    for given, known in ((chosen.networks, networks), (chosen.engines, engines)):
         if unknown := set(given) - set(known):
             parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
     return chosen

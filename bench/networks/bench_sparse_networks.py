@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from bench_networks import TOLERANCE, folder, report, written  # noqa: E402
+from bench_networks import TOLERANCE, folder, parsed, report, written  # noqa: E402
 from conftest import ROOT, machine, publish, stay_on_one_processor  # noqa: E402
 from engines import ENGINES, Model, difference  # noqa: E402
 
@@ -156,13 +156,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=3, help="per network and engine")
     parser.add_argument("--models", type=Path, help="folder that keeps the models")
     parser.add_argument("--out", type=Path, help="write the results here")
-    chosen = parser.parse_args()
-    chosen.networks = chosen.networks or list(NETWORKS)
-    chosen.engines = list(dict.fromkeys(["accel", *chosen.engines.split(",")]))
-    for given, all_known in ((chosen.networks, NETWORKS), (chosen.engines, known)):
-        if unknown := set(given) - set(all_known):
-            parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(all_known)}")
-    return chosen
+    return parsed(parser, NETWORKS, known)
 
 
 def command() -> str:

@@ -262,14 +262,6 @@ void add_pool(PyProgram& p, const BitPool& pool, Place x, Place y) {
   });
 }
 
-void add_means(PyProgram& p, const std::array<int, 4>& shape, Place x, Place y) {
-  require(std::min({shape[0], shape[1], shape[2], shape[3]}) > 0, "means: shape does not fit");
-  const BitKernels& kernels = *kBits[p.isa];
-  p.program.add([=, &kernels](float* const* s, int threads) {
-    channel_means(x.in(s), shape[0], shape[1], static_cast<long>(shape[2]) * shape[3], kernels, y.in(s), threads);
-  });
-}
-
 using Signs = std::shared_ptr<SignMatrix>;
 
 Signs sign_matrix(const Words& bits, long columns) {
@@ -336,8 +328,7 @@ void bind_binary(py::module_& m) {
       .def("sign_linear", &add_sign_linear)
       .def("pack_map", &add_pack)
       .def("pack_planes", &add_pack_planes)
-      .def("pool_bits", &add_pool)
-      .def("channel_means", &add_means);
+      .def("pool_bits", &add_pool);
 }
 
 }  // namespace accel::bind

@@ -11,16 +11,10 @@ from accel.engine.builder import PlanBuilder
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.structured import multiplies
 from accel.graph.network import Node
-from accel.kernels import runtime
+from accel.kernels._fastfood_cost import fastfood_cycles
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.fastfood import MOST
 from accel.weights import Fastfood
-
-
-def fastfood_cycles(rows: int, blocks: int, n: int) -> float:
-    """What the product should cost: four rows at a time, 28 cycles a vector of them on 16 lanes, as measured."""
-    lanes = {"avx512": 16, "avx2": 8}.get(runtime.isa() or "", 4)
-    return -(-rows // 4) * blocks * max(4 * n / lanes, 4) * (28 if lanes == 16 else 16)
 
 
 @multiplies(Fastfood)

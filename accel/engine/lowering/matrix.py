@@ -43,7 +43,7 @@ def _gemm_operands(
     """(out, in) weights and bias, alpha and beta multiplied in."""
     alpha, beta = np.float32(attributes.get("alpha", 1.0)), attributes.get("beta", 1.0)
     matrix = dense(w) if attributes.get("transB", 0) else dense(w).T
-    return matrix if alpha == 1 else matrix * alpha, None if c is None else gemm_bias(c, matrix.shape[0], beta)
+    return matrix if alpha == 1 else matrix * alpha, gemm_bias(c, matrix.shape[0], beta)
 
 
 def _pack_linear(w: np.ndarray, rows: bool) -> np.ndarray:
@@ -116,18 +116,15 @@ def _sparse_linear(
 ) -> bool:
     """The product without the weight's zeros, where that is predicted to be faster."""
     out, depth = shape
-    w = builder.known[node.inputs[1]]
-    assert not isinstance(w, Spec)
+    w, c = builder.known[node.inputs[1]], builder.known.get(node.input(2))
+    assert not isinstance(w, Spec) and not isinstance(c, Spec)
     values = few_values(w)
     if values is None or not rows:
         return False
     choice = LinearChoice(values / w.size, *linear_cycles(rows, out, depth, values))
     if choice.sparse >= choice.dense:
         return False
-    few = rows <= FEW
-    c = builder.known.get(node.input(2))
-    assert not isinstance(c, Spec)
-    bias = None if c is None else gemm_bias(c, out, how[2])
+    few, bias = rows <= FEW, gemm_bias(c, out, how[2])
 
     def make() -> Packed:
         stored = sparse_arrays(w)
@@ -138,17 +135,28 @@ def _sparse_linear(
 
     weights, packed_bias = builder.pack_once(node.inputs[1:3], ("sparse linear", few, *how), make)
     builder.let_go(node.inputs[1], PackedCsr.of)
+    add = _few_rows if few else _many_rows
+    add(builder, node, rows, weights, packed_bias, choice)
+    return True
+
+
+def _few_rows(
+    builder: PlanBuilder, node: Node, rows: int, weights: Any, packed_bias: np.ndarray, choice: LinearChoice
+) -> None:
     source, target, function = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0]), activation_of(node)
-    if few:
-        builder.native_step(
-            "linear sparse", str(node), [source], [target],
-            lambda p, at: p.spmv(weights, rows, function, at(source), at(target), packed_bias), choice,
-        )  # fmt: skip
-        return True
+    builder.native_step(
+        "linear sparse", str(node), [source], [target],
+        lambda p, at: p.spmv(weights, rows, function, at(source), at(target), packed_bias), choice,
+    )  # fmt: skip
+
+
+def _many_rows(
+    builder: PlanBuilder, node: Node, rows: int, weights: Any, packed_bias: np.ndarray, choice: LinearChoice
+) -> None:
+    source, target, function = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0]), activation_of(node)
     prepared = weights.prepare_linear(rows, function, builder.threads)
     scratch = builder.scratch(prepared.scratch_floats)
     builder.native_step(
         "linear sparse", str(node), [source], [target, scratch],
         lambda p, at: p.sparse_linear(prepared, at(source), at(target), at(scratch), packed_bias), choice,
     )  # fmt: skip
-    return True

@@ -29,9 +29,9 @@ def multiplies(kind: type[W]) -> Callable[[Add], Add]:
     return register
 
 
-def gemm_bias(c: Constant, out: int, beta: float) -> np.ndarray:
-    """(out,) numbers to add."""
-    return np.broadcast_to(dense(c).reshape(-1), (out,)) * np.float32(beta)
+def gemm_bias(c: Constant | None, out: int, beta: float) -> np.ndarray | None:
+    """(out,) numbers to add, if any."""
+    return None if c is None else np.broadcast_to(dense(c).reshape(-1), (out,)) * np.float32(beta)
 
 
 def structured_linear(builder: PlanBuilder, node: Node, rows: int, how: tuple[Any, ...]) -> bool:
@@ -41,4 +41,4 @@ def structured_linear(builder: PlanBuilder, node: Node, rows: int, how: tuple[An
     add = _products.get(type(w)) if isinstance(w, Weight) else None
     if add is None or not how[0] or not rows:
         return False
-    return add(builder, node, w, rows, None if c is None else gemm_bias(c, w.shape[0], how[2]))
+    return add(builder, node, w, rows, gemm_bias(c, w.shape[0], how[2]))

@@ -61,6 +61,7 @@ def test_the_trained_network_has_its_scores(shared_data: Path) -> None:
         ({"L0.weight": np.zeros((7, 5), np.int8)}, r"L0.weight: signs: expected \+1 and -1"),
         ({"L0.threshold_sum": np.zeros(7, np.int64)}, "L0.threshold_sum: expected int32"),
         ({"L0.threshold_sum": np.full(7, 1 << 30, np.int32)}, "L0.threshold_sum: expected int32"),
+        ({"L0.threshold_sum": np.full(7, -(1 << 31), np.int32)}, "L0.threshold_sum: expected int32"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:

@@ -92,7 +92,11 @@ def _arrays(data: bytes, limits: Limits) -> dict[str, np.ndarray]:
             raise FormatError(f"archive: {size} bytes unpacked, more than Limits.max_total = {limits.max_total}")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             wanted = (".weight", ".threshold_sum")
-            return {name: stored[name] for name in stored.files if name.endswith(wanted)}
+            arrays = {name: stored[name] for name in stored.files if name.endswith(wanted)}
+        for name, value in arrays.items():  # NumPy gives a member that does not begin as an array does as its bytes
+            if not isinstance(value, np.ndarray):
+                raise FormatError(f"{name}: expected an array, got {describe(value)}")
+        return arrays
     except FormatError:
         raise
     except Exception as error:  # zipfile, zlib and numpy have many ways to say that a file is damaged

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,13 @@ def test_damaged_files_are_refused() -> None:
     np.savez(pickled, **{"L0.weight": np.array([{}], object)}, allow_pickle=True)
     with pytest.raises(FormatError):
         bnn_pynq.read(pickled.getvalue())
+
+
+@pytest.mark.parametrize("content", [b"", b"no array"])
+def test_a_member_that_is_no_array_is_named(content: bytes) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr("L0.weight.npy", content)
+        members.writestr("L0.threshold_sum.npy", content)
+    with pytest.raises(FormatError, match="expected an array, got bytes"):
+        bnn_pynq.read(file.getvalue())

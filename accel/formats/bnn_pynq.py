@@ -70,13 +70,18 @@ def _layers(arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Binary, np.ndarr
             raise FormatError(f"layer {k}: expected the arrays L{k}.weight and L{k}.threshold_sum")
         if signs.dtype != np.int8 or signs.ndim != 2 or 0 in signs.shape or signs.shape[1] != (width or signs.shape[1]):
             raise FormatError(f"L{k}.weight: expected int8 (out, {width or 'in'}), got {describe(signs)}")
-        if threshold.dtype != np.int32 or threshold.shape != signs.shape[:1] or (np.abs(threshold) > 1 << 22).any():
+        if threshold.dtype != np.int32 or threshold.shape != signs.shape[:1] or _beyond(threshold, 1 << 22):
             raise FormatError(f"L{k}.threshold_sum: expected int32 ({len(signs)},), got {describe(threshold)}")
         try:
             yield Binary.from_signs(np.ascontiguousarray(signs)), threshold
         except ValueError as error:
             raise FormatError(f"L{k}.weight: {error}") from None
         width = signs.shape[0]
+
+
+def _beyond(values: np.ndarray, bound: int) -> bool:
+    """Whether one is outside -bound..bound; abs would leave the least int32 as it is."""
+    return bool(((values > bound) | (values < -bound)).any())
 
 
 def _arrays(data: bytes, limits: Limits) -> dict[str, np.ndarray]:
@@ -87,7 +92,11 @@ def _arrays(data: bytes, limits: Limits) -> dict[str, np.ndarray]:
             raise FormatError(f"archive: {size} bytes unpacked, more than Limits.max_total = {limits.max_total}")
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             wanted = (".weight", ".threshold_sum")
-            return {name: stored[name] for name in stored.files if name.endswith(wanted)}
+            arrays = {name: stored[name] for name in stored.files if name.endswith(wanted)}
+        for name, value in arrays.items():  # NumPy gives a member that does not begin as an array does as its bytes
+            if not isinstance(value, np.ndarray):
+                raise FormatError(f"{name}: expected an array, got {describe(value)}")
+        return arrays
     except FormatError:
         raise
     except Exception as error:  # zipfile, zlib and numpy have many ways to say that a file is damaged

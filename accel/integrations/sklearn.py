@@ -72,7 +72,7 @@ class FastfoodRBF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         depth = X.shape[1]
         gamma = self.gamma
         if gamma == "scale":
-            variance = float(X.var())
+            variance = float(X.var(dtype=np.float64))
             gamma = 1.0 / (depth * variance) if variance > 0 else 1.0
         # A gamma of 0 is the kernel 1: all rows alike.
         sigma = max(np.sqrt(2.0 * float(gamma)), float(np.finfo(np.float32).tiny))
@@ -88,10 +88,14 @@ class FastfoodRBF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """(n_samples, n_features) to (n_samples, n_components) float32."""
+        """(n_samples, n_features) to (n_samples, n_components) float32.
+
+        Raises ValueError for what is not finite in float32.
+        """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
-        return self._product(np.ascontiguousarray(X, np.float32))
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 does not hold is refused
+            X = validate_data(self, X, dtype=np.float32, order="C", reset=False)
+        return self._product(X)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from accel.kernels import checks, runtime
-from accel.kernels.conv import Pads, Pair, four_pads, output_sizes, pair
+from accel.kernels.conv import Pads, Pair, four_pads, output_shape, output_sizes, pair
 
 WORD = 64
 MOST_BITS = 1 << 30
@@ -65,7 +65,7 @@ def pack_bits(x: np.ndarray, out: np.ndarray | None = None, *, strict: bool = Fa
     Parameters
     ----------
     x : (..., n) float32 or int8, C-contiguous. 0.0 and -0.0 count as +1, NaN as -1.
-    out : (..., ceil(n / 64)) uint64, optional.
+    out : (..., ceil(n / 64)) uint64, optional; must not overlap x.
     strict : refuse values other than -1 and +1.
 
     Returns
@@ -82,7 +82,7 @@ def pack_bits(x: np.ndarray, out: np.ndarray | None = None, *, strict: bool = Fa
         raise ValueError("x: expected at least one axis, got none")
     if strict:
         only_signs("x", x)
-    words = checks.output("out", out, np.uint64, (*x.shape[:-1], words_for(x.shape[-1])))
+    words = checks.output("out", out, np.uint64, (*x.shape[:-1], words_for(x.shape[-1])), x=x)
     if words.size:
         backend().pack_bits(x, words)
     return words
@@ -112,7 +112,7 @@ def pack_pixels(
     x : (N, C, H, W) float32, C-contiguous.
     at : (C,) float32, optional: the bit is 1 iff x >= at[c] (0 without it). Batch-norm and sign are such a threshold.
     below : (C,) bool, optional: the bit is 1 iff x <= at[c] where true. A comparison with NaN gives 0.
-    out : (N, H, W, ceil(C / 64)) uint64, optional.
+    out : (N, H, W, ceil(C / 64)) uint64, optional; must not overlap an input.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def pack_pixels(
     for name, value, dtype in (("at", at, np.float32), ("below", below, np.bool_)):
         if value is not None and checks.array(name, value, dtype, 1).shape != (channels,):
             raise ValueError(f"{name}: expected shape ({channels},), got {value.shape}")
-    words = checks.output("out", out, np.uint64, (n, height, width, words_for(channels)))
+    words = checks.output("out", out, np.uint64, (n, height, width, words_for(channels)), x=x, at=at, below=below)
     if words.size:
         at = np.zeros(channels, np.float32) if at is None else at
         backend().pack_pixels(x, at, np.zeros(channels, np.bool_) if below is None else below, words)
@@ -150,7 +150,7 @@ def binary_matmul(a_bits: np.ndarray, b_bits: np.ndarray, n: int, out: np.ndarra
     a_bits : (m, ceil(n / 64)) uint64, from `pack_bits`.
     b_bits : (o, ceil(n / 64)) uint64.
     n : signs in a row, at most 2**30.
-    out : (m, o) int32, optional.
+    out : (m, o) int32, optional; must not overlap an input.
 
     Returns
     -------
@@ -167,7 +167,8 @@ def binary_matmul(a_bits: np.ndarray, b_bits: np.ndarray, n: int, out: np.ndarra
     """
     n = checks.integer("n", n, 0, MOST_BITS)
     packed("a_bits", a_bits, n, 2), packed("b_bits", b_bits, n, 2)
-    y = checks.output("out", out, np.int32, (a_bits.shape[0], b_bits.shape[0]))
+    shape = a_bits.shape[0], b_bits.shape[0]
+    y = checks.output("out", out, np.int32, shape, a_bits=a_bits, b_bits=b_bits)
     if y.size:
         backend().matmul(a_bits, b_bits, n, y)
     return y
@@ -205,7 +206,7 @@ def binary_max_pool2d(
     if any(p >= kernel[i % 2] for i, p in enumerate(four)):
         raise ValueError(f"pads: expected less than the kernel {kernel}, got {four}")
     height, width = output_sizes((words.shape[1], words.shape[2]), kernel, strides, four, (1, 1))
-    if height <= 0 or width <= 0:
+    if height <= 0 or width <= 0 or 0 in words.shape[1:3]:
         raise ValueError(f"words: a kernel of {kernel} with pads {four} does not fit {words.shape[1:3]}")
     y = np.empty((words.shape[0], height, width, words.shape[3]), np.uint64)
     if y.size:
@@ -242,9 +243,11 @@ def binary_scale_map(
     checks.array("x", x, np.float32, 4)
     if x.shape[1] == 0:
         raise ValueError(f"x: expected at least one channel, got {checks.describe(x)}")
-    size = pair("kernel", kernel, 1)
+    size, four = pair("kernel", kernel, 1), four_pads(pads)
+    # Before a kernel of that size is made.
+    output_shape(x, 1, size, pair("strides", strides, 1), four, pair("dilations", dilations, 1))
     means = np.empty((x.shape[0], 1, *x.shape[2:]), np.float32)
     if means.size:
         backend().channel_means(x, means)
     box = np.full((1, 1, *size), 1.0 / (size[0] * size[1]), np.float32)
-    return conv2d(means, box, strides=strides, pads=pads, dilations=dilations)[:, 0]
+    return conv2d(means, box, strides=strides, pads=four, dilations=dilations)[:, 0]

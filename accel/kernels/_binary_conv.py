@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,12 @@ class Thresholds(NamedTuple):
 
 
 Epilogue = Scaled | Thresholds | None
+
+_PARAMETERS: dict[Any, tuple[int, ...]] = {
+    "Clip": (2,),
+    "LeakyRelu": (0, 1),
+    "HardSigmoid": (0, 2),
+}  # how many; none of the others
 
 
 class BinaryConv:
@@ -107,7 +114,7 @@ class BinaryConv:
         """(N, H', W') for an input of (N, H, W); ValueError where the kernel does not fit."""
         size = (height, width)
         rows, columns = output_sizes(size, self.kernel, self.strides, self.pads, self.dilations)
-        if rows <= 0 or columns <= 0:
+        if rows <= 0 or columns <= 0 or 0 in size:
             raise ValueError(
                 f"x: a kernel of {self.kernel} with pads {self.pads} and dilations {self.dilations} does not fit {size}"
             )
@@ -128,7 +135,7 @@ class BinaryConv:
         x : (N, H, W, ceil(group * channels / 64)) uint64, from `pack_pixels` or an earlier layer.
         residual : (N, O, H', W') float32, with `Scaled` only; may be out.
         pixel_scale : (N, H', W') float32, with `Scaled` only, from `binary_scale_map`.
-        out : of the result's shape and dtype, optional.
+        out : of the result's shape and dtype, optional; must not overlap x, pixel_scale, or a part of residual.
 
         Raises
         ------
@@ -143,7 +150,7 @@ class BinaryConv:
         packed("x", x, self.group * self.channels, 4)
         pixels = self.output_shape(*x.shape[:3])
         self._check_arguments(pixels, residual, pixel_scale)
-        y = self._output(pixels, out)
+        y = self._output(pixels, out, x=x, residual=_beside(residual, out), pixel_scale=pixel_scale)
         if x.shape[0]:
             self._run(x, y, residual, pixel_scale)
         return y
@@ -211,9 +218,9 @@ class BinaryConv:
             return pixels[0], self.filters, *pixels[1:]
         return *pixels, words_for(self.filters) if self.gives_bits else self.filters
 
-    def _output(self, pixels: tuple[int, int, int], out: np.ndarray | None) -> np.ndarray:
+    def _output(self, pixels: tuple[int, int, int], out: np.ndarray | None, **inputs: np.ndarray | None) -> np.ndarray:
         dtype = np.uint64 if self.gives_bits else np.int32 if self.epilogue is None else np.float32
-        return checks.output("out", out, dtype, self._result_shape(pixels))
+        return checks.output("out", out, dtype, self._result_shape(pixels), **inputs)
 
     def _check_arguments(
         self, pixels: tuple[int, int, int], residual: np.ndarray | None, pixel_scale: np.ndarray | None
@@ -240,13 +247,31 @@ class BinaryConv:
         for name in ("scale", "bias"):
             if getattr(epilogue, name) is not None:
                 self._per_filter(name, getattr(epilogue, name), np.float32)
-        if epilogue.activation is not None and epilogue.activation not in NATIVE_ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {sorted(NATIVE_ACTIVATIONS)}, got {epilogue.activation!r}")
+        _check_activation(epilogue.activation, epilogue.parameters)
         return epilogue
 
     def _per_filter(self, name: str, value: Any, dtype: Any) -> None:
         if checks.array(name, value, dtype, 1).shape != (self.filters,):
             raise ValueError(f"{name}: expected shape ({self.filters},), got {value.shape}")
+
+
+def _beside(residual: np.ndarray | None, out: Any) -> np.ndarray | None:
+    """The residual where it must not overlap out: it may be out itself."""
+    if residual is None or not isinstance(out, np.ndarray):
+        return None
+    same = residual.__array_interface__["data"][0] == out.__array_interface__["data"][0]
+    return None if same else residual
+
+
+def _check_activation(name: Any, parameters: Any) -> None:
+    if name is not None and not (isinstance(name, str) and name in NATIVE_ACTIVATIONS):
+        raise ValueError(f"activation: expected one of {sorted(NATIVE_ACTIVATIONS)}, got {name!r}")
+    counts = _PARAMETERS.get(name, (0,))
+    if not isinstance(parameters, (tuple, list)) or len(parameters) not in counts:
+        expected = " or ".join(map(str, counts))
+        raise ValueError(f"parameters: expected {expected} of them for {name}, got {checks.describe(parameters)}")
+    if not all(isinstance(value, Real) for value in parameters):
+        raise TypeError(f"parameters: expected numbers, got {checks.describe(parameters)}")
 
 
 def binary_conv2d(

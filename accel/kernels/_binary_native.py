@@ -93,7 +93,7 @@ class PreparedConvs:
 
         The native call checks what the slower way checks, and leaves it to that to say what is wrong.
         """
-        ready = self._ready.get((runtime.isa(), getattr(x, "shape", None)))
+        ready = self._ready.get((runtime.isa(), x.shape)) if isinstance(x, np.ndarray) else None
         if ready is None:
             return None
         run, shape, dtype = ready

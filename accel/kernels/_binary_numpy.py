@@ -42,14 +42,21 @@ def max_pool(words: np.ndarray, kernel: Pair, strides: Pair, before: Pair, minim
     images, (height, width) = np.arange(words.shape[0]), words.shape[1:3]
     combine, identity = (np.bitwise_and, ~np.uint64(0)) if minimum else (np.bitwise_or, np.uint64(0))
     out[...] = identity
-    for p in range(kernel[0]):
-        for q in range(kernel[1]):
+    taps = [_taps(out.shape[1 + i], kernel[i], strides[i], before[i], (height, width)[i]) for i in (0, 1)]
+    for p in taps[0]:
+        for q in taps[1]:
             rows, columns = (
                 np.arange(out.shape[1 + i]) * strides[i] + (p, q)[i] - before[i] for i in (0, 1)
             )  # of the words that tap (p, q) meets
             r, c = ((at >= 0) & (at < size) for at, size in ((rows, height), (columns, width)))
             target = np.ix_(images, np.flatnonzero(r), np.flatnonzero(c))
             out[target] = combine(out[target], words[np.ix_(images, rows[r], columns[c])])
+
+
+def _taps(windows: int, kernel: int, stride: int, before: int, size: int) -> list[int]:
+    """The taps of a pooling window that meet the image anywhere: of a huge kernel few do."""
+    starts = (i * stride - before for i in range(windows))
+    return sorted({tap for start in starts for tap in range(max(-start, 0), min(kernel, size - start))})
 
 
 def channel_means(x: np.ndarray, out: np.ndarray) -> None:

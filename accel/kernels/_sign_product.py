@@ -54,7 +54,7 @@ def sign_linear(
     x : (..., n) float32, C-contiguous.
     weights : of n columns.
     bias : (out,) float32, optional.
-    out : (..., out) float32, optional; must not overlap x.
+    out : (..., out) float32, optional; must not overlap x or bias.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def sign_linear(
 
     Raises
     ------
-    TypeError   an array is not float32. ValueError  shapes do not fit.
+    TypeError   an array is not float32, or weights not a SignWeights. ValueError  shapes do not fit, or out overlaps.
 
     Notes
     -----
@@ -70,13 +70,13 @@ def sign_linear(
     and on any number of threads.
     """
     checks.array("x", x, np.float32)
+    if not isinstance(weights, SignWeights):
+        raise TypeError(f"weights: expected SignWeights, got {checks.describe(weights)}")
     if x.ndim == 0 or x.shape[-1] != weights.columns:
         raise ValueError(f"x: expected shape (..., {weights.columns}), got {x.shape}")
     if bias is not None and checks.array("bias", bias, np.float32, 1).shape != (weights.rows,):
         raise ValueError(f"bias: expected shape ({weights.rows},), got {bias.shape}")
-    y = checks.output("out", out, np.float32, (*x.shape[:-1], weights.rows))
-    if out is not None and np.may_share_memory(x, y):
-        raise ValueError("out: expected memory of its own, got memory of x")
+    y = checks.output("out", out, np.float32, (*x.shape[:-1], weights.rows), x=x, bias=bias)
     if y.size:
         backend().sign_linear(x.reshape(-1, weights.columns), weights, bias, y.reshape(-1, weights.rows))
     return y

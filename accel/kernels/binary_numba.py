@@ -62,15 +62,14 @@ def max_pool(words: Any, kernel: Pair, strides: Pair, before: Pair, minimum: boo
         for i in range(out.shape[1]):
             for j in range(out.shape[2]):
                 out[n, i, j] = ~np.uint64(0) if minimum else np.uint64(0)
-                for p in range(kernel[0]):
-                    for q in range(kernel[1]):
-                        y, x = i * strides[0] + p - before[0], j * strides[1] + q - before[1]
-                        if 0 <= y < words.shape[1] and 0 <= x < words.shape[2]:
-                            for k in range(words.shape[3]):
-                                if minimum:
-                                    out[n, i, j, k] &= words[n, y, x, k]
-                                else:
-                                    out[n, i, j, k] |= words[n, y, x, k]
+                top, left = i * strides[0] - before[0], j * strides[1] - before[1]
+                for y in range(max(top, 0), min(top + kernel[0], words.shape[1])):
+                    for x in range(max(left, 0), min(left + kernel[1], words.shape[2])):
+                        for k in range(words.shape[3]):
+                            if minimum:
+                                out[n, i, j, k] &= words[n, y, x, k]
+                            else:
+                                out[n, i, j, k] |= words[n, y, x, k]
 
 
 @njit

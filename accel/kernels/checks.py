@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,11 @@ def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndar
     return value
 
 
-def output(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """A new array, or `value` when it is a writable C-contiguous array of this dtype and shape, else an error."""
+def output(name: str, value: Any, dtype: Any, shape: tuple[int, ...], **inputs: np.ndarray | None) -> np.ndarray:
+    """A new array, or `value` when it is a writable C-contiguous array of this dtype and shape, else an error.
+
+    It is also an error where `value` has memory of one of the `inputs`.
+    """
     if value is None:
         return np.empty(shape, dtype)
     checked = array(name, value, dtype)
@@ -43,6 +47,9 @@ def output(name: str, value: Any, dtype: Any, shape: tuple[int, ...]) -> np.ndar
         raise ValueError(f"{name}: expected shape {shape}, got {describe(checked)}")
     if not checked.flags.writeable:
         raise ValueError(f"{name}: expected a writable array, got a read-only one")
+    for other, taken in inputs.items():
+        if taken is not None and np.may_share_memory(taken, checked):
+            raise ValueError(f"{name}: expected memory of its own, got memory of {other}")
     return checked
 
 
@@ -54,6 +61,16 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if value < least or (most is not None and value > most):
         raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
     return int(value)
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as float when it is a real number that float32 holds, else an error."""
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real:
+        raise TypeError(f"{name}: expected a number, got {describe(value)}")
+    if not abs(value) <= float(np.finfo(np.float32).max):
+        raise ValueError(f"{name}: expected a finite number, got {value}")
+    return float(value)
 
 
 def byte_view(name: str, value: Any) -> np.ndarray:

@@ -101,7 +101,7 @@ def block_circulant_grad_r(g: np.ndarray, x: np.ndarray, b: int) -> np.ndarray:
     """
     checks.array("g", g, np.float32)
     checks.array("x", x, np.float32)
-    checks.integer("b", b, 1)
+    b = checks.integer("b", b, 1)
     for name, value in (("g", g), ("x", x)):
         if value.ndim == 0 or value.shape[-1] % b:
             raise ValueError(f"{name}: expected a last size that b = {b} divides, got shape {value.shape}")
@@ -129,7 +129,7 @@ class CirculantPlan:
 
     Raises
     ------
-    TypeError   an array is not float32. ValueError   a size is 0 or does not fit.
+    TypeError   an array is not float32, or shape no pair. ValueError   a size is 0 or does not fit.
     """
 
     def __init__(
@@ -141,11 +141,12 @@ class CirculantPlan:
             raise ValueError(f"r: expected shape (p, q, b) or (d,), got {r.shape}")
         _not_empty("r", r)
         p, q, b = r.shape
-        self.out: int
-        self.columns: int
-        self.out, self.columns = (p * b, q * b) if shape is None else shape
-        for name, value, count in (("out", self.out, p), ("in", self.columns, q)):
-            checks.integer(f"shape: {name}", value, (count - 1) * b + 1, count * b)
+        if shape is None:
+            shape = p * b, q * b
+        if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+            raise TypeError(f"shape: expected (out, in), got {checks.describe(shape)}")
+        self.out = checks.integer("shape: out", shape[0], (p - 1) * b + 1, p * b)
+        self.columns = checks.integer("shape: in", shape[1], (q - 1) * b + 1, q * b)
         if signs is not None and checks.array("signs", signs, np.float32, 1).size != self.columns:
             raise ValueError(f"signs: expected shape ({self.columns},), got {signs.shape}")
         self.r, self.signs = r.copy(), None if signs is None else signs.copy()
@@ -188,11 +189,7 @@ def _checked(x: np.ndarray, columns: int, rows: int, out: np.ndarray | None, r: 
     checks.array("x", x, np.float32)
     if x.ndim == 0 or x.shape[-1] != columns:
         raise ValueError(f"x: expected shape (..., {columns}), got {x.shape}")
-    y = checks.output("out", out, np.float32, (*x.shape[:-1], rows))
-    for name, other in (("x", x), ("r", r)):
-        if other is not None and np.may_share_memory(other, y):
-            raise ValueError(f"out: expected memory of its own, got memory of {name}")
-    return y
+    return checks.output("out", out, np.float32, (*x.shape[:-1], rows), x=x, r=r)
 
 
 def _multiply(x: np.ndarray, r: np.ndarray, name: str, out: np.ndarray | None) -> np.ndarray:

@@ -94,7 +94,9 @@ class Fastfood:
         self.d_out = most if d_out is None else checks.integer("d_out", d_out, most - self.n + 1, most)
         if offset is not None and checks.array("offset", offset, np.float32, 1).shape != (self.d_out,):
             raise ValueError(f"offset: expected shape ({self.d_out},), got {offset.shape}")
-        self.offset, self.amplitude = offset, amplitude
+        if amplitude is not None and offset is None:
+            raise ValueError(f"amplitude: expected an offset with it, got none with {amplitude!r:.40}")
+        self.offset, self.amplitude = offset, None if amplitude is None else checks.number("amplitude", amplitude)
         self._prepared: dict[int, Any] = {}  # by instruction set
 
     def __getstate__(self) -> dict[str, Any]:
@@ -114,9 +116,7 @@ class Fastfood:
         checks.array("x", x, np.float32)
         if x.ndim == 0 or x.shape[-1] != self.d_in:
             raise ValueError(f"x: expected shape (..., {self.d_in}), got {x.shape}")
-        y = checks.output("out", out, np.float32, (*x.shape[:-1], self.d_out))
-        if out is not None and np.may_share_memory(x, y):
-            raise ValueError("out: expected memory of its own, got an array that overlaps x")
+        y = checks.output("out", out, np.float32, (*x.shape[:-1], self.d_out), x=x)
         if x.size == 0:
             return y
         if native.native() and self.n <= MOST:

@@ -9,6 +9,7 @@ import numpy as np
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._hash import MAX_SEED, stream
+from accel.kernels.conv import MOST
 
 MOST_VALUES = 1 << 31
 _ROWS = 64  # of the matrix that other back ends unfold at a time
@@ -26,7 +27,7 @@ def hashed_matmul(
     ----------
     x : (..., in) float32, C-contiguous, in >= 1.
     values : (K,) float32, C-contiguous, K >= 1.
-    out_features : rows of W, at least 1.
+    out_features : rows of W, 1 .. 2**31 - 1.
     seed : 0 .. 2**63 - 1.
     bias : (out_features,) float32, optional.
 
@@ -49,8 +50,8 @@ def hashed_matmul(
     """
     checks.array("x", x, np.float32)
     checks.array("values", values, np.float32, 1)
-    checks.integer("out_features", out_features, 1)
-    checks.integer("seed", seed, 0, MAX_SEED)
+    out_features = checks.integer("out_features", out_features, 1, MOST)
+    seed = checks.integer("seed", seed, 0, MAX_SEED)
     if x.ndim == 0 or x.shape[-1] == 0:
         raise ValueError(f"x: expected shape (..., in) with in >= 1, got {x.shape}")
     if not 1 <= values.size <= MOST_VALUES:

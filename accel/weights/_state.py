@@ -54,16 +54,19 @@ def seed(kind: str, value: Any) -> int:
     return value
 
 
-def dims(value: Any) -> tuple[int, ...]:
-    """A dense shape given by a caller: (out, in) or (out, in/group, kh, kw), of elements that can be counted."""
+def dims(value: Any, name: str = "shape") -> tuple[int, ...]:
+    """A dense shape given by a caller: (out, in) or (out, in/group, kh, kw), of elements that can be counted.
+
+    `name` is what it is the shape of, for messages.
+    """
     if not isinstance(value, (tuple, list)):
-        raise TypeError(f"shape: expected a tuple of sizes, got {describe(value)}")
-    sizes = tuple(integer("shape", size, 0) for size in value)
+        raise TypeError(f"{name}: expected a tuple of sizes, got {describe(value)}")
+    sizes = tuple(integer(name, size, 0) for size in value)
     if not 2 <= len(sizes) <= MAX_AXES:
-        raise ValueError(f"shape: expected (out, in) or (out, in/group, kh, kw), got {sizes}")
+        raise ValueError(f"{name}: expected (out, in) or (out, in/group, kh, kw), got {sizes}")
     # As NumPy counts: no axis of length 0 hides what the others multiply to.
     if math.prod(size or 1 for size in sizes) > MAX_SIZE:
-        raise ValueError(f"shape: expected at most 2**61 - 1 elements, got {sizes}")
+        raise ValueError(f"{name}: expected at most 2**61 - 1 elements, got {sizes}")
     return sizes
 
 

@@ -69,7 +69,7 @@ class Binary(Weight):
         checks.array("w", w, np.float32)
         if not np.isfinite(w).all():
             raise ValueError("w: expected finite values, got NaN or infinity")
-        shape = _state.dims(w.shape)
+        shape = _state.dims(w.shape, "w")
         size = np.abs(w).reshape(w.shape[0], math.prod(shape[1:]))
         scale = size.mean(axis=1, dtype=np.float64) if size.shape[1] else np.zeros(w.shape[0])
         return cls(_pack(w >= 0), shape, scale.astype(np.float32))
@@ -80,6 +80,8 @@ class Binary(Weight):
 
         There is one where all of an output's magnitudes are equal and finite, and none of its numbers -0.0.
         """
+        if not isinstance(w, np.ndarray) or w.dtype != np.float32:
+            raise TypeError(f"w: expected a float32 array, got {checks.describe(w)}")
         if w.ndim < 2 or w.size == 0:
             return None
         rows = w.reshape(w.shape[0], -1)
@@ -97,7 +99,7 @@ class Binary(Weight):
     def from_signs(cls, signs: np.ndarray, scale: np.ndarray | None = None) -> Binary:
         """From int8 of the dense shape, every element +1 or -1."""
         checks.array("signs", signs, np.int8)
-        shape = _state.dims(signs.shape)
+        shape = _state.dims(signs.shape, "signs")
         if signs.size and not (np.abs(signs) == 1).all():
             wrong = signs[np.abs(signs) != 1][0]
             raise ValueError(f"signs: expected +1 and -1, got {wrong}")
@@ -134,6 +136,8 @@ class Binary(Weight):
 
     def flipped(self, rows: np.ndarray) -> Binary:
         """With the signs of these outputs turned around; `rows` is bool (out,)."""
+        if checks.array("rows", rows, np.bool_, 1).size != self.shape[0]:
+            raise ValueError(f"rows: expected {self.shape[0]} entries, one for each output, got {rows.size}")
         every = np.full((1,) * (self.bits.ndim - 1) + self.bits.shape[-1:], ~np.uint64(0))
         every[..., -1:] = _last_mask(self.shape[1])
         turned = np.where(rows.reshape(-1, *(1,) * (self.bits.ndim - 1)), self.bits ^ every, self.bits)

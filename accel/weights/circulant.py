@@ -11,6 +11,7 @@ import numpy as np
 from accel.errors import FormatError
 from accel.kernels import checks
 from accel.kernels.circulant import CirculantPlan
+from accel.kernels.conv import MOST
 from accel.weights import _state
 from accel.weights._circulant_product import CirculantProduct
 from accel.weights.base import Weight
@@ -63,14 +64,14 @@ class BlockCirculant(Weight):
         Parameters
         ----------
         w : (out, in) or (out, in/group, kh, kw) float32, C-contiguous, finite.
-        block : b, at least 1; what `w` lacks of the last blocks takes no part in the means.
+        block : b, 1 .. 2**31 - 1; what `w` lacks of the last blocks takes no part in the means.
         signs : as of the class.
 
         Raises
         ------
-        TypeError   w is not float32. ValueError   w is not finite, or has other axes; block is below 1.
+        TypeError   w is not float32. ValueError   w is not finite, or has other axes; block is out of range.
         """
-        return cls(_project(w, checks.integer("block", block, 1), signs), w.shape, signs)
+        return cls(_project(w, checks.integer("block", block, 1, MOST), signs), w.shape, signs)
 
     @property
     def block(self) -> int:
@@ -185,22 +186,12 @@ def _project(w: np.ndarray, b: int, signs: np.ndarray | None) -> np.ndarray:
     flips = _checked_signs(signs, w.shape)
     out, depth, *taps = w.shape
     p, q = -(-out // b), -(-depth // b)
-    filled = np.zeros((p * b, q * b, math.prod(taps)))
-    filled[:out, :depth] = (w if flips is None else w * flips).reshape(out, depth, -1)
-    there = np.zeros((p * b, q * b, 1))
-    there[:out, :depth] = 1
-    sums, counts = (_diagonals(a.reshape(p, b, q, b, -1)) for a in (filled, there))
-    means: np.ndarray = (sums / np.maximum(counts, 1)).astype(np.float32)
-    return means.reshape(p, q, b, *taps)
-
-
-def _diagonals(blocks: np.ndarray) -> np.ndarray:
-    """(p, q, b, t) sums over j of blocks[u, (j + k) mod b, v, j]."""
-    p, b, q, _, t = blocks.shape
-    sums, j = np.empty((p, q, b, t)), np.arange(b)
-    for k in range(b):
-        sums[:, :, k] = blocks[:, (j + k) % b, :, j].sum(0)
-    return sums
+    numbers = (w if flips is None else w * flips).reshape(out * depth, math.prod(taps))
+    i, j = np.arange(out)[:, None], np.arange(depth)
+    diagonal = ((i // b * q + j // b) * b + (i - j) % b).ravel()  # of each number, among all of r
+    counts = np.maximum(np.bincount(diagonal, minlength=p * q * b), 1)
+    means = [np.bincount(diagonal, tap, p * q * b) / counts for tap in numbers.T]
+    return np.stack(means, axis=-1).astype(np.float32).reshape(p, q, b, *taps)
 
 
 def _parts(kind: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -77,7 +77,7 @@ class Fastfood(Weight):
         Raises TypeError and ValueError for a shape, seed, sigma or g that does not fit.
         """
         blocks, n = layout(_state.dims(shape))
-        if not np.isfinite(sigma) or sigma <= 0:
+        if checks.number("sigma", sigma) <= 0:
             raise ValueError(f"sigma: expected a finite number above 0, got {sigma!r:.40}")
         if g not in ("normal", "signs"):
             raise ValueError(f"g: expected 'normal' or 'signs', got {g!r:.40}")
@@ -128,8 +128,9 @@ class Fastfood(Weight):
         _state.only(cls.kind, meta, ("seed", "shape"), "fields")
         s, g, b = (_state.array(cls.kind, arrays, name, np.float32) for name in _NAMES)
         out, depth = _state.matrix(cls.kind, meta["shape"])
+        seed = _state.seed(cls.kind, meta["seed"])
         try:
-            return cls(s, g, b, _state.seed(cls.kind, meta["seed"]), (out, depth))
+            return cls(s, g, b, seed, (out, depth))
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None
 

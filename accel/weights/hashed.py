@@ -108,8 +108,8 @@ class Hashed(Weight):
         _state.only(cls.kind, arrays, ("values",), "arrays")
         _state.only(cls.kind, meta, ("seed", "shape"), "fields")
         values = _state.array(cls.kind, arrays, "values", np.float32)
-        shape = _state.matrix(cls.kind, meta["shape"])
+        shape, seed = _state.matrix(cls.kind, meta["shape"]), _state.seed(cls.kind, meta["seed"])
         try:
-            return cls(values, _state.seed(cls.kind, meta["seed"]), shape)
+            return cls(values, seed, shape)
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None

@@ -182,7 +182,8 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
     const BinaryGeometry& g = filters->geometry();
     const auto words = py::reinterpret_borrow<py::array>(x);
     const auto* bits = static_cast<const std::uint64_t*>(fits ? words.data() : nullptr);
-    if (!fits || padding_is_dirty(bits, x_words / g.image_words(), static_cast<long>(g.channels) * g.groups))
+    if (!fits || !apart(words, py::reinterpret_borrow<py::array>(y)) ||
+        padding_is_dirty(bits, x_words / g.image_words(), static_cast<long>(g.channels) * g.groups))
       return false;
     auto* to = const_cast<void*>(py::reinterpret_borrow<py::array>(y).data());
     std::uint8_t* mine = scratch(static_cast<std::size_t>(conv->scratch_bytes()));

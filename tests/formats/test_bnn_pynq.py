@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ def test_the_trained_network_has_its_scores(shared_data: Path) -> None:
         ({"L0.weight": np.zeros((7, 5), np.int8)}, r"L0.weight: signs: expected \+1 and -1"),
         ({"L0.threshold_sum": np.zeros(7, np.int64)}, "L0.threshold_sum: expected int32"),
         ({"L0.threshold_sum": np.full(7, 1 << 30, np.int32)}, "L0.threshold_sum: expected int32"),
+        ({"L0.threshold_sum": np.full(7, -(1 << 31), np.int32)}, "L0.threshold_sum: expected int32"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
@@ -78,3 +80,13 @@ def test_damaged_files_are_refused() -> None:
     np.savez(pickled, **{"L0.weight": np.array([{}], object)}, allow_pickle=True)
     with pytest.raises(FormatError):
         bnn_pynq.read(pickled.getvalue())
+
+
+@pytest.mark.parametrize("content", [b"", b"no array"])
+def test_a_member_that_is_no_array_is_named(content: bytes) -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as members:
+        members.writestr("L0.weight.npy", content)
+        members.writestr("L0.threshold_sum.npy", content)
+    with pytest.raises(FormatError, match="expected an array, got bytes"):
+        bnn_pynq.read(file.getvalue())

@@ -50,3 +50,13 @@ def test_features_are_the_cosines_of_the_weight() -> None:
     assert (again.transform(x) == z).all()
     assert (FastfoodRBF(gamma="scale", n_components=37, random_state=2).fit(x).transform(x) == z).all()
     assert list(features.get_feature_names_out()[:2]) == ["fastfoodrbf0", "fastfoodrbf1"]
+
+
+def test_numbers_that_float32_does_not_hold_are_refused() -> None:
+    x = np.random.default_rng(0).standard_normal((9, 4))
+    with pytest.raises(ValueError, match="too large for dtype"):
+        FastfoodRBF(n_components=8).fit(x).transform(x * 1e39)
+    large = (x * 1e30).astype(np.float32)
+    features = FastfoodRBF(gamma="scale", n_components=64, random_state=0).fit(large)
+    same = FastfoodRBF(gamma="scale", n_components=64, random_state=0).fit(x)
+    np.testing.assert_allclose(features.transform(large), same.transform(x), atol=1e-5)

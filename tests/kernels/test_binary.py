@@ -216,3 +216,30 @@ def test_the_native_kernels_are_those_asked_for() -> None:
     with using("numpy"):
         expected = pack_bits(normal(2, 70))
     assert_same_bits(pack_bits(normal(2, 70)), expected)
+
+
+def test_results_that_overlap_an_input_are_refused(implementation: str) -> None:
+    memory = np.zeros(4096, np.uint64)
+    words, floats = memory[:200].reshape(100, 2), memory.view(np.float32)
+    counts = memory.view(np.int32)[300:700].reshape(100, 4)
+    for name, call in (
+        ("x", lambda: pack_bits(floats[:1024].reshape(4, 256), memory[500:516].reshape(4, 4))),
+        ("x", lambda: pack_pixels(floats[:30].reshape(1, 5, 2, 3), out=memory[14:20].reshape(1, 2, 3, 1))),
+        ("at", lambda: pack_pixels(normal(1, 5, 2, 3), at=floats[:5], out=memory[:6].reshape(1, 2, 3, 1))),
+        ("a_bits", lambda: binary_matmul(words, np.zeros((4, 2), np.uint64), 128, counts)),
+        ("b_bits", lambda: binary_matmul(np.zeros((100, 2), np.uint64), memory[190:198].reshape(4, 2), 128, counts)),
+    ):
+        with pytest.raises(ValueError, match=f"out: expected memory of its own, got memory of {name}"):
+            call()
+
+
+@pytest.mark.parametrize("minimum", [False, True])
+def test_windows_far_larger_than_the_image(implementation: str, minimum: bool) -> None:
+    words, size = pack_pixels(normal(1, 3, 4, 5)), (1 << 31) - 1
+    y = binary_max_pool2d(words, size, pads=size - 1, strides=size, minimum=minimum)
+    corner = words[:, :1, :1]  # of the first window; the last one misses it alone
+    assert y.shape == (1, 2, 2, 1) and np.array_equal(y[:, :1, :1], corner)
+    with pytest.raises(ValueError, match=r"x: a kernel of .* does not fit \(4, 5\)"):
+        binary_scale_map(normal(1, 3, 4, 5), (1 << 27, 1 << 4))
+    with pytest.raises(ValueError, match=r"does not fit \(0, 5\)"):
+        binary_max_pool2d(words[:, :0], 2, pads=1)

@@ -299,3 +299,46 @@ def test_wrong_filters() -> None:
             BinaryConv(*arguments, **options)
     with pytest.raises(ValueError, match="pad_value"):
         binary_conv2d(np.zeros((1, 3, 3, 2), np.uint64), bits, 70, pad_value=-2)
+
+
+@pytest.mark.parametrize("pixel_major", [False, True])
+def test_results_that_overlap_an_input_are_refused(implementation: str, pixel_major: bool) -> None:
+    case = Case(channels=70, out=8)
+    x, w = case.signs()
+    bits, memory = bits_of(x), np.zeros(4096, np.float32)
+    scaled, counts = case.conv(w, Scaled(pixel_major=pixel_major)), case.conv(w)
+    shape = scaled(bits).shape
+    out = memory[84 : 84 + 672].reshape(shape)
+    for name, option in (("residual", memory[:672].reshape(shape)), ("pixel_scale", memory[1:85].reshape(2, 7, 6))):
+        with pytest.raises(ValueError, match=f"out: expected memory of its own, got memory of {name}"):
+            scaled(bits, out=out, **{name: option})
+    held = np.zeros(2000, np.uint64)
+    mine = held[: bits.size].reshape(bits.shape)
+    for _ in range(2):  # also where a call was prepared before
+        with pytest.raises(ValueError, match="out: expected memory of its own, got memory of x"):
+            counts(mine, out=held.view(np.int32)[50 : 50 + 672].reshape(2, 7, 6, 8))
+        counts(mine)
+
+
+def test_images_without_pixels_are_refused(implementation: str) -> None:
+    case = Case(channels=70, out=8)
+    x, w = case.signs()
+    with pytest.raises(ValueError, match=r"x: a kernel .* does not fit \(0, 6\)"):
+        case._replace(pads=(2, 2, 2, 2)).conv(w)(bits_of(x)[:, :0])
+
+
+@pytest.mark.parametrize(
+    ("activation", "parameters", "error"),
+    [
+        ("Clip", (), ValueError),
+        ("Clip", ("0", "1"), TypeError),
+        ("HardSigmoid", (0.1,), ValueError),
+        ("LeakyRelu", (0.1, 0.2), ValueError),
+        ("Relu", (1.0,), ValueError),
+        ("Relu", None, ValueError),
+    ],
+)
+def test_parameters_are_those_of_the_activation(activation: str, parameters: Any, error: type) -> None:
+    bits = pack_bits(np.ones((8, 1, 1, 70), np.float32))
+    with pytest.raises(error, match="parameters: expected"):
+        BinaryConv(bits, 70, epilogue=Scaled(activation=activation, parameters=parameters))

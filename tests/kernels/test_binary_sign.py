@@ -72,3 +72,11 @@ def test_wrong_arguments(implementation: str) -> None:
     with pytest.raises(ValueError, match=r"scale: expected shape \(20,\)"):
         SignWeights(bits, 70, np.ones(19, np.float32))
     assert sign_linear(x[:0], packed).shape == (0, 20)
+
+
+def test_signs_that_are_not_packed_and_overlapping_results_are_named(implementation: str) -> None:
+    memory, x = np.zeros(60, np.float32), normal(2, 70)
+    with pytest.raises(TypeError, match="weights: expected SignWeights, got uint64 array"):
+        sign_linear(x, pack_bits(normal(20, 70)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="out: expected memory of its own, got memory of bias"):
+        sign_linear(x, weights(20, 70)[0], memory[10:30], memory[:40].reshape(2, 20))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -248,3 +250,16 @@ def test_the_running_instruction_set_is_the_chosen_one(isa: str) -> None:
     assert length == (24 if isa in ("baseline", "neon") else 32)
     with using(f"native-{isa}"):
         assert runtime.isa() == isa
+
+
+@pytest.mark.parametrize("shape", [5, (5,), "ab", {7: 1, 11: 2}])
+def test_a_shape_that_is_no_pair_is_named(shape: Any) -> None:
+    with pytest.raises(TypeError, match="shape: "):
+        CirculantPlan(normal((2, 3, 4)), shape)
+
+
+def test_sizes_of_narrow_integers_count_as_others() -> None:
+    g, x = normal((2, 400)), normal((2, 300), seed=1)
+    result = block_circulant_grad_r(g, x, np.uint8(100))  # type: ignore[arg-type]
+    assert np.array_equal(result, block_circulant_grad_r(g, x, 100))
+    assert type(CirculantPlan(normal((1, 1, 100)), (np.int8(100), np.int8(99))).columns) is int  # type: ignore[arg-type]

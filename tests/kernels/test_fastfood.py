@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -164,3 +165,20 @@ def test_permutations_are_those_of_the_page() -> None:
         assert (permutations(1, 64, seed)[0] == reference.permutation(64, seed)).all()
         assert (np.sort(permutations(3, 32, seed)) == np.arange(32)).all()
     assert permutations(2, 8, 7).tolist() == [[int(i) for i in row] for row in permutations(2, 8, 7)]
+
+
+@pytest.mark.parametrize(
+    ("amplitude", "offset", "error"),
+    [
+        (2.0, False, ValueError),
+        ("2", True, TypeError),
+        (True, True, TypeError),
+        (np.ones(4), True, TypeError),
+        (float("nan"), True, ValueError),
+        (1e300, True, ValueError),
+    ],
+)
+def test_an_amplitude_is_a_finite_number_beside_an_offset(amplitude: Any, offset: bool, error: type) -> None:
+    diagonal, perm = np.ones(4, np.float32), np.arange(4, dtype=np.int32)
+    with pytest.raises(error, match="amplitude: expected"):
+        Fastfood(diagonal, diagonal, perm, diagonal, 4, 4, diagonal if offset else None, amplitude)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,3 +191,15 @@ def test_scipy_agrees(n: int) -> None:
     unit = np.eye(n, dtype=np.float32)
     assert (reference.hadamard(n) == linalg.hadamard(n)).all() and (reference.fwht(unit) == linalg.hadamard(n)).all()
     assert (fwht(unit) == linalg.hadamard(n)).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"axis": 1 << 70}, "axis: expected an integer in -1..0"),
+        ({"norm": np.ones(2)}, "norm: expected None or 'ortho'"),
+    ],
+)
+def test_what_no_c_integer_or_string_holds_is_named(implementation: str, arguments: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        fwht(np.ones(4, np.float32), **arguments)

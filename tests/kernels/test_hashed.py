@@ -53,10 +53,18 @@ def test_bad_input_is_named(implementation: str) -> None:
         hashed_matmul(normal(2, 0), values, 4)
     with pytest.raises(ValueError, match=r"values: expected 1\.\."):
         hashed_matmul(x, values[:0], 4)
-    with pytest.raises(ValueError, match="out_features: expected an integer >= 1"):
+    with pytest.raises(ValueError, match="out_features: expected an integer in 1"):
         hashed_matmul(x, values, 0)
     with pytest.raises(ValueError, match="seed: expected an integer in"):
         hashed_matmul(x, values, 4, -1)
     with pytest.raises(ValueError, match=r"bias: expected shape \(4,\)"):
         hashed_matmul(x, values, 4, 0, values)
     assert hashed_matmul(normal(0, 8), values, 4).shape == (0, 4)
+
+
+def test_narrow_integers_count_as_others(implementation: str) -> None:
+    x, values, bias = normal(2, 3), normal(5, seed=1), normal(200, seed=2)
+    y = hashed_matmul(x, values, np.uint8(200), np.uint8(255), bias)  # type: ignore[arg-type]
+    assert np.array_equal(y, hashed_matmul(x, values, 200, 255, bias))
+    with pytest.raises(ValueError, match="out_features: expected an integer in 1"):
+        hashed_matmul(x, values, 1 << 70)

@@ -178,3 +178,17 @@ def test_later_changes_of_the_given_array_do_not_matter() -> None:
     before = weight.dense()
     bits[:] = 0
     np.testing.assert_array_equal(weight.dense(), before)
+
+
+def test_what_is_no_array_of_the_right_kind_is_named() -> None:
+    weight = Binary.from_signs(np.ones((3, 5), np.int8))
+    for error, name, call in (
+        (TypeError, "rows: expected bool", lambda: weight.flipped(np.array([1, 0, 1]))),
+        (ValueError, "rows: expected 3 entries", lambda: weight.flipped(np.array([True]))),
+        (TypeError, "w: expected a float32 array", lambda: Binary.exactly(np.ones((2, 2)))),
+        (TypeError, "w: expected a float32 array", lambda: Binary.exactly([[1.0]])),  # type: ignore[arg-type]
+        (ValueError, r"w: expected \(out, in\)", lambda: Binary.from_dense(np.ones(3, np.float32))),
+        (ValueError, r"signs: expected \(out, in\)", lambda: Binary.from_signs(np.ones(3, np.int8))),
+    ):
+        with pytest.raises(error, match=name):
+            call()

@@ -213,3 +213,12 @@ def test_the_cost_prefers_transforms_where_they_are_faster(isa: str) -> None:
     small = BlockCirculant(normal(16, 16, 4)).product()
     assert isinstance(small, _circulant_product.CirculantProduct) and not small.gains(64)
     assert _circulant_cost.circulant_cycles(2, 1, 1, 1024) > 0 and runtime.core is not None
+
+
+def test_a_block_far_larger_than_the_matrix_costs_its_own_size_and_no_square() -> None:
+    w = normal(3, 4)
+    weight = BlockCirculant.project(w, 1 << 16)
+    assert weight.r.shape == (1, 1, 1 << 16) and np.count_nonzero(weight.r) == 6
+    assert weight.r[0, 0, 0] == np.float32(np.mean([w[i, i] for i in range(3)], dtype=np.float64))
+    with pytest.raises(ValueError, match="block: expected an integer in 1"):
+        BlockCirculant.project(w, 1 << 70)

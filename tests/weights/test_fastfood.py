@@ -109,3 +109,12 @@ def test_bad_input_is_named() -> None:
         Fastfood(one, one, one, -1, (5, 3))
     with pytest.raises(ValueError, match="sigma: expected a finite number above 0"):
         Fastfood.random((5, 3), sigma=0)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "error"),
+    [("1", TypeError), (None, TypeError), (np.ones(2), TypeError), (True, TypeError), (1e300, ValueError)],
+)
+def test_sigma_is_a_finite_number(sigma: Any, error: type) -> None:
+    with pytest.raises(error, match="sigma: expected"):
+        Fastfood.random((4, 4), sigma=sigma)

@@ -101,14 +101,14 @@ void channel_means(const float* x, long images, int channels, long pixels, const
 }
 
 void pool_bits(const BitPool& p, const std::uint64_t* x, std::uint64_t* y, int threads) noexcept {
-  const auto inside = [](long i, int size) { return i >= 0 && i < size; };
   const auto pixel = [&](long image, long i, long j) {
     std::uint64_t* to = y + ((image * p.out_h + i) * p.out_w + j) * p.words;
     std::fill_n(to, p.words, p.minimum ? ~std::uint64_t{0} : 0u);
-    for (int r = 0; r < p.kernel_h; ++r)
-      for (int c = 0; c < p.kernel_w; ++c) {
-        const long row = i * p.stride_h + r - p.top, column = j * p.stride_w + c - p.left;
-        if (!inside(row, p.height) || !inside(column, p.width)) continue;
+    // Only where the window meets the image: a kernel may be far larger.
+    const long top = i * p.stride_h - p.top, left = j * p.stride_w - p.left;
+    const long bottom = std::min<long>(top + p.kernel_h, p.height), right = std::min<long>(left + p.kernel_w, p.width);
+    for (long row = std::max(top, 0l); row < bottom; ++row)
+      for (long column = std::max(left, 0l); column < right; ++column) {
         const std::uint64_t* from = x + ((image * p.height + row) * p.width + column) * p.words;
         for (long k = 0; k < p.words; ++k) to[k] = p.minimum ? to[k] & from[k] : to[k] | from[k];
       }

@@ -11,7 +11,7 @@ struct Cached {
     p += 8;
   }
 };
-struct Streaming : Cached {  // tried by nobody: 8-byte streaming stores fill a line one by one
+struct Streaming : Cached {  // as cached: what is 8 bytes wide would fill a streamed line piece by piece
   Streaming(u8* out, size_t) : Cached{out} {}
 };
 

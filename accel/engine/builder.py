@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from accel.graph.network import Network, Node
 from accel.kernels import program as native
 from accel.kernels import runtime
 from accel.kernels.binary import unpack_pixels, words_for
-from accel.kernels.conv_native import Folded, Packed
+from accel.kernels.conv_native import Folded
 from accel.weights.base import Weight, dense
 
 PLAIN = "plain"
@@ -27,6 +27,7 @@ FOLDED = "folded"  # blocks whose channels hold a stride
 BITS = "bits"  # signs packed along the channels of each pixel
 
 Arrays = Callable[["Tensor"], np.ndarray]
+T = TypeVar("T", bound=tuple[Any, ...])
 
 
 class BitImage(NamedTuple):
@@ -80,7 +81,7 @@ class PlanBuilder:
 
     network: Network
     known: dict[str, Known]
-    packed: dict[tuple[Any, ...], Packed]
+    packed: dict[tuple[Any, ...], Any]
     held: Sequence[dict[str, Any]] = ()  # where originals of packed weights are, when they may be let go
     steps: list[Step] = field(default_factory=list)
     storages: list[Storage] = field(default_factory=list)
@@ -313,13 +314,14 @@ class PlanBuilder:
         self,
         names: Sequence[str],
         how: tuple[Any, ...],
-        make: Callable[[], Packed],
+        make: Callable[[], T],
         pack: Callable[[np.ndarray], np.ndarray] | None = None,
-    ) -> Packed:
-        """Packed weights, shared by all plans of a session; not those that follow from the shapes of its inputs.
+    ) -> T:
+        """Packed weights, each with nbytes, shared by all plans of a session; not those that follow from the shapes of
+        its inputs.
 
-        `pack`, where making the first array of `make` only moves the numbers of the constant `names[0]`, does just
-        that to an array of its shape: the session then need not hold the constant itself (see PackedDense).
+        `pack`, where the first array of `make` only moves the numbers of the constant `names[0]`, does just that to an
+        array of its shape: the session then need not hold the constant itself (see PackedDense).
         """
         if any(name and name not in self.network.constants for name in names):
             return make()
@@ -329,7 +331,8 @@ class PlanBuilder:
             if pack is not None:
                 packed = self.packed[key][0]
                 self.let_go(names[0], lambda w: PackedDense(w.shape, packed, pack))
-        return self.packed[key]
+        made: T = self.packed[key]
+        return made
 
     def let_go(self, name: str, other: Callable[[np.ndarray], Weight]) -> None:
         """Holds the array `name` only as what `other` makes of it, where it is the session's own."""

@@ -90,10 +90,8 @@ class BinaryConv:
         pad_value: int = 0,
         epilogue: Epilogue = None,
     ) -> None:
-        self.channels, self.group = (
-            checks.integer("channels", channels, 1, MOST_BITS),
-            checks.integer("group", group, 1),
-        )
+        self.channels = checks.integer("channels", channels, 1, MOST_BITS)
+        self.group = checks.integer("group", group, 1)
         self.w_bits = packed("w_bits", w_bits, self.channels, 4)
         if 0 in w_bits.shape or w_bits.shape[0] % self.group:
             raise ValueError(f"w_bits: expected filters and taps, filters a multiple of {group}, got {w_bits.shape}")

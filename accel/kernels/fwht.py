@@ -49,9 +49,9 @@ def fwht(x: np.ndarray, axis: int = -1, norm: str | None = None, out: np.ndarray
     """
     known = type(axis) is int and abs(axis) <= MOST_AXES and (norm is None or (type(norm) is str and norm == "ortho"))
     if known and runtime.core is not None and runtime.backend() == "native":
-        y = runtime.core.fwht(runtime.isa_index(), x, axis, norm is not None, out, runtime.threads())
+        y: np.ndarray | None = runtime.core.fwht(runtime.isa_index(), x, axis, norm is not None, out, runtime.threads())
         if y is not None:
-            return y  # type: ignore[no-any-return]
+            return y
     spec = _checked(x, axis, norm)
     y = _output(x, out)
     if x.size:

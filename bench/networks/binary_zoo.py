@@ -32,14 +32,16 @@ class BinaryBuilder(Builder):
         self.node("Conv", self.x, self.tensor(signs * alpha), **window)
         self.channels = out
 
-    def shortcut(self, x: str, channels: int, out: int, stride: int) -> str:
-        """x, or its means of 2 x 2 pixels by a real 1 x 1 convolution."""
-        if stride == 1:
-            return x
-        self.x, self.channels = x, channels
-        self.node("AveragePool", kernel_shape=[2, 2], strides=[2, 2])
-        self.conv_bn(out, 1, activation="")
-        return self.x
+    def add_shortcut(self, x: str, channels: int, out: int, stride: int) -> None:
+        """Add x to what there is, or its means of 2 x 2 pixels by a real 1 x 1 convolution."""
+        branch = self.x
+        if stride != 1:
+            self.x, self.channels = x, channels
+            self.node("AveragePool", kernel_shape=[2, 2], strides=[2, 2])
+            self.conv_bn(out, 1, activation="")
+            x = self.x
+        self.node("Add", branch, x)
+        self.channels = out
 
 
 def stem(b: Builder) -> None:
@@ -65,9 +67,7 @@ def bireal18(b: BinaryBuilder) -> None:
         b.sign()
         b.binary_conv(out, stride)
         b.batch_norm()
-        branch = b.x
-        b.node("Add", branch, b.shortcut(x, channels, out, stride))
-        b.channels = out
+        b.add_shortcut(x, channels, out, stride)
     head(b)
 
 
@@ -80,9 +80,7 @@ def xnor18(b: BinaryBuilder) -> None:
         b.sign()
         b.binary_conv(out, stride)
         if i % 2:
-            branch = b.x
-            b.node("Add", branch, b.shortcut(x, channels, out, whole))
-            b.channels = out
+            b.add_shortcut(x, channels, out, whole)
     head(b)
 
 

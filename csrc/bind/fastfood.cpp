@@ -71,7 +71,9 @@ void add_fastfood(PyProgram& p, const Prepared& f, long rows, Place x, Place y, 
 }  // namespace
 
 void bind_fastfood(py::module_& m) {
-  py::class_<Fastfood, Prepared>(m, "Fastfood").def("scratch_floats", &Fastfood::scratch_floats);
+  py::class_<Fastfood, Prepared>(m, "Fastfood")
+      .def("scratch_floats", &Fastfood::scratch_floats)
+      .def_property_readonly("nbytes", &Fastfood::nbytes);
   m.def("prepare_fastfood", &prepare, py::arg("isa"), py::arg("s").noconvert(), py::arg("g").noconvert(),
         py::arg("perm").noconvert(), py::arg("b").noconvert(), py::arg("d_in"), py::arg("d_out"), py::arg("offset"),
         py::arg("amplitude"));

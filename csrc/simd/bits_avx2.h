@@ -3,7 +3,7 @@
 #ifndef ACCEL_SIMD_BITS_AVX2_H
 #define ACCEL_SIMD_BITS_AVX2_H
 namespace accel::avx2 {
-struct u64w {  // its tile counts bytes: csrc/kernels/binary/tile_avx2.inl.h
+struct u64w {  // its tile counts bytes: csrc/kernels/binary/tile_avx2.h
   static constexpr int lanes = 4;
 };
 inline constexpr int kBitPixels = 4, kBitVectors = 16;

@@ -39,6 +39,15 @@
 #define ACCEL_INLINE static inline __attribute__((always_inline))
 #define ACCEL_FORCE_INLINE inline __attribute__((always_inline))  // for members
 
+// For #include: PREFIX<isa>.h, of the instruction set in force.
+#define ACCEL_STRING_(x) #x
+#define ACCEL_STRING(x) ACCEL_STRING_(x)
+// clang-format off
+#define ACCEL_ISA_PATH(prefix, isa) ACCEL_STRING(prefix##isa.h)
+// clang-format on
+#define ACCEL_ISA_FILE_(prefix, isa) ACCEL_ISA_PATH(prefix, isa)
+#define ACCEL_ISA_FILE(prefix) ACCEL_ISA_FILE_(prefix, ACCEL_ISA)
+
 #define ACCEL_ISA baseline
 #include "simd/vec_baseline.h"
 #include ACCEL_KERNEL_FILE

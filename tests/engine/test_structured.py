@@ -39,6 +39,7 @@ def test_a_layer_runs_by_the_kernel_of_its_weight(isa: str, name: str) -> None:
             feeds = {"x0": normal(rows, 200)}
             session = check(case, feeds)
             assert f"linear {name}" in [step["kernel"] for step in session.explain(feeds)]
+            assert session.resident_bytes > 0
 
 
 @pytest.mark.parametrize("name", WEIGHTS)

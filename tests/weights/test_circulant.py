@@ -201,6 +201,7 @@ def test_networks(isa: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None
     session = accel.InferenceSession(made, threads=2)
     kernels = [step["kernel"] for step in session.explain(feeds)]
     assert kernels.count("linear circulant") == 2  # alpha is not 1 in the third
+    assert session.resident_bytes > 0
     exact = accel.InferenceSession(dense, threads=2).run(None, feeds)[0]
     y = session.run(None, feeds)[0]
     np.testing.assert_allclose(y, exact, atol=2e-5)

@@ -136,22 +136,21 @@ def _made(
 ) -> BinaryConv:
     """The product's kernel, its weights packed once for all plans."""
 
-    def make() -> tuple[BinaryConv]:
+    def make() -> BinaryConv:
         weight, channels = found.weight, image.channels // group
         if node.op != "Conv" and image.height * image.width > 1:  # flattened channel by channel: it covers the image
             signs = weight.signs().reshape(weight.shape[0], channels, image.height, image.width)
             weight = Binary.from_signs(np.ascontiguousarray(signs))
         words = weight.bits.reshape(weight.shape[0], *geometry.kernel, -1)
-        conv = BinaryConv(
+        return BinaryConv(
             words, channels, strides=geometry.strides, pads=geometry.pads, dilations=geometry.dilations, group=group,
             pad_value=node.attributes.get("pad_value", 0), epilogue=_epilogue(found, node),
         )  # fmt: skip
-        return (conv,)
 
     how = ("binary", geometry, group, node.attributes.get("pad_value", 0), *_function(node))
-    made: tuple[BinaryConv] = builder.pack_once(node.inputs[1:3], how, make)  # type: ignore[arg-type, assignment]
+    (made,) = builder.pack_once(node.inputs[1:3], how, lambda: (make(),))
     _let_go(builder, node)
-    return made[0]
+    return made
 
 
 def _function(node: Node) -> tuple[Any, tuple[float, ...]]:

@@ -80,7 +80,8 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
 
     def pack(method: Method) -> Packed:
         def places(numbers: np.ndarray) -> np.ndarray:
-            return method.pack(numbers, None, layer.strides, layer.group)[0]  # type: ignore[no-any-return]
+            packed: np.ndarray = method.pack(numbers, None, layer.strides, layer.group)[0]
+            return packed
 
         return builder.pack_once(
             node.inputs[1:3], (method, layer.strides, layer.group),

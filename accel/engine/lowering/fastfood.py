@@ -25,7 +25,7 @@ def _fastfood(builder: PlanBuilder, node: Node, w: Fastfood, rows: int, bias: np
         return False
     function, threads = activation_of(node), builder.threads
     how = ("fastfood", node.attributes.get("beta", 1.0))
-    prepared, _ = builder.pack_once(node.inputs[1:3], how, lambda: (w.product(bias).prepared(), w.s))
+    (prepared,) = builder.pack_once(node.inputs[1:3], how, lambda: (w.product(bias).prepared(),))
     source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
     scratch = builder.scratch(prepared.scratch_floats(threads))
 

@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What becomes of the counts of a tile; the tiles are in tile_words.inl.h and tile_avx2.inl.h.
+// What becomes of the counts of a tile; the tiles are in tile_words.inl.h and tile_avx2.h.
 #include "kernels/activation/activation.inl.h"
 // clang-format off
-#define ACCEL_BITS_FILE_(isa) ACCEL_BITS_STRING_(simd/bits_##isa.h)
-#define ACCEL_BITS_STRING_(path) #path
-#define ACCEL_BITS_FILE(isa) ACCEL_BITS_FILE_(isa)
-#include ACCEL_BITS_FILE(ACCEL_ISA)
-#undef ACCEL_BITS_FILE
-#undef ACCEL_BITS_FILE_
-#define ACCEL_BITS_FILE_(isa) ACCEL_BITS_STRING_(kernels/binary/tile_##isa.inl.h)
-#define ACCEL_BITS_FILE(isa) ACCEL_BITS_FILE_(isa)
-#include ACCEL_BITS_FILE(ACCEL_ISA)
-#undef ACCEL_BITS_FILE
-#undef ACCEL_BITS_FILE_
-#undef ACCEL_BITS_STRING_
+#include ACCEL_ISA_FILE(simd/bits_)
+#include ACCEL_ISA_FILE(kernels/binary/tile_)
 // clang-format on
 
 namespace accel::ACCEL_ISA {

@@ -2,13 +2,7 @@
 // The kernels of sign.h.
 #include "kernels/activation/activation.inl.h"
 // clang-format off
-#define ACCEL_BITS_FILE_(isa) ACCEL_BITS_STRING_(simd/bits_##isa.h)
-#define ACCEL_BITS_STRING_(path) #path
-#define ACCEL_BITS_FILE(isa) ACCEL_BITS_FILE_(isa)
-#include ACCEL_BITS_FILE(ACCEL_ISA)
-#undef ACCEL_BITS_FILE
-#undef ACCEL_BITS_FILE_
-#undef ACCEL_BITS_STRING_
+#include ACCEL_ISA_FILE(simd/bits_)
 // clang-format on
 
 namespace accel::ACCEL_ISA {

@@ -25,7 +25,8 @@ Fastfood::Fastfood(const FastfoodSpec& spec, const FastfoodArrays& arrays, const
   column_bits_ = 0;
   while (padded_ >> column_bits_ > lanes) ++column_bits_;
   const long all = spec.blocks * padded_;
-  memory_ = allocate(static_cast<std::size_t>(5 * all) * sizeof(float));
+  bytes_ = static_cast<std::size_t>(5 * all) * sizeof(float);
+  memory_ = allocate(bytes_);
   float *b = reinterpret_cast<float*>(memory_.begin), *g = b + all, *s = g + all, *offset = s + all;
   auto* at = reinterpret_cast<std::uint32_t*>(offset + all);
   for (long k = 0; k < spec.blocks; ++k)

@@ -70,6 +70,7 @@ class Fastfood {
 
   const FastfoodSpec& spec() const noexcept { return spec_; }
   std::size_t isa() const noexcept { return isa_; }
+  std::size_t nbytes() const noexcept { return bytes_; }
   long scratch_floats(int threads) const noexcept { return 2 * 4 * padded_ * threads; }
   void run(long rows, const float* x, float* y, float* scratch, int threads) const noexcept;
 
@@ -83,6 +84,7 @@ class Fastfood {
   const FastfoodKernels& kernels_;
   long padded_;  // n, or the lanes of a vector
   int column_bits_;
+  std::size_t bytes_;
   Memory memory_;
   const float *b_, *g_, *s_, *offset_;
   const std::uint32_t* at_;

@@ -4,13 +4,7 @@
 // pass of their own. A column block is `lanes` elements of four rows: four vectors, of which vector k holds the quads
 // of elements k, 4 + k, ...; they lie one after the other.
 // clang-format off
-#define ACCEL_LANES_FILE_(isa) ACCEL_LANES_STRING_(simd/lanes_##isa.h)
-#define ACCEL_LANES_STRING_(path) #path
-#define ACCEL_LANES_FILE(isa) ACCEL_LANES_FILE_(isa)
-#include ACCEL_LANES_FILE(ACCEL_ISA)
-#undef ACCEL_LANES_FILE
-#undef ACCEL_LANES_FILE_
-#undef ACCEL_LANES_STRING_
+#include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on
 #include "kernels/fwht/butterflies.inl.h"
 

@@ -6,13 +6,7 @@
 // 20 to 60 % slower from 2^14 on; four bits at strides of 4 KB and more, whose 16 lines share a set of the L1 cache,
 // up to 3 times slower.
 // clang-format off
-#define ACCEL_LANES_FILE_(isa) ACCEL_LANES_STRING_(simd/lanes_##isa.h)
-#define ACCEL_LANES_STRING_(path) #path
-#define ACCEL_LANES_FILE(isa) ACCEL_LANES_FILE_(isa)
-#include ACCEL_LANES_FILE(ACCEL_ISA)
-#undef ACCEL_LANES_FILE
-#undef ACCEL_LANES_FILE_
-#undef ACCEL_LANES_STRING_
+#include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on
 #include "kernels/fwht/butterflies.inl.h"
 

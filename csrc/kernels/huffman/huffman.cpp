@@ -7,8 +7,6 @@
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/lengths.h"
-#define ACCEL_STRING_(x) #x
-#define ACCEL_STRING(x) ACCEL_STRING_(x)
 #define ACCEL_KERNEL_FILE "kernels/huffman/huffman.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
 

@@ -14,22 +14,8 @@ ACCEL_INLINE u64 shuffle(u64 low, u64 high, u64 index) {
   for (int k = 0; k < 8; ++k) v |= u64{bytes[index >> 8 * k & 15]} << 8 * k;
   return v;
 }
-ACCEL_INLINE u32 at_least(u64 x, u8 from) {
-  u32 m = 0;
-  ACCEL_UNROLL(8)
-  for (u32 k = 0; k < 8; ++k) m |= u32{(x >> 8 * k & 255) >= from} << k;
-  return m;
-}
-ACCEL_INLINE u64 spread(u64 x, size_t bits) {
-  u64 v = 0;
-  for (size_t k = 0; k < 8; ++k) v |= (x >> bits * k & ((u64{1} << bits) - 1)) << 8 * k;
-  return v;
-}
-ACCEL_INLINE u64 close(u64 x, size_t bits) {
-  u64 v = 0;
-  for (size_t k = 0; k < 8; ++k) v |= (x >> 8 * k & 255) << bits * k;
-  return v;
-}
+
+#include "kernels/huffman/merge_bytes.h"
 #include "kernels/huffman/merge_eights.h"
 
 }  // namespace

@@ -56,11 +56,6 @@ constexpr Eights kEights = [] {
 }  // namespace
 }  // namespace accel
 
-#define ACCEL_STRING(x) #x
-// clang-format off
-#define ACCEL_MERGE_FILE_(isa) ACCEL_STRING(kernels/huffman/merge_##isa.h)
-// clang-format on
-#define ACCEL_MERGE_FILE(isa) ACCEL_MERGE_FILE_(isa)
 #define ACCEL_KERNEL_FILE "kernels/huffman/tree.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One part of format HT: the walk over the tree, upwards to decode and downwards to encode. The words that move
 // symbols (merge, unpack; split, pack) are those of merge_<instruction set>.h.
-#include ACCEL_MERGE_FILE(ACCEL_ISA)
+// clang-format off
+#include ACCEL_ISA_FILE(kernels/huffman/merge_)
+// clang-format on
 namespace accel::ACCEL_ISA {
 namespace {
 

@@ -4,13 +4,7 @@
 // a vector as 16 bytes of their own, widened by VPMOVZXBD, 10 % slower than four vectors' in one line and shifts.
 #include "kernels/activation/activation.inl.h"
 // clang-format off
-#define ACCEL_WINDOW_FILE_(isa) ACCEL_WINDOW_STRING_(simd/window_##isa.h)
-#define ACCEL_WINDOW_STRING_(path) #path
-#define ACCEL_WINDOW_FILE(isa) ACCEL_WINDOW_FILE_(isa)
-#include ACCEL_WINDOW_FILE(ACCEL_ISA)
-#undef ACCEL_WINDOW_FILE
-#undef ACCEL_WINDOW_FILE_
-#undef ACCEL_WINDOW_STRING_
+#include ACCEL_ISA_FILE(simd/window_)
 // clang-format on
 
 namespace accel::ACCEL_ISA {

@@ -10,6 +10,7 @@
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/lengths.h"
+#include "kernels/huffman/plant.h"
 
 namespace accel {
 namespace {

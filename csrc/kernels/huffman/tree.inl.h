@@ -31,7 +31,7 @@ size_t merge_children(const HuffmanTree& tree, const TreeNode& left, const TreeN
   return merge<false, false>(bitmap, n, l, r, a, b, sink);
 }
 
-// The n > 0 symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
+// The n symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
 // follows it. Free scratch begins at `top`. Every read through a bitmap that lies stays within a part and 64 bytes
 // behind `top`, and the count tells.
 template <class Sink>
@@ -39,21 +39,22 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   const TreeNode& node = in.tree.nodes[index];
   const size_t bits = n * (node.split ? 1 : node.bits), bytes = (bits + 7) / 8;
   if (static_cast<size_t>(in.end - p) < bytes) return in.fail(HuffmanStatus::stream_too_short);
-  if (bits % 8 && p[bytes - 1] >> bits % 8) return in.fail(HuffmanStatus::stream_left_over);
+  const bool padded = bits % 8 == 0 || p[bytes - 1] >> bits % 8 == 0;
+  if (!padded && !planted(Plant::node_padding)) return in.fail(HuffmanStatus::stream_left_over);
   if (!node.split) {
     unpack(in.tree.symbols + node.first, node.bits, p, n, sink);
     return p + bytes;
   }
   const size_t ones = read_word<u16>(in.counts + 2 * node.number);
-  if (ones > n) return in.fail(HuffmanStatus::wrong_count);
+  if (ones > n && !planted(Plant::ones)) return in.fail(HuffmanStatus::wrong_count);
   const u8* const bitmap = p;
   const TreeNode &left = in.tree.nodes[node.left], &right = in.tree.nodes[node.right];
   u8* const l = top;
   u8* const r = l + (left.leaf() ? 0 : whole_vectors(n - ones));
   top = r + (right.leaf() ? 0 : whole_vectors(ones));
   p += bytes;
-  if (!left.leaf() && n > ones) p = decode_node(in, node.left, p, n - ones, top, Cached{l});
-  if (!right.leaf() && ones) p = decode_node(in, node.right, p, ones, top, Cached{r});
+  if (!left.leaf()) p = decode_node(in, node.left, p, n - ones, top, Cached{l});  // none: its counts have to be 0
+  if (!right.leaf()) p = decode_node(in, node.right, p, ones, top, Cached{r});
   if (in.status != HuffmanStatus::ok) return in.end;
   if (merge_children(in.tree, left, right, bitmap, n, l, r, sink) != ones) return in.fail(HuffmanStatus::wrong_count);
   return p;

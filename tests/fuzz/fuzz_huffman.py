@@ -1,8 +1,8 @@
 """Build the Huffman decoders under AddressSanitizer and UndefinedBehaviorSanitizer and feed them damaged blocks.
 
     python tests/fuzz/fuzz_huffman.py                                            # a million mutants
-    python tests/fuzz/fuzz_huffman.py --mutants 100000000 --json tests/fuzz/huffman_mutants.json
-    python tests/fuzz/fuzz_huffman.py --plants --json tests/fuzz/huffman_plants.json
+    python tests/fuzz/fuzz_huffman.py --mutants 100000000 --json tests/fuzz/results/huffman_mutants.json
+    python tests/fuzz/fuzz_huffman.py --plants --json tests/fuzz/results/huffman_plants.json
 
 `--plants` builds the decoders with each of the bugs of csrc/kernels/huffman/plant.h in turn: the fuzzer has to find
 every one. Needs g++ or another compiler (CXX) with both sanitizers; results do not depend on it, only on --seed.

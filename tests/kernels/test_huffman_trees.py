@@ -165,7 +165,7 @@ def test_counts_of_nodes_that_no_symbol_reaches_are_zero(backend: str) -> None:
     head = b"\4" + plain.pack_lengths(lengths) + b"\0\0"
     assert answer(rechecked(symbols, head, len(head), part), 64) == symbols.tobytes()
     unreached = [k for k in range(inner) if part[2 * k : 2 * k + 2] == b"\0\0"]
-    assert len(unreached) > 10
+    assert len(unreached) > 3
     for k in unreached:
         lying = part[: 2 * k] + b"\1" + part[2 * k + 1 :]
         assert answer(rechecked(symbols, head, len(head), lying), 64) is None

@@ -14,7 +14,7 @@ enum class Plant {
   stream_size,   // H4: a stream may be longer than its block
   last_refill,   // H4: one step more than what surely stays inside the input
   table_end,     // both: a run of code lengths may pass symbol 255
-  ones,          // HT: more symbols may go right than there are
+  node_size,     // HT: a node's payload may be longer than its part
   node_padding,  // HT: bits behind a node's last symbol may be set
 };
 

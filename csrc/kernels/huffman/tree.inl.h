@@ -38,7 +38,8 @@ template <class Sink>
 const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top, Sink sink) noexcept {
   const TreeNode& node = in.tree.nodes[index];
   const size_t bits = n * (node.split ? 1 : node.bits), bytes = (bits + 7) / 8;
-  if (static_cast<size_t>(in.end - p) < bytes) return in.fail(HuffmanStatus::stream_too_short);
+  const bool fits = bytes <= static_cast<size_t>(in.end - p);
+  if (!fits && !planted(Plant::node_size)) return in.fail(HuffmanStatus::stream_too_short);
   const bool padded = bits % 8 == 0 || p[bytes - 1] >> bits % 8 == 0;
   if (!padded && !planted(Plant::node_padding)) return in.fail(HuffmanStatus::stream_left_over);
   if (!node.split) {
@@ -46,7 +47,7 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
     return p + bytes;
   }
   const size_t ones = read_word<u16>(in.counts + 2 * node.number);
-  if (ones > n && !planted(Plant::ones)) return in.fail(HuffmanStatus::wrong_count);
+  if (ones > n) return in.fail(HuffmanStatus::wrong_count);
   const u8* const bitmap = p;
   const TreeNode &left = in.tree.nodes[node.left], &right = in.tree.nodes[node.right];
   u8* const l = top;

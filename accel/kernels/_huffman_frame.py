@@ -131,19 +131,18 @@ def read_streams(data: np.ndarray, max_symbols: int) -> list[Stream]:
 
 def check_sizes(stream: Stream) -> None:
     """Refuses blocks that cannot hold their symbols, before memory is taken for the symbols."""
-    start = 0
+    start, front = 0, stream.payload.data
     for k, end in enumerate(stream.ends):
-        check_size(stream, k, end - start, stream.payload[start:end][:1])
+        check_size(stream, k, end - start, front[start] if end > start else None)
         start = end
 
 
-def check_size(stream: Stream, k: int, size: int, front: np.ndarray) -> None:
-    """Of block k, whose first byte is `front`. Coded symbols take 1 to 11 bits; with tables, counts and padding they
+def check_size(stream: Stream, k: int, size: int, kind: int | None) -> None:
+    """Of block k, whose first byte is its kind. Coded symbols take 1 to 11 bits; with tables, counts and padding they
     stay below the bound here."""
     symbols = min(stream.block, stream.n - k * stream.block)
-    if size < 5 or not front.size:
+    if size < 5 or kind is None:
         raise corrupt("a block is cut off", k)
-    kind = front[0]
     coded = symbols <= 8 * size and size <= 2 * symbols + 4096
     if not (size == symbols + 5 if kind == RAW else size == 6 if kind == RUN else coded):
         raise corrupt(f"{symbols} symbols do not fit in {size} bytes of kind {kind}", k)

@@ -174,7 +174,7 @@ def _blocks(source: _Source, stream: Stream) -> Iterator[np.ndarray]:
     start = 0
     for k, end in enumerate(stream.ends):
         size, n = end - start, min(stream.block, stream.n - k * stream.block)
-        frame.check_size(stream, k, size, source.peek(1))
+        frame.check_size(stream, k, size, next(iter(source.peek(1).tolist()), None))
         only = Stream(stream.trees, n, [size], source.take(size), k)
         symbols = np.empty(only.n, np.uint8)
         decode_blocks(only, range(1), symbols)

@@ -122,11 +122,7 @@ void tree_count(const u8* symbols, size_t n, u32 counts[256]) noexcept {
   for (size_t at = 0; sampled && at + 512 <= n; at += 2048) {
     for (size_t k = 0; k < 2048; k += 64)  // of what is read next, here and below; the hardware does not follow jumps
       __builtin_prefetch(symbols + std::min(at + 4096 + k, n - 1));
-    for (size_t i = at; i < at + 512; i += 8) {
-      const u64 eight = read_word<u64>(symbols + i);
-      ACCEL_UNROLL(8)
-      for (int k = 0; k < 8; ++k) ++table[k & 3][eight >> 8 * k & 255];
-    }
+    count_eights(symbols + at, 512, table);
   }
   alignas(64) u8 unseen[256];  // 0 or 128
   for (int s = 0; s < 256; ++s) {

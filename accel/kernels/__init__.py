@@ -20,6 +20,7 @@ from accel.kernels.circulant import (
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
+from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.fwht import fwht
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
 from accel.kernels.hashed import hashed_matmul
@@ -50,6 +51,8 @@ __all__ = [
     "deltas_encode",
     "fastfood",
     "fastfood_backward",
+    "float_decode",
+    "float_encode",
     "fwht",
     "gaps_decode",
     "gaps_encode",

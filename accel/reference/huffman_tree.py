@@ -221,19 +221,25 @@ def decode_part(part: bytes, n: int, root: Node, inner: int) -> np.ndarray:
 # ---- blocks ---------------------------------------------------------------------------------------------------------
 
 
-def encode_block(symbols: np.ndarray, crc: Crc = crc32) -> bytes:
+def encode_block(symbols: np.ndarray, crc: Crc = crc32, *, choosy: bool = False) -> bytes:
+    """`choosy`: stored raw where the code saves less than a byte in 64."""
     counts = count_symbols(symbols)
     if np.count_nonzero(counts) == 1:
         head = bytes([huffman.RUN, symbols[0]])
         return head + crc(symbols.tobytes(), crc(head, 0)).to_bytes(4, "little")
     lengths = code_lengths(counts)
+    bits = int((counts.astype(np.int64) * lengths).sum())
+    if choosy and 64 * bits > 63 * 8 * int(counts.sum(dtype=np.int64)):
+        return _raw(symbols, crc)
     root, inner = build_tree(lengths)
     parts = [encode_part(symbols[k : k + PART], root, inner) for k in range(0, symbols.size, PART)]
     parts = [crc(part, 0).to_bytes(4, "little") + part for part in parts]
     head = bytes([TREES]) + huffman.pack_lengths(lengths) + b"".join(len(p).to_bytes(2, "little") for p in parts)
     block = head + crc(head, 0).to_bytes(4, "little") + b"".join(parts)
-    if len(block) < symbols.size + 5:
-        return block
+    return block if len(block) < symbols.size + 5 else _raw(symbols, crc)
+
+
+def _raw(symbols: np.ndarray, crc: Crc) -> bytes:
     head = bytes([huffman.RAW])
     return head + crc(symbols.tobytes(), crc(head, 0)).to_bytes(4, "little") + symbols.tobytes()
 

@@ -8,6 +8,7 @@ void bind_circulant(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
 void bind_fastfood(pybind11::module_& m);
+void bind_floats(pybind11::module_& m);
 void bind_fwht(pybind11::module_& m);
 void bind_hashed(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Native kernels of accel; accel.kernels is the public face.";
   bind_conv(m);
   bind_csr_product(m);
+  bind_floats(m);
   bind_fwht(m);
   bind_huffman(m);
   bind_kmeans(m);

@@ -10,6 +10,7 @@
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/lengths.h"
+#include "kernels/huffman/tree_reader.h"
 
 namespace accel {
 namespace {
@@ -164,21 +165,7 @@ struct TreeDecoder {
   size_t isa;
   bool streaming;
   u8* scratch;
-  HuffmanTree tree = {};
-
-  HuffmanStatus decode_parts(const u8* sizes, const u8* p, const u8* end, u8* out, size_t n) noexcept {
-    for (size_t k = 0; k < tree_part_count(n); ++k) {
-      const size_t bytes = read_word<u16>(sizes + 2 * k);
-      if (bytes < 4) return HuffmanStatus::cut_off;
-      if (bytes > static_cast<size_t>(end - p)) return HuffmanStatus::stream_too_long;
-      if (crc32(0, p + 4, bytes - 4, isa > 0) != read_word<u32>(p)) return HuffmanStatus::checksum;
-      const auto [first, count] = part_symbols(n, k);
-      const HuffmanStatus status = kTreeDecodePart[isa](tree, p + 4, bytes - 4, out + first, count, scratch, streaming);
-      if (status != HuffmanStatus::ok) return status;
-      p += bytes;
-    }
-    return p == end ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
-  }
+  TreeBlockReader reader = {};
 
   HuffmanStatus operator()(const u8* block, size_t bytes, u8* out, size_t n) noexcept {
     if (bytes < 5) return HuffmanStatus::cut_off;
@@ -186,16 +173,11 @@ struct TreeDecoder {
       HuffmanWorkspace unused;
       return kHuffmanDecodeBlock[isa](block, bytes, out, n, unused);
     }
-    if (block[0] != kTreeKind) return HuffmanStatus::unknown_kind;
-    u8 lengths[256];
-    size_t table = 0;
-    const HuffmanStatus status = huffman_read_lengths(block + 1, bytes - 1, lengths, table);
-    if (status != HuffmanStatus::ok) return status;
-    const size_t head = 1 + table + 2 * tree_part_count(n);
-    if (bytes < head + 4) return HuffmanStatus::cut_off;
-    if (crc32(0, block, head, isa > 0) != read_word<u32>(block + head)) return HuffmanStatus::checksum;
-    if (!tree.build(lengths)) return HuffmanStatus::incomplete_code;
-    return decode_parts(block + 1 + table, block + head + 4, block + bytes, out, n);
+    HuffmanStatus status = reader.open(block, bytes, n, isa);
+    const u8* symbols;
+    for (size_t k = 0; k < tree_part_count(n) && status == HuffmanStatus::ok; ++k)
+      status = reader.next(out + k * kTreePart, scratch, streaming, symbols);
+    return status == HuffmanStatus::ok ? reader.close() : status;
   }
 };
 
@@ -233,27 +215,35 @@ size_t encode_trees(const u8* symbols, size_t n, const u8 lengths[256], size_t i
   return static_cast<size_t>(p - out);
 }
 
-size_t encode_tree_block(const u8* symbols, size_t n, size_t isa, u8* out, u8* scratch) noexcept {
+// Whether the code saves a byte in 64 at least.
+bool gains(const u32 counts[256], const u8 lengths[256]) noexcept {
+  u64 symbols = 0, bits = 0;
+  for (int s = 0; s < 256; ++s) symbols += counts[s], bits += u64{counts[s]} * lengths[s];
+  return 64 * bits <= 63 * 8 * symbols;
+}
+
+}  // namespace
+
+size_t tree_encode_block(const u8* symbols, size_t n, size_t isa, bool choosy, u8* out, u8* scratch) noexcept {
   u32 counts[256];
   kTreeCount[isa](symbols, n, counts);
   HuffmanPlan plan{HuffmanKind::run, nullptr, nullptr, 0};
   if (std::count(counts, counts + 256, 0u) < 255) {
     u8 lengths[256];
     tree_lengths(counts, lengths);
-    const size_t bytes = encode_trees(symbols, n, lengths, isa, out, scratch);
+    const size_t bytes =
+        choosy && !gains(counts, lengths) ? n + 5 : encode_trees(symbols, n, lengths, isa, out, scratch);
     if (bytes < n + 5) return bytes;
     plan.kind = HuffmanKind::raw;
   }
   return kHuffmanEncodeBlock[isa](symbols, n, plan, out);
 }
 
-}  // namespace
-
 size_t tree_encode(const u8* symbols, size_t n, size_t isa, u8* out, std::int64_t* sizes, u8* scratch) noexcept {
   u8* p = out;
   for (size_t k = 0; k < tree_block_count(n); ++k) {
     const size_t first = k * kTreeBlock;
-    const size_t bytes = encode_tree_block(symbols + first, std::min(kTreeBlock, n - first), isa, p, scratch);
+    const size_t bytes = tree_encode_block(symbols + first, std::min(kTreeBlock, n - first), isa, false, p, scratch);
     sizes[k] = static_cast<std::int64_t>(bytes);
     p += bytes;
   }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import zlib
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
-from accel.kernels._blocks import Blocks, misfit, read_blocks
 from accel.kernels.huffman import STATUS
 from accel.reference import floats as reference
 from accel.reference import huffman
 from accel.reference.floats import BLOCK, MAGIC, VERSION
+from accel.reference.huffman import RAW, RUN
 
 TYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.uint16))
 """By their number in the stream; uint16 holds the bits of bfloat16."""
@@ -33,7 +33,7 @@ def float_encode(values: np.ndarray) -> bytes:
 
     Returns
     -------
-    bytes   the stream, with checksums; at most 27 bytes and 29 per block of 1,048,576 numbers longer than the numbers.
+    bytes   the stream, with checksums; at most 16 bytes and 36 per block of 32,768 numbers longer than the numbers.
 
     Raises
     ------
@@ -58,7 +58,8 @@ def float_encode(values: np.ndarray) -> bytes:
         return stream
     bits = values.view(f"u{width}")
     blocks = [reference.encode_block(bits[k : k + BLOCK], zlib.crc32) for k in range(0, values.size, BLOCK)]
-    header = b"".join([start, *map(huffman.pack_varint, [values.size, *map(len, blocks)])])
+    sizes = np.array([len(block) for block in blocks], "<u4")
+    header = start + huffman.pack_varint(values.size) + sizes.tobytes()
     return b"".join([header, zlib.crc32(header).to_bytes(4, "little"), *blocks])
 
 
@@ -90,28 +91,24 @@ def float_decode(blob: Any, out: np.ndarray | None = None, *, max_values: int = 
     accel.using(threads=) threads. Outputs of 4 MiB or more are written past the caches.
     """
     data = checks.byte_view("blob", blob)
-    dtype, blocks = _read_header(data, checks.integer("max_values", max_values, 0))
-    _check_sizes(blocks, dtype.itemsize)
-    values = checks.output("out", out, dtype, (blocks.n,))
+    stream = _read_header(data, checks.integer("max_values", max_values, 0))
+    _check_sizes(stream)
+    values = checks.output("out", out, stream.dtype, (stream.n,))
     if out is not None and np.may_share_memory(out, data):
         raise ValueError("out: expected memory of its own, got memory of blob")
+    width = stream.dtype.itemsize
     if runtime.backend() == "native":
         status, where = runtime.core.float_decode(
-            blocks.payload,
-            np.array(blocks.ends, np.int64),
-            values.view(np.uint8),
-            dtype.itemsize,
-            runtime.isa_index(),
-            runtime.threads(),
+            stream.payload, stream.ends, values.view(np.uint8), width, runtime.isa_index(), runtime.threads()
         )
         if status:
             raise _corrupt(STATUS[status], where)
         return values
-    unsigned = np.dtype(f"u{dtype.itemsize}")
-    for k, block in enumerate(blocks.each()):
-        part = values[k * BLOCK : (k + 1) * BLOCK]
+    bits = values.view(f"u{width}")
+    for k, (start, end, n) in enumerate(zip(stream.starts, stream.ends, stream.numbers, strict=True)):
         try:
-            part.view(unsigned)[:] = reference.decode_block(block.tobytes(), part.size, unsigned, zlib.crc32)
+            block = stream.payload[start:end].tobytes()
+            bits[k * BLOCK : k * BLOCK + n] = reference.decode_block(block, int(n), bits.dtype, zlib.crc32)
         except ValueError as why:
             raise _corrupt(str(why), k) from None
     return values
@@ -131,22 +128,61 @@ def _corrupt(why: str, block: int | None = None) -> FormatError:
     return FormatError(f"float stream{'' if block is None else f', block {block}'}: {why}")
 
 
-def _read_header(data: np.ndarray, max_values: int) -> tuple[np.dtype[Any], Blocks]:
+@dataclass(frozen=True)
+class _Stream:
+    dtype: np.dtype[Any]
+    n: int
+    payload: np.ndarray
+    ends: np.ndarray  # of the blocks, in payload, int64
+
+    @property
+    def starts(self) -> np.ndarray:
+        return np.concatenate([np.zeros(1, np.int64), self.ends])[:-1]
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """How many each block holds."""
+        return np.minimum(self.n - BLOCK * np.arange(self.ends.size), BLOCK)
+
+
+def _read_header(data: np.ndarray, max_values: int) -> _Stream:
     if data.size < 3 or data[0] != MAGIC:
         raise _corrupt("it does not begin as one; is this another kind of data?")
     if data[1] != VERSION or data[2] >= len(TYPES):
         raise _corrupt(f"version {data[1]}, type {data[2]} is unknown; a newer accel may have written it")
-    return TYPES[data[2]], read_blocks(data, BLOCK, max_values, "values", _corrupt)
+    try:
+        n, at = huffman.unpack_varint(data.data, 3)
+    except ValueError as why:
+        raise _corrupt(f"the header is corrupt: {why}") from None
+    if n > max_values:
+        raise _corrupt(f"it holds {n} numbers, more than max_values={max_values}")
+    end = at + 4 * -(-n // BLOCK)
+    if end + 4 > data.size:
+        raise _corrupt(f"the header is cut off: {n} numbers need more than {data.size} bytes")
+    if bytes(data[end : end + 4]) != zlib.crc32(data[:end]).to_bytes(4, "little"):
+        raise _corrupt("the header's checksum does not match")
+    ends = np.cumsum(data[at:end].view("<u4"), dtype=np.int64)
+    payload = data[end + 4 :]
+    if int(ends[-1] if n else 0) != payload.size:
+        raise _corrupt(f"its header says {int(ends[-1] if n else 0)} bytes of blocks, {payload.size} are there")
+    return _Stream(TYPES[data[2]], n, payload, ends)
 
 
-def _check_sizes(blocks: Blocks, width: int) -> None:
+def _check_sizes(stream: _Stream) -> None:
     """Refuses planes that cannot hold their numbers, before memory is taken for the numbers."""
-    for k, block in enumerate(blocks.each()):
-        numbers = min(BLOCK, blocks.n - k * BLOCK)
-        try:
-            ends = reference.plane_ends(block.data, width)
-        except ValueError as why:
-            raise _corrupt(str(why), k) from None
-        for start, end in itertools.pairwise([4 * (width - 1), *ends]):
-            if why := misfit(block[start:end], numbers):
-                raise _corrupt(why, k)
+    width, starts = stream.dtype.itemsize, stream.starts
+    head = 4 * (width - 1)
+    _refuse(starts + head > stream.ends, "a block is cut off")
+    sizes = stream.payload[starts[:, None] + np.arange(head)].view("<u4")
+    ends = np.column_stack([starts[:, None] + head + np.cumsum(sizes, axis=1, dtype=np.int64), stream.ends])
+    begins = np.column_stack([starts + head, ends[:, :-1]])
+    _refuse(((ends - begins < 5) | (begins >= stream.ends[:, None])).any(axis=1), "a plane is cut off")
+    kinds, bytes_, numbers = stream.payload[begins], ends - begins, stream.numbers[:, None]
+    raw_or_run = np.where(kinds == RAW, numbers + 5, 6)
+    fits = np.where(kinds <= RUN, bytes_ == raw_or_run, numbers <= 8 * bytes_)
+    _refuse(~fits.all(axis=1), "a plane's bytes do not fit its numbers")
+
+
+def _refuse(wrong: np.ndarray, why: str) -> None:
+    if wrong.any():
+        raise _corrupt(why, int(np.argmax(wrong)))

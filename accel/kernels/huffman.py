@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
-from accel.kernels._blocks import Blocks, misfit, read_blocks
 from accel.kernels._index_module import index
 from accel.reference import huffman as reference
 from accel.reference import huffman_tree as trees
@@ -132,24 +132,26 @@ def huffman_decode(blob: Any, out: np.ndarray | None = None, *, max_symbols: int
     data = checks.byte_view("blob", blob)
     stream = _read_header(data, checks.integer("max_symbols", max_symbols, 0))
     _check_sizes(stream)
-    blocks = stream.blocks
-    symbols = checks.output("out", out, np.uint8, (blocks.n,))
+    symbols = checks.output("out", out, np.uint8, (stream.n,))
     if out is not None and np.may_share_memory(out, data):
         raise ValueError("out: expected memory of its own, got memory of blob")
     if runtime.backend() == "native":
-        ends = np.array(blocks.ends, np.int64)
+        ends = np.array(stream.ends, np.int64)
         decode = runtime.core.huffman_tree_decode if stream.trees else runtime.core.huffman_decode
-        status, where = decode(blocks.payload, ends, symbols, runtime.isa_index(), runtime.threads())
+        status, where = decode(stream.payload, ends, symbols, runtime.isa_index(), runtime.threads())
         if status:
             raise _corrupt(STATUS[status], where)
         return symbols
-    for k, block in enumerate(blocks.each()):
+    start = 0
+    for k, end in enumerate(stream.ends):
         part = symbols[k * stream.block : (k + 1) * stream.block]
         try:
-            decoded = _decode_block(block.tobytes(), part.size, stream.trees)
+            block = stream.payload[start:end].tobytes()
+            decoded = _decode_block(block, part.size, stream.trees)
         except ValueError as why:
             raise _corrupt(str(why), k) from None
         part[:] = np.frombuffer(decoded, np.uint8)
+        start = end
     return symbols
 
 
@@ -163,7 +165,9 @@ def _decode_block(block: bytes, n: int, is_tree: bool) -> bytes:
 class _Stream:
     trees: bool  # format HT
     block: int  # symbols
-    blocks: Blocks
+    n: int
+    payload: np.ndarray
+    ends: list[int]  # of the blocks, in payload
 
 
 def _corrupt(why: str, block: int | None = None) -> FormatError:
@@ -177,17 +181,39 @@ def _read_header(data: np.ndarray, max_symbols: int) -> _Stream:
         raise _corrupt(f"version {data[1]}, format {data[2]} is unknown; a newer accel may have written it")
     is_tree = bool(data[2] == FORMAT_HT)
     symbols = trees.BLOCK if is_tree else BLOCK
-    return _Stream(is_tree, symbols, read_blocks(data, symbols, max_symbols, "symbols", _corrupt))
+    view = data.data
+    sizes: list[int] = []
+    try:
+        n, at = reference.unpack_varint(view, 3)
+        if n > max_symbols:
+            raise _corrupt(f"it holds {n} symbols, more than max_symbols={max_symbols}")
+        while len(sizes) * symbols < n:
+            size, at = reference.unpack_varint(view, at)
+            sizes.append(size)
+    except FormatError:
+        raise
+    except ValueError as why:
+        raise _corrupt(f"the header is corrupt: {why}") from None
+    if bytes(view[at : at + 4]) != zlib.crc32(view[:at]).to_bytes(4, "little"):
+        raise _corrupt("the header's checksum does not match")
+    payload = data[at + 4 :]
+    if sum(sizes) != payload.size:
+        raise _corrupt(f"its header says {sum(sizes)} bytes of blocks, {payload.size} are there")
+    return _Stream(is_tree, symbols, n, payload, list(itertools.accumulate(sizes)))
 
 
 def _check_sizes(stream: _Stream) -> None:
     """Refuses blocks that cannot hold their symbols, before memory is taken for the symbols."""
-    left = stream.blocks.n
-    for k, block in enumerate(stream.blocks.each()):
-        symbols = min(stream.block, left)
-        if why := misfit(block, symbols):
-            raise _corrupt(why, k)
-        left -= symbols
+    start, left = 0, stream.n
+    for k, end in enumerate(stream.ends):
+        size, symbols = end - start, min(stream.block, left)
+        if size < 5:
+            raise _corrupt("a block is cut off", k)
+        kind = stream.payload[start]
+        fits = size == symbols + 5 if kind == RAW else size == 6 if kind == RUN else symbols <= 8 * size
+        if not fits:
+            raise _corrupt(f"{symbols} symbols do not fit in {size} bytes of kind {kind}", k)
+        start, left = end, left - symbols
 
 
 def _encode_native(symbols: np.ndarray) -> tuple[memoryview, np.ndarray]:

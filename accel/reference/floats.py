@@ -3,6 +3,7 @@ accel.kernels.floats."""
 
 from __future__ import annotations
 
+import itertools
 from zlib import crc32
 
 import numpy as np
@@ -11,7 +12,7 @@ from accel.reference import huffman_tree as trees
 from accel.reference.huffman import Crc
 
 MAGIC, VERSION = 0xAF, 1
-BLOCK = trees.BLOCK
+BLOCK = trees.PART
 
 
 def planes_of(bits: np.ndarray) -> np.ndarray:
@@ -34,22 +35,10 @@ def encode_block(bits: np.ndarray, crc: Crc = crc32) -> bytes:
     return b"".join([len(plane).to_bytes(4, "little") for plane in planes[:-1]] + planes)
 
 
-def plane_ends(block: bytes | memoryview, width: int) -> list[int]:
-    """Where each plane ends in the block; ValueError when one leaves it. The first begins at 4 * (width - 1)."""
-    at = 4 * (width - 1)
-    ends = []
-    for plane in range(width - 1):
-        at += int.from_bytes(block[4 * plane : 4 * plane + 4], "little")
-        ends.append(at)
-    if at > len(block):
-        raise ValueError("a stream is longer than its block")
-    return [*ends, len(block)]
-
-
 def decode_block(block: bytes, n: int, dtype: np.dtype[np.unsignedinteger], crc: Crc = crc32) -> np.ndarray:
     """The n numbers as unsigned integers. ValueError says what is wrong."""
     width = dtype.itemsize
-    ends = plane_ends(block, width)
-    starts = [4 * (width - 1), *ends[:-1]]
-    planes = [trees.decode_block(block[a:b], n, crc) for a, b in zip(starts, ends, strict=True)]
+    sizes = np.frombuffer(block, "<u4", width - 1).tolist()
+    ends = [*itertools.accumulate(sizes, initial=4 * (width - 1)), len(block)]
+    planes = [trees.decode_block(block[a:b], n, crc) for a, b in itertools.pairwise(ends)]
     return from_planes(np.frombuffer(b"".join(planes), np.uint8).reshape(width, n), dtype)

@@ -15,7 +15,7 @@ py::object encode(const Bytes& src, const std::string& start, int width, int isa
   const std::size_t level = checked_isa(isa), w = static_cast<std::size_t>(width);
   require((width == 2 || width == 4) && src.size() % width == 0, "floats: numbers of 2 or 4 bytes expected");
   const std::size_t n = static_cast<std::size_t>(src.size()) / w;
-  const Blocks blocks{n, float_block_count(n), 4, float_bound(w, n), float_encode_scratch(w, n)};
+  const Blocks blocks{n, float_block_count(n), Sizes::u32, float_bound(w, n), float_encode_scratch(w, n)};
   return encode_stream(start, blocks, [&](std::uint8_t* out, std::int64_t* sizes, std::uint8_t* work) {
     return float_encode(src.data(), w, n, level, out, sizes, work);
   });

@@ -63,7 +63,7 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
 
 py::object encode_trees(const Bytes& symbols, const std::string& start, int isa) {
   const std::size_t level = checked_isa(isa), n = static_cast<std::size_t>(symbols.size());
-  const Blocks blocks{n, tree_block_count(n), 3, tree_bound(n), kTreeScratch};
+  const Blocks blocks{n, tree_block_count(n), Sizes::varint, tree_bound(n), kTreeScratch};
   return encode_stream(start, blocks, [&](std::uint8_t* out, std::int64_t* sizes, std::uint8_t* work) {
     return tree_encode(symbols.data(), n, level, out, sizes, work);
   });

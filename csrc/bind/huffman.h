@@ -25,13 +25,23 @@ inline void put_varint(std::string& out, std::uint64_t value) {
   out.push_back(static_cast<char>(value));
 }
 
-// `start`, n, the sizes and a checksum.
-inline std::string frame(const std::string& start, std::size_t n, const std::vector<std::int64_t>& sizes) {
+inline void put_u32(std::string& out, std::uint32_t value) {
+  for (int k = 0; k < 4; ++k) out.push_back(static_cast<char>(value >> 8 * k));
+}
+
+enum class Sizes { varint, u32 };
+
+// `start`, n, the sizes of the blocks and a checksum.
+inline std::string frame(const std::string& start, std::size_t n, const std::vector<std::int64_t>& sizes, Sizes as) {
   std::string out = start;
   put_varint(out, n);
-  for (const std::int64_t size : sizes) put_varint(out, static_cast<std::uint64_t>(size));
-  const std::uint32_t crc = crc32(0, reinterpret_cast<const std::uint8_t*>(out.data()), out.size(), false);
-  for (int k = 0; k < 4; ++k) out.push_back(static_cast<char>(crc >> 8 * k));
+  for (const std::int64_t size : sizes) {
+    if (as == Sizes::u32)
+      put_u32(out, static_cast<std::uint32_t>(size));
+    else
+      put_varint(out, static_cast<std::uint64_t>(size));
+  }
+  put_u32(out, crc32(0, reinterpret_cast<const std::uint8_t*>(out.data()), out.size(), false));
   return out;
 }
 
@@ -48,7 +58,8 @@ inline void ask_for_huge_pages(std::uint8_t* begin, std::size_t bytes) {
 }
 
 struct Blocks {
-  std::size_t n, count, size_bytes;  // elements; blocks; bytes of a block's size in the frame, most likely
+  std::size_t n, count;  // elements; blocks
+  Sizes sizes;
   std::size_t bound, scratch_bytes;  // of `fill`
 };
 
@@ -56,7 +67,7 @@ struct Blocks {
 template <class Fill>
 py::object encode_stream(const std::string& start, const Blocks& blocks, Fill fill) {
   std::vector<std::int64_t> sizes(blocks.count);
-  const std::size_t room = start.size() + 4 + 4 + blocks.size_bytes * sizes.size();
+  const std::size_t room = start.size() + 4 + 4 + (blocks.sizes == Sizes::u32 ? 4 : 3) * sizes.size();
   PyObject* stream = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(room + blocks.bound));
   if (!stream) throw py::error_already_set();
   auto* const begin = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(stream));
@@ -67,7 +78,7 @@ py::object encode_stream(const std::string& start, const Blocks& blocks, Fill fi
     const auto work = scratch(blocks.scratch_bytes);
     py::gil_scoped_release release;
     used = fill(begin + room, sizes.data(), work.get());
-    head = frame(start, blocks.n, sizes);
+    head = frame(start, blocks.n, sizes, blocks.sizes);
     if (head.size() != room) std::memmove(begin + head.size(), begin + room, used);
     std::memcpy(begin, head.data(), head.size());
   }

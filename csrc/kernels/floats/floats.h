@@ -7,7 +7,8 @@
 
 namespace accel {
 
-inline constexpr std::size_t kFloatBlock = kTreeBlock;  // numbers
+// Numbers under one code. Layers differ in their exponents: with blocks of 2^20 ResNet-50 took 0.6 % more.
+inline constexpr std::size_t kFloatBlock = kTreePart;
 inline constexpr std::size_t kFloatMostPlanes = 4;      // bytes of a number: 2 or 4
 
 // planes[p][i] = byte p of number i, rotated. `src` has any address.

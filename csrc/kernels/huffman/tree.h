@@ -66,7 +66,7 @@ constexpr std::size_t tree_bound(std::size_t n) {
 }
 
 // One block of n <= kTreeBlock symbols, into at most tree_bound(n) bytes; the bytes written. `choosy`: stored raw where
-// less than a byte in 64 would be saved, which is known before they are coded.
+// about less than a byte in 64 would be saved, which a sample tells.
 std::size_t tree_encode_block(const std::uint8_t* symbols, std::size_t n, std::size_t isa, bool choosy,
                               std::uint8_t* out, std::uint8_t* scratch) noexcept;
 

@@ -96,6 +96,12 @@ Bytes lengths_of(const Array<std::uint32_t>& counts) {
   return lengths;
 }
 
+std::uint32_t checksum(const Bytes& data, int isa) {
+  const bool folding = checked_isa(isa) > 0;
+  py::gil_scoped_release release;
+  return crc32(0, data.data(), static_cast<std::size_t>(data.size()), folding);
+}
+
 }  // namespace
 
 void bind_huffman(py::module_& m) {
@@ -108,6 +114,7 @@ void bind_huffman(py::module_& m) {
   m.def("huffman_tree_encode", &encode_trees, py::arg("symbols").noconvert(), py::arg("start"), py::arg("isa"));
   m.def("huffman_tree_decode", &decode_trees, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
+  m.def("crc32", &checksum, py::arg("data").noconvert(), py::arg("isa"));
   m.def("huffman_tree_lengths", &lengths_of, py::arg("counts").noconvert());
 }
 

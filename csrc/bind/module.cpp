@@ -10,6 +10,7 @@ void bind_csr_product(pybind11::module_& m);
 void bind_fastfood(pybind11::module_& m);
 void bind_floats(pybind11::module_& m);
 void bind_fwht(pybind11::module_& m);
+void bind_gaps(pybind11::module_& m);
 void bind_hashed(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
@@ -28,6 +29,7 @@ PYBIND11_MODULE(_core, m) {
   bind_csr_product(m);
   bind_floats(m);
   bind_fwht(m);
+  bind_gaps(m);
   bind_huffman(m);
   bind_kmeans(m);
   bind_runtime(m);

@@ -137,11 +137,11 @@ def _read_into(stream: Stream, out: Array) -> None:
 
 
 def _read(stream: Stream, dtype: Any = np.uint8) -> Array:
-    """As many elements as the stream says, in memory of their own."""
+    """As many elements as the stream says, to be used up at once: memory that is taken again and again is fast."""
     kind = np.dtype(dtype)
     if stream.symbols % kind.itemsize:
         raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
-    out = new_array((stream.symbols // kind.itemsize,), kind)
+    out = np.empty(stream.symbols // kind.itemsize, kind)
     _read_into(stream, out)
     return out
 
@@ -171,7 +171,7 @@ def _split_planes(array: Array) -> list[Array] | None:
 
 def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
     _expect(streams, dtype.itemsize)
-    plane = new_array((size,), np.uint8)
+    plane = np.empty(size, np.uint8)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
         _read_into(stream, plane)

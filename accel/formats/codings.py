@@ -10,7 +10,7 @@ import numpy as np
 
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
-from accel.formats.pages import new_array
+from accel.formats.pages import new_array, new_zeros
 from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.gaps import bitmap_encode, bitmap_expand, gaps_encode, gaps_expand
 from accel.kernels.huffman import huffman_decode, huffman_encode
@@ -25,6 +25,9 @@ MANY = 4096
 MOST_LIVE = 0.95
 """Share of elements that are not zero up to which the sparse codings are tried."""
 
+HUGE = 4 << 20
+"""Bytes that surely hold a huge page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
@@ -35,17 +38,32 @@ class Stream:
     data: bytes | memoryview
 
 
+class Scratch:
+    """Memory for streams that are used up at once, from tensor to tensor the same: fresh memory costs more than
+    decoding into it."""
+
+    def __init__(self) -> None:
+        self._room: dict[int, Array] = {}
+
+    def take(self, which: int, nbytes: int) -> Array:
+        """uint8; valid until the same one is taken again."""
+        if which not in self._room or self._room[which].size < nbytes:
+            whole = -(-nbytes // HUGE) * HUGE if nbytes > HUGE // 4 else nbytes
+            self._room[which] = new_array((whole,), np.uint8)
+        return self._room[which][:nbytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Coding:
     """A way to split an array into streams and back.
 
     `split(array)` gives arrays, one a stream: uint8, or the array's own dtype for elements that are kept. None when
-    it does not apply. `join(streams, dtype, size)` is its inverse for `size` elements; it raises FormatError when the
-    streams do not fit together.
+    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements; it raises FormatError
+    when the streams do not fit together.
     """
 
     split: Callable[[Array], list[Array] | None]
-    join: Callable[[Sequence[Stream], np.dtype[Any], int], Array]
+    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Array]
 
 
 def encode(array: Array) -> tuple[str, list[Stream]]:
@@ -63,11 +81,13 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
     return best
 
 
-def decode(coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
+def decode(
+    coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch | None = None
+) -> Array:
     """`size` elements of `dtype` from streams that may be hostile. Raises FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
-    return CODINGS[coding].join(streams, dtype, size)
+    return CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
 
 
 def stored(streams: Sequence[Stream]) -> int:
@@ -136,14 +156,22 @@ def _read_into(stream: Stream, out: Array) -> None:
         raise FormatError(f"{stream.method} stream: {error}") from error
 
 
-def _read(stream: Stream, dtype: Any = np.uint8) -> Array:
-    """As many elements as the stream says, to be used up at once: memory that is taken again and again is fast."""
+def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
+    """As many elements as the stream says."""
     kind = np.dtype(dtype)
     if stream.symbols % kind.itemsize:
         raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
-    out = np.empty(stream.symbols // kind.itemsize, kind)
+    out = scratch.take(which, stream.symbols).view(kind)
     _read_into(stream, out)
     return out
+
+
+def _read_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Array, Array]:
+    """Where elements stand, and the elements."""
+    if len(streams) != 2:
+        raise FormatError(f"streams: expected 2, got {len(streams)}")
+    places, values = streams
+    return _read(places, np.uint8, scratch, 0), _read(values, dtype, scratch, 1)
 
 
 def _expect(streams: Sequence[Stream], count: int) -> None:
@@ -155,7 +183,7 @@ def _split_plain(array: Array) -> list[Array] | None:
     return [array.reshape(-1)]
 
 
-def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
+def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Array:
     _expect(streams, 1)
     out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
     _read_into(streams[0], out)
@@ -169,9 +197,9 @@ def _split_planes(array: Array) -> list[Array] | None:
     return list(np.ascontiguousarray(array.reshape(-1, 1).view(np.uint8).T))
 
 
-def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
+def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
     _expect(streams, dtype.itemsize)
-    plane = np.empty(size, np.uint8)
+    plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
         _read_into(stream, plane)
@@ -187,9 +215,9 @@ def _split_delta(array: Array) -> list[Array] | None:
     return _split_planes(np.diff(bits, prepend=bits.dtype.type(0)))
 
 
-def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
+def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
-    return np.cumsum(_join_planes(streams, unsigned, size), dtype=unsigned).view(dtype)
+    return np.cumsum(_join_planes(streams, unsigned, size, scratch), dtype=unsigned).view(dtype)
 
 
 def _positions(array: Array) -> Array | None:
@@ -210,10 +238,9 @@ def _split_bitmap(array: Array) -> list[Array] | None:
     return [np.frombuffer(bitmap_encode(live), np.uint8), array.reshape(-1)[positions]]
 
 
-def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
-    _expect(streams, 2)
-    out = new_array((size,), dtype)
-    return bitmap_expand(_read(streams[0]), _read(streams[1], dtype), size, out=out)
+def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+    bitmap, values = _read_two(streams, dtype, scratch)
+    return bitmap_expand(bitmap, values, size, out=new_array((size,), dtype))
 
 
 def _gaps(bits: int) -> Coding:
@@ -232,12 +259,11 @@ def _gaps(bits: int) -> Coding:
         values[~filler] = array.reshape(-1)[positions]
         return [gaps, values]
 
-    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
-        _expect(streams, 2)
-        gaps, values = _read(streams[0]), _read(streams[1], dtype)
+    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+        gaps, values = _read_two(streams, dtype, scratch)
         if values.size != gaps.size:
             raise FormatError(f"streams: expected as many values as gaps, {gaps.size}, got {values.size}")
-        return gaps_expand(gaps, values, size, bits=bits, out=new_array((size,), dtype))
+        return gaps_expand(gaps, values, size, bits=bits, out=new_zeros((size,), dtype), cleared=True)
 
     return Coding(split, join)
 

@@ -81,8 +81,9 @@ def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict
     _check_digest(data)
     contents, at = _parse(data, limits)
     tensors: dict[str, Tensor] = {}
+    scratch = codings.Scratch()
     for entry in contents.tensors:
-        tensors[entry.name] = decode_tensor(entry, data[at : at + entry.stored], limits)
+        tensors[entry.name] = decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
         at += entry.stored
     return contents.header, tensors
 
@@ -231,14 +232,16 @@ def _refuse_constant(text: str) -> Any:
     raise FormatError(f"header: {text} is not JSON")
 
 
-def decode_tensor(entry: TensorEntry, data: memoryview, limits: Limits) -> Tensor:
+def decode_tensor(
+    entry: TensorEntry, data: memoryview, limits: Limits, scratch: codings.Scratch | None = None
+) -> Tensor:
     """A tensor from its bytes of the file. Raises FormatError that names it."""
     where = f"tensor {entry.name!r:.80}"
     arrays: dict[str, np.ndarray] = {}
     at = 0
     try:
         for part in entry.parts:
-            arrays[part.name] = _decode_part(part, data[at : at + part.stored])
+            arrays[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
             at += part.stored
         return _assemble(entry, arrays, limits)
     except FormatError as error:
@@ -266,13 +269,13 @@ def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) 
         check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
-def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:
+def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | None) -> np.ndarray:
     streams, at = [], 0
     for stream in part.streams:
         streams.append(codings.Stream(stream.method, stream.symbols, data[at : at + stream.nbytes]))
         at += stream.nbytes
     dtype = DTYPES[part.dtype]
-    flat = codings.decode(part.coding, streams, dtype, part.size)
+    flat = codings.decode(part.coding, streams, dtype, part.size, scratch)
     if crc32(flat) != part.crc32:
         raise FormatError("damaged: its checksum does not match")
     if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:

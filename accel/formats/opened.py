@@ -9,9 +9,13 @@ from types import TracebackType
 from typing import Any
 
 from accel.errors import FormatError
+from accel.formats.codings import Scratch
 from accel.formats.container import HEAD_BYTES, Tensor, check_start, decode_tensor, parse_contents
 from accel.formats.files import open_regular
 from accel.formats.limits import DEFAULT, Limits, check
+
+FILE = 2
+"""The scratch for bytes of the file, beside those of the codings."""
 
 
 class OpenFile(Mapping[str, Tensor]):
@@ -39,7 +43,7 @@ class OpenFile(Mapping[str, Tensor]):
     """
 
     def __init__(self, path: str | os.PathLike[str], limits: Limits = DEFAULT) -> None:
-        self._limits = limits
+        self._limits, self._scratch = limits, Scratch()
         with ExitStack() as stack:
             self._file, size = stack.enter_context(open_regular(path, limits))
             start = self._file.read(HEAD_BYTES)
@@ -61,10 +65,11 @@ class OpenFile(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         at, entry = self._entries[name]
         self._file.seek(at)
-        data = self._file.read(entry.stored)
-        if len(data) != entry.stored:
-            raise FormatError(f"tensor {name!r:.80}: truncated: expected {entry.stored} bytes, got {len(data)}")
-        return decode_tensor(entry, memoryview(data), self._limits)
+        data = self._scratch.take(FILE, entry.stored).data
+        count = self._file.readinto(data)  # type: ignore[attr-defined]
+        if count != entry.stored:
+            raise FormatError(f"tensor {name!r:.80}: truncated: expected {entry.stored} bytes, got {count}")
+        return decode_tensor(entry, data, self._limits, self._scratch)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -22,8 +22,17 @@ def new_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
-    if nbytes < _LARGE:
-        return np.empty(shape, dtype)
+    return np.empty(shape, dtype) if nbytes < _LARGE else _on_pages(shape, dtype, nbytes)
+
+
+def new_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """The same, of zeros: pages of their own have them anyway."""
+    dtype = np.dtype(dtype)
+    nbytes = math.prod(shape) * dtype.itemsize
+    return np.zeros(shape, dtype) if nbytes < _LARGE else _on_pages(shape, dtype, nbytes)
+
+
+def _on_pages(shape: tuple[int, ...], dtype: np.dtype[Any], nbytes: int) -> np.ndarray:
     try:
         pages = mmap.mmap(-1, nbytes, **_PRIVATE)
     except OSError as why:  # no memory, or too many mappings

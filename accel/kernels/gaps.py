@@ -191,7 +191,13 @@ def _bitmap(name: str, data: Any, size: int) -> np.ndarray:
 
 
 def gaps_expand(
-    gaps: np.ndarray, values: np.ndarray, size: int, *, bits: int = 8, out: np.ndarray | None = None
+    gaps: np.ndarray,
+    values: np.ndarray,
+    size: int,
+    *,
+    bits: int = 8,
+    out: np.ndarray | None = None,
+    cleared: bool = False,
 ) -> np.ndarray:
     """The dense array whose entries stand where `gaps_encode` said, without a list of positions.
 
@@ -202,6 +208,7 @@ def gaps_expand(
     size : places there are.
     bits : 4 or 8.
     out : ndarray, shape (size,), dtype of values, C-contiguous, optional; undefined after an error.
+    cleared : whether `out` holds nothing but zeros already.
 
     Returns
     -------
@@ -222,7 +229,8 @@ def gaps_expand(
     dense = checks.output("out", out, values.dtype, (size,), gaps=gaps, values=values)
     most = (1 << bits) - 1
     if runtime.backend() == "native":
-        wrong = runtime.core.gaps_expand(gaps, most, values.view(np.uint8), values.itemsize, dense.view(np.uint8))
+        flat, clear = dense.view(np.uint8), not (cleared and out is not None)
+        wrong = runtime.core.gaps_expand(gaps, most, values.view(np.uint8), values.itemsize, flat, clear)
         if wrong >= 0:
             raise _wrong_gap(gaps, wrong, size, bits)
     else:

@@ -113,23 +113,31 @@ struct TreeBuilder {
 }  // namespace
 
 bool HuffmanTree::build(const u8 lengths[256]) noexcept {
-  int count[kHuffmanMaxBits + 1] = {}, start[kHuffmanMaxBits + 2] = {};
+  int count[kHuffmanMaxBits + 1] = {}, start[kHuffmanMaxBits + 2] = {}, used = 0;
+  u8 with_code[256];
   u32 kraft = 0;
-  for (int s = 0; s < 256; ++s) {
-    if (lengths[s] > kHuffmanMaxBits) return false;
-    if (lengths[s]) ++count[lengths[s]], kraft += 1u << (kHuffmanMaxBits - lengths[s]);
+  for (int first = 0; first < 256; first += 8) {
+    if (!read_word<u64>(lengths + first)) continue;  // most are: exponents of weights are some twenty of 256 symbols
+    for (int s = first; s < first + 8; ++s) {
+      if (lengths[s] > kHuffmanMaxBits) return false;
+      if (lengths[s]) with_code[used++] = static_cast<u8>(s);
+    }
+  }
+  for (int i = 0; i < used; ++i) {
+    const u8 length = lengths[with_code[i]];
+    ++count[length], kraft += 1u << (kHuffmanMaxBits - length);
   }
   if (kraft != 1u << kHuffmanMaxBits) return false;
-  TreeRuns runs;
+  TreeRuns cut, runs;
   for (int l = 1; l <= kHuffmanMaxBits; ++l) {
     start[l + 1] = start[l] + count[l];
-    add_runs(runs, l, start[l], count[l]);
+    add_runs(cut, l, start[l], count[l]);
   }
+  for (int depth = 0; depth <= kHuffmanMaxBits; ++depth)
+    for (int i = 0; i < cut.count; ++i)
+      if (cut.run[i].depth == depth) runs.run[runs.count++] = cut.run[i];
   u8 sorted[256];
-  for (int s = 0; s < 256; ++s)
-    if (lengths[s]) sorted[start[lengths[s]]++] = static_cast<u8>(s);
-  std::stable_sort(runs.run, runs.run + runs.count,
-                   [](const TreeRuns::Run& a, const TreeRuns::Run& b) { return a.depth < b.depth; });
+  for (int i = 0; i < used; ++i) sorted[start[lengths[with_code[i]]]++] = with_code[i];
   node_count = inner_count = 0;
   std::memset(symbols, 0, sizeof symbols);
   std::memset(ranks, 0, sizeof ranks);

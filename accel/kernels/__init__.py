@@ -1,5 +1,6 @@
 """Functions over arrays, one module per kernel family; `accel.using` chooses what runs them."""
 
+from accel.kernels._huffman_stream import huffman_decode_stream, huffman_encode_stream
 from accel.kernels.binary import (
     binary_conv2d,
     binary_matmul,
@@ -70,7 +71,9 @@ __all__ = [
     "global_average_pool2d",
     "hashed_matmul",
     "huffman_decode",
+    "huffman_decode_stream",
     "huffman_encode",
+    "huffman_encode_stream",
     "kmeans_1d",
     "linear",
     "max_pool2d",

@@ -10,7 +10,7 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks, runtime
-from accel.kernels.huffman import STATUS
+from accel.kernels._huffman_blocks import STATUS
 from accel.reference import floats as reference
 from accel.reference import huffman
 from accel.reference.floats import BLOCK, MAGIC, VERSION

@@ -199,7 +199,7 @@ def decode_part(part: bytes, n: int, root: Node, inner: int) -> np.ndarray:
         return np.asarray(fields.sum(axis=1, dtype=np.uint8))
 
     def node(x: Node, n: int) -> np.ndarray:
-        if not n or x.symbols.size == 1:
+        if x.symbols.size == 1:
             return np.full(n, x.symbols[0], np.uint8)
         if not x.children:
             return np.asarray(x.symbols[values(n, x.bits)], np.uint8)

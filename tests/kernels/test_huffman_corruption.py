@@ -151,7 +151,7 @@ CODED = b"\x02\x11"  # one stream, the code of two symbols of one bit each
 EIGHT = b"\x03\x11" + b"\1\0" * 7
 FAULTS = {
     "version 2, format 0 is unknown": frame(0, [], b"\xac\x02\x00"),
-    "version 1, format 2 is unknown": frame(0, [], b"\xac\x01\x02"),
+    "version 1, format 4 is unknown": frame(0, [], b"\xac\x01\x04"),
     "does not begin as one": b"PK\x03\x04 something else",
     "header is corrupt: a number is cut off or too long": b"\xac\x01\x00" + b"\xff" * 9 + b"\0" * 8,
     "header is corrupt: a number is longer than needed": b"\xac\x01\x00\x80\x00" + b"\0" * 8,

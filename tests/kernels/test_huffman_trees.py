@@ -157,6 +157,20 @@ def test_parts_that_lie_under_right_checksums_get_the_references_answer(isa: str
                 assert found == answer(stream, symbols.size)
 
 
+def test_counts_of_nodes_that_no_symbol_reaches_are_zero(backend: str) -> None:
+    symbols = np.full(64, 255, np.uint8)
+    lengths = reference.code_lengths(1 << np.arange(256) // 16)
+    root, inner = reference.build_tree(lengths)
+    part = reference.encode_part(symbols, root, inner)
+    head = b"\4" + plain.pack_lengths(lengths) + b"\0\0"
+    assert answer(rechecked(symbols, head, len(head), part), 64) == symbols.tobytes()
+    unreached = [k for k in range(inner) if part[2 * k : 2 * k + 2] == b"\0\0"]
+    assert len(unreached) > 3
+    for k in unreached:
+        lying = part[: 2 * k] + b"\1" + part[2 * k + 1 :]
+        assert answer(rechecked(symbols, head, len(head), lying), 64) is None
+
+
 @native
 def test_all_vectors_of_code_lengths_of_five_symbols() -> None:
     symbols = np.arange(5, dtype=np.uint8)

@@ -131,7 +131,8 @@ ACCEL_INLINE size_t safe_steps(const Stream& s, bool several) {
   const size_t room = static_cast<size_t>(s.end - s.out);
   const size_t by_out = several ? (room < 8 ? 0 : (room - 8) / kMostPerStep) : room / kLookups;
   const size_t left = s.bytes_left();
-  return std::min(by_out, left < 8 ? 0 : (left - 8) / 7 + 1);  // 8 bytes read, at most 7 (55 bits + 7) moved past
+  constexpr size_t kLast = planted(Plant::last_refill) ? 2 : 1;
+  return std::min(by_out, left < 8 ? 0 : (left - 8) / 7 + kLast);  // 8 bytes read, at most 7 (55 bits + 7) moved past
 }
 
 void run_interleaved(Stream* s, bool several, const HuffmanWorkspace& work) noexcept {
@@ -201,7 +202,7 @@ HuffmanStatus cut_streams(const u8* sizes, const u8* p, const u8* end, u8* out, 
   for (int k = 0; k < streams; ++k) {
     const size_t left = static_cast<size_t>(end - p);
     const size_t bytes = k + 1 < streams ? load<u16>(sizes + 2 * k) : left;
-    if (bytes > left) return HuffmanStatus::stream_too_long;
+    if (bytes > left && !planted(Plant::stream_size)) return HuffmanStatus::stream_too_long;
     const size_t first = std::min(n, q * static_cast<size_t>(k)), last = std::min(n, first + q);
     s[k] = {p, bytes, 0, out + first, out + last};
     p += bytes;

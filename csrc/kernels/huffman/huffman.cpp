@@ -7,6 +7,7 @@
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/lengths.h"
+#include "kernels/huffman/plant.h"
 #define ACCEL_KERNEL_FILE "kernels/huffman/huffman.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
 

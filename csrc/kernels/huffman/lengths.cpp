@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/huffman/plant.h"
+
 namespace accel {
 namespace {
 
@@ -61,7 +63,7 @@ HuffmanStatus huffman_read_lengths(const u8* p, size_t bytes, u8 lengths[256], s
       return HuffmanStatus::reserved_length;
     }
     if (in.ended) return HuffmanStatus::cut_off;
-    if (at + run > 256) return HuffmanStatus::incomplete_code;
+    if (at + run > 256 && !planted(Plant::table_end)) return HuffmanStatus::incomplete_code;
     std::memset(lengths + at, static_cast<int>(last), run);
     at += run;
     if (last) kraft += run << (kHuffmanMaxBits - last);

@@ -72,9 +72,10 @@ ACCEL_INLINE u64 last_bits(const u8* p, size_t n) {  // n in 1..63
   return m;
 }
 
-// Asks for the bytes of about one part ahead: each node is too short a stream for the hardware to see.
+// Asks for the bytes of about one part ahead: each node is too short a stream for the hardware to see. Into L2: L1 is
+// full of the nodes being merged. Tried: 32 KB ahead, no gain.
 ACCEL_INLINE void prefetch_ahead(const u8* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + 16384), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + 16384), _MM_HINT_T1);
 }
 
 template <bool kLeftLeaf, bool kRightLeaf, class Sink>

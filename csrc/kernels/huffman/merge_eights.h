@@ -51,12 +51,23 @@ void unpack(const u8* symbols, size_t bits, const u8* p, size_t n, Sink sink) no
 }
 
 ACCEL_INLINE void to_ranks(const u8* symbols, size_t n, const u8 ranks[256], u8* dst) {
-  for (size_t i = 0; i < n; ++i) dst[i] = ranks[symbols[i]];
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {  // stored as one: 16 % of an encoder's time
+    const u64 eight = read_word<u64>(symbols + i);
+    u64 v = 0;
+    ACCEL_UNROLL(8)
+    for (int k = 0; k < 8; ++k) v |= u64{ranks[eight >> 8 * k & 255]} << 8 * k;
+    std::memcpy(dst + i, &v, sizeof v);
+  }
+  for (; i < n; ++i) dst[i] = ranks[symbols[i]];
 }
 
 ACCEL_INLINE void count_marked(const u8* symbols, size_t n, const u8 marks[256], u32 counts[256]) {
-  for (size_t i = 0; i < n; ++i)
-    if (marks[symbols[i]]) ++counts[symbols[i]];
+  u32 table[4][256] = {};  // of all: faster than looking for the marked ones
+  count_eights(symbols, n / 8 * 8, table);
+  for (size_t i = n / 8 * 8; i < n; ++i) ++table[0][symbols[i]];
+  for (int s = 0; s < 256; ++s)
+    if (marks[s]) counts[s] += table[0][s] + table[1][s] + table[2][s] + table[3][s];
 }
 
 ACCEL_INLINE size_t split(const u8* src, size_t n, u8 from, u8* bitmap, u8* l, u8* r) {
@@ -76,8 +87,8 @@ ACCEL_INLINE size_t split(const u8* src, size_t n, u8 from, u8* bitmap, u8* l, u
 
 ACCEL_INLINE void pack(const u8* src, size_t n, size_t bits, u8 first, u8* p) {
   for (size_t i = 0; i < n; i += 8, p += bits) {
-    u64 v = 0;
-    for (size_t k = 0; k < std::min<size_t>(8, n - i); ++k) v |= u64{static_cast<u8>(src[i + k] - first)} << 8 * k;
+    u64 v = read_word<u64>(src + i) - kEachByte * first;  // no byte of the n is below `first`: none borrows
+    if (n - i < 8) v &= (u64{1} << 8 * (n - i)) - 1;
     const u64 fields = close(v, bits);
     std::memcpy(p, &fields, sizeof fields);
   }

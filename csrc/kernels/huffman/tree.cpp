@@ -10,6 +10,7 @@
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/lengths.h"
+#include "kernels/huffman/plant.h"
 #include "kernels/huffman/tree_reader.h"
 
 namespace accel {
@@ -32,6 +33,14 @@ inline __attribute__((always_inline)) T read_word(const u8* p) {
 }
 
 constexpr u64 kEachByte = 0x0101010101010101;
+
+// Symbols in groups of eight. Four tables: a symbol repeated does not wait for its own counter's store.
+inline __attribute__((always_inline)) void count_eights(const u8* symbols, size_t n, u32 table[4][256]) {
+  for (size_t i = 0; i < n; i += 8) {
+    const u64 eight = read_word<u64>(symbols + i);
+    for (int k = 0; k < 8; ++k) ++table[k & 3][eight >> 8 * k & 255];
+  }
+}
 
 // By a byte of a bitmap, for merge_eights.h.
 struct Eights {

@@ -31,15 +31,17 @@ size_t merge_children(const HuffmanTree& tree, const TreeNode& left, const TreeN
   return merge<false, false>(bitmap, n, l, r, a, b, sink);
 }
 
-// The n > 0 symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
+// The n symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
 // follows it. Free scratch begins at `top`. Every read through a bitmap that lies stays within a part and 64 bytes
 // behind `top`, and the count tells.
 template <class Sink>
 const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top, Sink sink) noexcept {
   const TreeNode& node = in.tree.nodes[index];
   const size_t bits = n * (node.split ? 1 : node.bits), bytes = (bits + 7) / 8;
-  if (static_cast<size_t>(in.end - p) < bytes) return in.fail(HuffmanStatus::stream_too_short);
-  if (bits % 8 && p[bytes - 1] >> bits % 8) return in.fail(HuffmanStatus::stream_left_over);
+  const bool fits = bytes <= static_cast<size_t>(in.end - p);
+  if (!fits && !planted(Plant::node_size)) return in.fail(HuffmanStatus::stream_too_short);
+  const bool padded = bits % 8 == 0 || p[bytes - 1] >> bits % 8 == 0;
+  if (!padded && !planted(Plant::node_padding)) return in.fail(HuffmanStatus::stream_left_over);
   if (!node.split) {
     unpack(in.tree.symbols + node.first, node.bits, p, n, sink);
     return p + bytes;
@@ -52,8 +54,8 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   u8* const r = l + (left.leaf() ? 0 : whole_vectors(n - ones));
   top = r + (right.leaf() ? 0 : whole_vectors(ones));
   p += bytes;
-  if (!left.leaf() && n > ones) p = decode_node(in, node.left, p, n - ones, top, Cached{l});
-  if (!right.leaf() && ones) p = decode_node(in, node.right, p, ones, top, Cached{r});
+  if (!left.leaf()) p = decode_node(in, node.left, p, n - ones, top, Cached{l});  // none: its counts have to be 0
+  if (!right.leaf()) p = decode_node(in, node.right, p, ones, top, Cached{r});
   if (in.status != HuffmanStatus::ok) return in.end;
   if (merge_children(in.tree, left, right, bitmap, n, l, r, sink) != ones) return in.fail(HuffmanStatus::wrong_count);
   return p;
@@ -120,11 +122,7 @@ void tree_count(const u8* symbols, size_t n, u32 counts[256]) noexcept {
   for (size_t at = 0; sampled && at + 512 <= n; at += 2048) {
     for (size_t k = 0; k < 2048; k += 64)  // of what is read next, here and below; the hardware does not follow jumps
       __builtin_prefetch(symbols + std::min(at + 4096 + k, n - 1));
-    for (size_t i = at; i < at + 512; i += 8) {
-      const u64 eight = read_word<u64>(symbols + i);
-      ACCEL_UNROLL(8)
-      for (int k = 0; k < 8; ++k) ++table[k & 3][eight >> 8 * k & 255];
-    }
+    count_eights(symbols + at, 512, table);
   }
   alignas(64) u8 unseen[256];  // 0 or 128
   for (int s = 0; s < 256; ++s) {

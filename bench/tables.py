@@ -8,8 +8,8 @@ there the table is empty. It is written by the results' own `kind`: `networks` (
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
 (bench/accuracy/recipes.py), `binary training` (scripts/train_binary.py), `errors`
 (bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `sparse shapes` and
-`break even` (bench/kernels/sparse_shapes.py and break_even.py), `stages` (bench/formats/alexnet_stages.py), or what pytest-benchmark writes. `FILE#layers` is a
-second table of a file.
+`break even` (bench/kernels/sparse_shapes.py and break_even.py), `stages` (bench/formats/alexnet_stages.py), or what
+pytest-benchmark writes. `FILE#layers` is a second table of a file.
 """
 
 from __future__ import annotations
@@ -241,7 +241,9 @@ def stages(document: dict[str, Any]) -> str:
     paper = [document["paper"][stage] for stage in theirs]
     table.add("all, as a file", "", "", *map(format_bytes, [*sums, document["file bytes"], *paper]))
     rates = {way: document["codes"] / seconds / 1e9 for way, seconds in document["load seconds"].items()}
-    line = f"Loaded on one thread at {rates['read']:.2f} GB of codes a second, {rates['opened']:.2f} without the digest."
+    line = (
+        f"Loaded on one thread at {rates['read']:.2f} GB of codes a second, {rates['opened']:.2f} without the digest."
+    )
     return f"{table.markdown()}\n\n{line}\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 

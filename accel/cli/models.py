@@ -27,12 +27,12 @@ SizeOption = Annotated[
 
 def info(
     model: shell.ModelArgument,
-    sizes: Annotated[bool, typer.Option("--sizes", help="Also list the bytes of every tensor in the file, stage by stage.")] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Also list every tensor's bytes, stage by stage.")] = False,
     as_json: shell.JsonFlag = False,
 ) -> None:
     """Show what a model holds: operators, inputs, outputs and weights."""
     network = accel.load(model)
-    data = {
+    data: dict[str, Any] = {
         "file": model,
         "name": network.name,
         "bytes": model.stat().st_size,

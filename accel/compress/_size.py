@@ -32,9 +32,9 @@ def tensor_stages(value: np.ndarray | Weight) -> dict[str, int]:
     """Bytes of one tensor after the stages of Deep Compression that come before coding.
 
     "float32": of the dense form. "pruned": 32 bits a weight that is left, and where they are. "shared":
-    ceil(log2 k) bits instead of 32, and the codebook of k values. Positions are relative indices of 4 or 8 bits, fillers
-    included, or a bitmap, or nothing where storing zeros is cheapest. Of other tensors and weights, which have no such
-    stages, the last two are the numbers that are stored.
+    ceil(log2 k) bits instead of 32, and the codebook of k values. Positions are relative indices of 4 or 8 bits,
+    fillers included, or a bitmap, or nothing where storing zeros is cheapest. Of other tensors and weights, which have
+    no such stages, the last two are the numbers that are stored.
     """
     whole = _plain(value)
     if not isinstance(value, (Codebook, Csr, CsrCodebook)):

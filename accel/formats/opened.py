@@ -22,8 +22,8 @@ class OpenFile(Mapping[str, Tensor]):
     """The tensors of an .accel file by name; each access reads and decodes that one alone.
 
     Only the header is read at first. The digest of the whole file is not checked, for which all of it would have to
-    be read (`accel.formats.container.verify` does): damage is found by the checksums of the header and of each tensor. Not for
-    several threads at once.
+    be read (`accel.formats.container.verify` does): damage is found by the checksums of the header and of each
+    tensor. Not for several threads at once.
 
     Parameters
     ----------

@@ -119,8 +119,7 @@ def _kind(values: Any) -> int:
         if isinstance(values, np.ndarray) and values.dtype == dtype:
             return kind
     raise TypeError(
-        "values: expected an array of float32, float16 or uint16 (the bits of bfloat16), "
-        f"got {checks.describe(values)}"
+        f"values: expected an array of float32, float16 or uint16 (the bits of bfloat16), got {checks.describe(values)}"
     )
 
 

@@ -97,7 +97,9 @@ def load_seconds(path: Path, weights: dict[str, Codebook], rounds: int = 7) -> d
         times["opened"].append(time.perf_counter() - start)
     for name, weight in weights.items():
         for tensors in (found, single):
-            np.testing.assert_array_equal(tensors[name].codes, weight.codes, err_msg=name)
+            loaded = tensors[name]
+            assert isinstance(loaded, Codebook)
+            np.testing.assert_array_equal(loaded.codes, weight.codes, err_msg=name)
     return {way: min(taken) for way, taken in times.items()}
 
 

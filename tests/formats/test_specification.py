@@ -195,7 +195,14 @@ Golden = tuple[bytes, dict[str, np.ndarray]]
 
 @pytest.fixture(
     scope="module",
-    params=["version1", "version1_sparse", "version1_binary", "version1_circulant", "version1_fastfood", "version1_float"],
+    params=[
+        "version1",
+        "version1_sparse",
+        "version1_binary",
+        "version1_circulant",
+        "version1_fastfood",
+        "version1_float",
+    ],
 )
 def golden(request: pytest.FixtureRequest) -> Golden:
     """A file and what is in it: the first of version 1, and those with weights and codings that came later."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import accel
 from accel.errors import FormatError
 from accel.kernels import float_decode, float_encode, runtime
-from accel.kernels.floats import BLOCK, TYPES
+from accel.kernels.floats import TYPES
 from accel.reference import huffman
+from accel.reference.floats import BLOCK
 
 ISAS = runtime.isa_info()["supported"]
 AWKWARD = [0, 1, 2, 15, 16, 17, 31, 33, 63, 64, 65, 127, 1000, 4099]
@@ -181,7 +182,10 @@ def lies() -> Iterator[tuple[str, bytes]]:
     yield f"says {2**32 - 1} bytes", signed(head(5, 2**32 - 1), block)
     yield "block 0: a block is cut off", signed(head(5, 11), block[:11])
     yield "block 0: a plane is cut off", signed(head(5, 12), planes(b"", b"", b"", b""))
-    yield "block 0: a plane is cut off", signed(head(5, size), np.array([2**32 - 1, 6, 6], "<u4").tobytes() + block[12:])
+    yield (
+        "block 0: a plane is cut off",
+        signed(head(5, size), np.array([2**32 - 1, 6, 6], "<u4").tobytes() + block[12:]),
+    )
     yield "block 0: a plane is cut off", signed(head(5, size), np.array([6, 6, 12], "<u4").tobytes() + block[12:])
     yield "do not fit", signed(head(5, size), np.array([7, 5, 6], "<u4").tobytes() + block[12:])
     yield "do not fit", signed(head(5, size + 1), planes(good[0], good[1], b"\0" * 7, good[3]))

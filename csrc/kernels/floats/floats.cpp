@@ -97,8 +97,7 @@ size_t float_encode(const u8* src, size_t width, size_t n, size_t isa, u8* out, 
   u8* p = out;
   for (size_t k = 0; k < float_block_count(n); ++k) {
     const size_t first = k * kFloatBlock;
-    const size_t bytes =
-        encode_block(src + width * first, width, std::min(kFloatBlock, n - first), isa, p, scratch);
+    const size_t bytes = encode_block(src + width * first, width, std::min(kFloatBlock, n - first), isa, p, scratch);
     sizes[k] = static_cast<std::int64_t>(bytes);
     p += bytes;
   }

@@ -7,9 +7,9 @@
 
 namespace accel {
 
-// Numbers under one code. Layers differ in their exponents: with blocks of 2^20 ResNet-50 took 0.6 % more.
+// Numbers under one code: layers differ in their exponents. Tried: 2^20, faster by a tenth and larger than ZipNN's.
 inline constexpr std::size_t kFloatBlock = kTreePart;
-inline constexpr std::size_t kFloatMostPlanes = 4;      // bytes of a number: 2 or 4
+inline constexpr std::size_t kFloatMostPlanes = 4;  // bytes of a number: 2 or 4
 
 // planes[p][i] = byte p of number i, rotated. `src` has any address.
 using FloatSplit = void (*)(const std::uint8_t* src, std::size_t width, std::size_t n,

@@ -37,9 +37,7 @@ ACCEL_INLINE Bytes zip_low_8(Bytes a, Bytes b) { return apart_8(low_half(a)) | a
 ACCEL_INLINE Bytes zip_high_8(Bytes a, Bytes b) { return zip_low_8(a >> 32, b >> 32); }
 ACCEL_INLINE Bytes zip_low_16(Bytes a, Bytes b) { return apart_16(low_half(a)) | apart_16(low_half(b)) << 16; }
 ACCEL_INLINE Bytes zip_high_16(Bytes a, Bytes b) { return zip_low_16(a >> 32, b >> 32); }
-ACCEL_INLINE Bytes rotate_16(Bytes v) {
-  return (v >> 1 & 0x7FFF7FFF7FFF7FFFu) | (v & 0x0001000100010001u) << 15;
-}
+ACCEL_INLINE Bytes rotate_16(Bytes v) { return (v >> 1 & 0x7FFF7FFF7FFF7FFFu) | (v & 0x0001000100010001u) << 15; }
 ACCEL_INLINE Bytes rotate_32(Bytes v) { return (v >> 1 & 0x7FFFFFFF7FFFFFFFu) | (v & 0x0000000100000001u) << 31; }
 #endif
 ACCEL_INLINE Bytes in_pairs(Bytes v) { return v; }  // one lane: everything is in order

@@ -45,10 +45,14 @@ std::int64_t put_by_gaps(const std::uint8_t* gaps, std::size_t entries, std::uin
 std::int64_t gaps_expand(const std::uint8_t* gaps, std::size_t entries, std::uint8_t most, const std::uint8_t* values,
                          std::size_t width, std::uint8_t* out, std::size_t size, bool clear) noexcept {
   switch (width) {
-    case 1: return put_by_gaps<1>(gaps, entries, most, values, out, size, clear);
-    case 2: return put_by_gaps<2>(gaps, entries, most, values, out, size, clear);
-    case 4: return put_by_gaps<4>(gaps, entries, most, values, out, size, clear);
-    default: return put_by_gaps<8>(gaps, entries, most, values, out, size, clear);
+    case 1:
+      return put_by_gaps<1>(gaps, entries, most, values, out, size, clear);
+    case 2:
+      return put_by_gaps<2>(gaps, entries, most, values, out, size, clear);
+    case 4:
+      return put_by_gaps<4>(gaps, entries, most, values, out, size, clear);
+    default:
+      return put_by_gaps<8>(gaps, entries, most, values, out, size, clear);
   }
 }
 

@@ -29,10 +29,14 @@ void expand(const std::uint8_t* bitmap, const std::uint8_t* values, std::size_t 
 void bitmap_expand(const std::uint8_t* bitmap, const std::uint8_t* values, std::size_t count, std::size_t width,
                    std::uint8_t* out, std::size_t size) noexcept {
   switch (width) {
-    case 1: return expand<1>(bitmap, values, count, out, size);
-    case 2: return expand<2>(bitmap, values, count, out, size);
-    case 4: return expand<4>(bitmap, values, count, out, size);
-    default: return expand<8>(bitmap, values, count, out, size);
+    case 1:
+      return expand<1>(bitmap, values, count, out, size);
+    case 2:
+      return expand<2>(bitmap, values, count, out, size);
+    case 4:
+      return expand<4>(bitmap, values, count, out, size);
+    default:
+      return expand<8>(bitmap, values, count, out, size);
   }
 }
 

@@ -232,8 +232,8 @@ size_t encode_trees(const u8* symbols, size_t n, const u8 lengths[256], size_t i
   return static_cast<size_t>(p - out);
 }
 
-// Whether two symbols drawn at random are equal less than 7 / 6 as often as if all 256 were as likely: a code would save
-// less than a byte in 64. By a sample of an eighth.
+// Whether two symbols drawn at random are equal less than 7 / 6 as often as if all 256 were as likely: a code would
+// save less than a byte in 64. By a sample of an eighth.
 bool near_uniform(const u8* symbols, size_t n) noexcept {
   u64 counts[256] = {}, drawn = 0, pairs = 0;
   for (size_t at = 0; at < n; at += 4096)

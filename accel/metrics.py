@@ -18,11 +18,11 @@ import numpy as np
 
 from accel import timing
 from accel.compress._size import file_bytes, plain_bytes
+from accel.compress._size import tensor_stages as tensor_stages
 from accel.engine.session import InferenceSession
 from accel.graph.network import Network
 from accel.graph.shapes import infer_shapes
 from accel.kernels import checks, runtime
-from accel.kernels.gaps import gaps_encode
 from accel.weights import Codebook, Csr, CsrCodebook, Weight
 
 PathLike = str | Path
@@ -232,30 +232,14 @@ def measure_delta(
 
 
 def stage_bytes(original: Network, compressed: Network) -> dict[str, int]:
-    """Bytes after each stage of Deep Compression: "float32", "pruned", "shared", "coded" (the file).
-
-    Pruned: 32 bits a weight that is left and its relative index; shared: ceil(log2 k) bits instead of 32 and the
-    codebook. Indices take 4 or 8 bits, fillers included, or none where storing zeros is cheaper, as in the paper.
-    """
+    """Bytes after each stage of Deep Compression: "float32", "pruned", "shared" (see `tensor_stages`), "coded" (the
+    file)."""
     pruned = shared = plain_bytes(original)
     for value in compressed.constants.values():
-        if not isinstance(value, (Codebook, Csr, CsrCodebook)):
-            continue
-        live = np.flatnonzero(value.dense())
-        size = math.prod(value.shape)
-        pruned += _indexed(live, size, 32) - 4 * size
-        if isinstance(value, (Codebook, CsrCodebook)):
-            bits = max(1, math.ceil(math.log2(value.codebook.size)))
-            shared += _indexed(live, size, bits) + value.codebook.nbytes - 4 * size
-        else:
-            shared += _indexed(live, size, 32) - 4 * size
+        if isinstance(value, (Codebook, Csr, CsrCodebook)):
+            whole, some, less = tensor_stages(value).values()
+            pruned, shared = pruned + some - whole, shared + less - whole
     return {"float32": plain_bytes(original), "pruned": pruned, "shared": shared, "coded": file_bytes(compressed)}
-
-
-def _indexed(live: np.ndarray, size: int, bits: int) -> int:
-    """Bytes of the weights at `live`, of so many bits each, the cheapest way to say where they are."""
-    entries = {width: gaps_encode(live.astype(np.int64), width)[0].size for width in (4, 8)}
-    return -(-min(size * bits, *(count * (bits + width) for width, count in entries.items())) // 8)
 
 
 def _rate(pair: tuple[int, int]) -> float:

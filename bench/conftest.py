@@ -21,7 +21,7 @@ CHANGES = ("status", "--porcelain", "--untracked-files=no", "--", ":!bench/resul
 ROOT = Path(__file__).parents[1]
 PEERS = (
     *("numpy", "scipy", "numba", "onnx", "onnxruntime", "openvino", "MNN", "ncnn"),
-    *("torch", "pyfftw", "mkl_fft", "scikit-learn"),
+    *("torch", "pyfftw", "mkl_fft", "scikit-learn", "zipnn"),
 )
 IMPLEMENTATIONS = [
     *(f"native-{isa}" for isa in reversed(runtime.isa_info()["supported"])),

@@ -8,8 +8,8 @@ there the table is empty. It is written by the results' own `kind`: `networks` (
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
 (bench/accuracy/recipes.py), `binary training` (scripts/train_binary.py), `errors`
 (bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `sparse shapes` and
-`break even` (bench/kernels/sparse_shapes.py and break_even.py), or what pytest-benchmark writes. `FILE#layers` is a
-second table of a file.
+`break even` (bench/kernels/sparse_shapes.py and break_even.py), `stages` (bench/formats/alexnet_stages.py), or what
+pytest-benchmark writes. `FILE#layers` is a second table of a file.
 """
 
 from __future__ import annotations
@@ -132,7 +132,9 @@ def benchmarks(document: dict[str, Any]) -> str:
     for result in document["benchmarks"]:
         groups.setdefault(result["group"] or result["name"], []).append(result)
     peaks = any("peak operations per second" in result["extra_info"] for result in document["benchmarks"])
+    sizes = any("stored bytes" in result["extra_info"] for result in document["benchmarks"])
     heads = ["group", "implementation", "median", "quartiles", "rounds", "relative", *(["of peak"] if peaks else [])]
+    heads += ["stored", "of bytes", "rate"] if sizes else []
     table = Table(heads)
     for group, results in groups.items():
         best = min(result["stats"]["median"] for result in results)
@@ -140,7 +142,8 @@ def benchmarks(document: dict[str, Any]) -> str:
             stats = result["stats"]
             quartiles = f"{format_seconds(stats['q1'])} .. {format_seconds(stats['q3'])}"
             cells = [format_seconds(stats["median"]), quartiles, stats["rounds"], f"{stats['median'] / best:.2f}"]
-            table.add(group, implementation(result), *cells, *([share(result)] if peaks else []))
+            table.add(group, implementation(result), *cells, *([share(result)] if peaks else []),
+                      *(coded(result) if sizes else []))  # fmt: skip
     return "\n".join([table.markdown(), "", *peak_line(document["benchmarks"]), origin(document["machine_info"])])
 
 
@@ -149,6 +152,15 @@ def implementation(result: dict[str, Any]) -> str:
     param = result["param"] or ""
     name = result["name"].partition("[")[0].removeprefix("bench_").replace("_", " ")
     return param if param.strip("0123456789-x") else "-".join(filter(None, (name, param)))
+
+
+def coded(result: dict[str, Any]) -> list[str | None]:
+    """What a codec leaves, of how many bytes, and how many of these it takes or gives in a second."""
+    noted = result["extra_info"]
+    if "stored bytes" not in noted:
+        return [None, None, None]
+    rate = noted["bytes"] / result["stats"]["median"] / 1e9
+    return [f"{noted['stored bytes'] / noted['bytes']:.2%}", format_bytes(noted["bytes"]), f"{rate:.2f} GB/s"]
 
 
 def share(result: dict[str, Any]) -> str | None:
@@ -217,6 +229,24 @@ def errors(document: dict[str, Any]) -> str:
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
+def stages(document: dict[str, Any]) -> str:
+    """A row per layer: its bytes after every stage of Deep Compression, and what the paper has."""
+    ours = ("float32", "weights left", "pruned", "quantized", "coded")
+    theirs = ours[1:2] + ours[3:]
+    table = Table(["layer", "kept", "bits", *ours, *(f"paper: {stage}" for stage in theirs)])
+    for r in document["layers"]:
+        cells = [r["ours"][stage] for stage in ours] + [r["paper"][stage] for stage in theirs]
+        table.add(r["layer"], f"{r['kept']} %", r["bits"], *map(format_bytes, cells))
+    sums = [sum(r["ours"][stage] for r in document["layers"]) for stage in ours[:-1]]
+    paper = [document["paper"][stage] for stage in theirs]
+    table.add("all, as a file", "", "", *map(format_bytes, [*sums, document["file bytes"], *paper]))
+    rates = {way: document["codes"] / seconds / 1e9 for way, seconds in document["load seconds"].items()}
+    line = (
+        f"Loaded on one thread at {rates['read']:.2f} GB of codes a second, {rates['opened']:.2f} without the digest."
+    )
+    return f"{table.markdown()}\n\n{line}\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
 def origin(machine: dict[str, Any]) -> str:
     """One line on where the figures are from."""
     peers = ", ".join(f"{name} {version}" for name, version in machine["peers"].items())
@@ -248,6 +278,7 @@ def table(name: str) -> str:
         "binary training": binary_training,
         "sparse networks": sparse_networks,
         "sparse shapes": sparse_shapes,
+        "stages": stages,
         "break even": break_even_layers if part else break_even,
     }
     return kinds[document.get("kind", "benchmarks")](document) + "\n"

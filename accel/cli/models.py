@@ -16,7 +16,7 @@ from accel.cli.data import shape_text
 from accel.errors import FormatError
 from accel.formats import container
 from accel.graph.network import Network, Value
-from accel.metrics import count_macs, count_parameters
+from accel.metrics import count_macs, count_parameters, tensor_stages
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
 
@@ -27,12 +27,12 @@ SizeOption = Annotated[
 
 def info(
     model: shell.ModelArgument,
-    sizes: Annotated[bool, typer.Option("--sizes", help="Also list the bytes of every tensor in the file.")] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="Also list every tensor's bytes, stage by stage.")] = False,
     as_json: shell.JsonFlag = False,
 ) -> None:
     """Show what a model holds: operators, inputs, outputs and weights."""
     network = accel.load(model)
-    data = {
+    data: dict[str, Any] = {
         "file": model,
         "name": network.name,
         "bytes": model.stat().st_size,
@@ -47,6 +47,8 @@ def info(
     }
     if sizes:
         data["stored"] = stored_sizes(model)
+        for row in data["stored"]:
+            row["stages"] = tensor_stages(network.constants[row["name"]])
     shell.emit(data, _info_text(data), as_json)
 
 
@@ -128,12 +130,15 @@ def _info_text(data: Mapping[str, Any]) -> str:
 
 
 def _stored_text(data: Mapping[str, Any]) -> str:
-    table = Table(["tensor", "kind", "codings", "decoded", "in the file"])
+    """A row per tensor: how it is coded, and a waterfall of its bytes, stage by stage."""
+    table = Table(["tensor", "kind", "codings", "float32", "pruned", "quantized", "coded"])
     for row in data["stored"]:
-        codings = ", ".join(row["codings"])
-        table.add(row["name"], row["kind"], codings, format_bytes(row["bytes"]), format_bytes(row["stored"]))
+        stages = map(format_bytes, [*row["stages"].values(), row["stored"]])
+        table.add(row["name"], row["kind"], ", ".join(row["codings"]), *stages)
     rest = data["bytes"] - sum(row["stored"] for row in data["stored"])
-    table.add("(graph, table and digest)", "", "", "", format_bytes(rest))
+    table.add("(graph, table and digest)", "", "", "", "", "", format_bytes(rest))
+    sums = [sum(row["stages"][stage] for row in data["stored"]) for stage in ("float32", "pruned", "shared")]
+    table.add("all", "", "", *map(format_bytes, [*sums, data["bytes"]]))
     return table.text()
 
 

@@ -10,39 +10,65 @@ import numpy as np
 
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
-from accel.formats.pages import new_array
-from accel.kernels.gaps import bitmap_decode, bitmap_encode, gaps_decode, gaps_encode
+from accel.formats.pages import new_array, new_zeros
+from accel.kernels.floats import float_decode, float_encode
+from accel.kernels.gaps import bitmap_encode, bitmap_expand, gaps_encode, gaps_expand
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
 Array = np.ndarray
 SMALL = 64
 """Arrays up to this many bytes are stored as they are: no coding can repay its own description in the header."""
 
+MANY = 4096
+"""Floating-point numbers from which they are stored as such or not at all: few ones are smaller as byte planes."""
+
+MOST_LIVE = 0.95
+"""Share of elements that are not zero up to which the sparse codings are tried."""
+
+HUGE = 4 << 20
+"""Bytes that surely hold a huge page."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """`symbols` bytes, stored by `method` ("raw" or "huffman") in `data`."""
+    """`symbols` bytes, stored by `method` ("raw", "huffman" or "float") in `data`."""
 
     method: str
     symbols: int
     data: bytes | memoryview
 
 
+class Scratch:
+    """Memory for streams that are used up at once, from tensor to tensor the same: fresh memory costs more than
+    decoding into it."""
+
+    def __init__(self) -> None:
+        self._room: dict[int, Array] = {}
+
+    def take(self, which: int, nbytes: int) -> Array:
+        """uint8; valid until the same one is taken again."""
+        if which not in self._room or self._room[which].size < nbytes:
+            whole = -(-nbytes // HUGE) * HUGE if nbytes > HUGE // 4 else nbytes
+            self._room[which] = new_array((whole,), np.uint8)
+        return self._room[which][:nbytes]
+
+
 @dataclass(frozen=True, slots=True)
 class Coding:
-    """A way to split an array into byte streams and back.
+    """A way to split an array into streams and back.
 
-    `split(array)` gives uint8 arrays, None when it does not apply. `join(streams, dtype, size)` is its inverse for
-    `size` elements; it raises FormatError when the streams do not fit together.
+    `split(array)` gives arrays, one a stream: uint8, or the array's own dtype for elements that are kept. None when
+    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements; it raises FormatError
+    when the streams do not fit together.
     """
 
     split: Callable[[Array], list[Array] | None]
-    join: Callable[[Sequence[Array], np.dtype[Any], int], Array]
+    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Array]
 
 
 def encode(array: Array) -> tuple[str, list[Stream]]:
     """The name of the cheapest coding for a little-endian C-contiguous array, and its streams."""
-    plain = [_raw(array.reshape(-1).view(np.uint8))] if array.size else [Stream("raw", 0, b"")]
+    plain = [_raw(_bytes(array.reshape(-1)))] if array.size else [Stream("raw", 0, b"")]
     best = "plain", plain
     if array.nbytes <= SMALL:
         return best
@@ -55,11 +81,13 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
     return best
 
 
-def decode(coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int) -> Array:
+def decode(
+    coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch | None = None
+) -> Array:
     """`size` elements of `dtype` from streams that may be hostile. Raises FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
-    return CODINGS[coding].join([_symbols(stream) for stream in streams], dtype, size)
+    return CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
 
 
 def stored(streams: Sequence[Stream]) -> int:
@@ -74,127 +102,168 @@ def _honest(array: Array, streams: Sequence[Stream]) -> bool:
     return max(array.nbytes, symbols) <= max(RATIO_FREE, DEFAULT.max_ratio * data)
 
 
+def _bytes(array: Array) -> Array:
+    """Of one axis, as little-endian uint8 without a copy."""
+    return array.view(np.uint8)
+
+
 def _raw(symbols: Array) -> Stream:
     return Stream("raw", symbols.size, symbols.tobytes())
 
 
-def _cheapest(symbols: Array) -> Stream:
+FLOATS = {np.dtype("<f4"), np.dtype("<f2"), np.dtype("<u2")}
+"""What the method "float" holds; u2 as the upper halves of float32."""
+
+
+def _many_floats(array: Array) -> bool:
+    """Whether the method "float" stores its planes, which loads faster."""
+    return array.dtype in (FLOATS - {np.dtype("<u2")}) and array.size >= MANY
+
+
+def _cheapest(elements: Array) -> Stream:
+    symbols = _bytes(elements)
+    best = _raw(symbols)
     if symbols.size > SMALL:
-        data = huffman_encode(symbols)
-        if len(data) < symbols.size:
-            return Stream("huffman", symbols.size, data)
-    return _raw(symbols)
+        ways: dict[str, Callable[[Array], bytes]] = {"huffman": lambda e: huffman_encode(_bytes(e))}
+        if elements.dtype in FLOATS:
+            ways["float"] = lambda e: float_encode(e.astype(e.dtype.newbyteorder("="), copy=False))
+        for method, code in ways.items():
+            data = code(elements)
+            if len(data) < len(best.data):
+                best = Stream(method, symbols.size, data)
+    return best
 
 
-def _symbols(stream: Stream) -> Array:
-    if stream.method == "raw":
-        if len(stream.data) != stream.symbols:
-            raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
-        return np.frombuffer(stream.data, np.uint8)
-    if stream.method != "huffman":
-        raise FormatError(f"stream method: expected raw or huffman, got {stream.method!r}")
-    out = np.empty(stream.symbols, np.uint8)
+def _read_into(stream: Stream, out: Array) -> None:
+    """The elements of a stream into `out`, which has room for exactly so many. Raises FormatError."""
+    symbols = _bytes(out)
+    if stream.symbols != symbols.size:
+        raise FormatError(f"streams: expected {symbols.size} symbols, got {stream.symbols}")
     try:
-        huffman_decode(stream.data, out=out)
+        if stream.method == "raw":
+            if len(stream.data) != stream.symbols:
+                raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
+            symbols[:] = np.frombuffer(stream.data, np.uint8)
+        elif stream.method == "huffman":
+            huffman_decode(stream.data, out=symbols)
+        elif stream.method == "float" and out.dtype in FLOATS:
+            float_decode(stream.data, out=out)
+        else:
+            raise FormatError(f"stream method: expected raw, huffman or (of floats) float, got {stream.method!r:.40}")
     except AccelError:
         raise
-    except ValueError as error:
-        raise FormatError(f"huffman stream: {error}") from error
+    except (TypeError, ValueError) as error:  # numbers of another type or count than the table says
+        raise FormatError(f"{stream.method} stream: {error}") from error
+
+
+def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
+    """As many elements as the stream says."""
+    kind = np.dtype(dtype)
+    if stream.symbols % kind.itemsize:
+        raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
+    out = scratch.take(which, stream.symbols).view(kind)
+    _read_into(stream, out)
     return out
 
 
-def _expect(streams: Sequence[Array], *sizes: int) -> None:
-    found = tuple(stream.size for stream in streams)
-    if found != sizes:
-        raise FormatError(f"streams: expected {list(sizes)} symbols, got {list(found)}")
+def _read_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Array, Array]:
+    """Where elements stand, and the elements."""
+    if len(streams) != 2:
+        raise FormatError(f"streams: expected 2, got {len(streams)}")
+    places, values = streams
+    return _read(places, np.uint8, scratch, 0), _read(values, dtype, scratch, 1)
+
+
+def _expect(streams: Sequence[Stream], count: int) -> None:
+    if len(streams) != count:
+        raise FormatError(f"streams: expected {count}, got {len(streams)}")
 
 
 def _split_plain(array: Array) -> list[Array] | None:
-    return [array.reshape(-1).view(np.uint8)]
+    return [array.reshape(-1)]
 
 
-def _join_plain(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
-    _expect(streams, size * dtype.itemsize)
+def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Array:
+    _expect(streams, 1)
     out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
-    out.view(np.uint8)[:] = streams[0]
+    _read_into(streams[0], out)
     return out
 
 
 def _split_planes(array: Array) -> list[Array] | None:
     """Byte b of every element together: the sign and exponent of floats repeat, the mantissa does not."""
-    if array.itemsize == 1:
+    if array.itemsize == 1 or _many_floats(array):
         return None
     return list(np.ascontiguousarray(array.reshape(-1, 1).view(np.uint8).T))
 
 
-def _join_planes(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
-    _expect(streams, *[size] * dtype.itemsize)
+def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+    _expect(streams, dtype.itemsize)
+    plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
-    for plane, stream in enumerate(streams):
-        out[:, plane] = stream
+    for at, stream in enumerate(streams):
+        _read_into(stream, plane)
+        out[:, at] = plane
     return out.reshape(-1).view(dtype)
 
 
 def _split_delta(array: Array) -> list[Array] | None:
     """Byte planes of the difference to the element before, modulo 2**bits: for indices, sorted values."""
-    if array.itemsize == 1:
+    if array.itemsize == 1 or _many_floats(array):
         return None
     bits = array.reshape(-1).view(f"<u{array.itemsize}")
     return _split_planes(np.diff(bits, prepend=bits.dtype.type(0)))
 
 
-def _join_delta(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
+def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
-    return np.cumsum(_join_planes(streams, unsigned, size), dtype=unsigned).view(dtype)
+    return np.cumsum(_join_planes(streams, unsigned, size, scratch), dtype=unsigned).view(dtype)
+
+
+def _positions(array: Array) -> Array | None:
+    """Of the elements that have a bit set (-0.0 has), when they are so few that leaving out the others can pay."""
+    live = array.reshape(-1).view(f"<u{array.itemsize}") != 0
+    if np.count_nonzero(live) > live.size * MOST_LIVE:
+        return None
+    return np.flatnonzero(live).astype(np.int64, copy=False)
 
 
 def _split_bitmap(array: Array) -> list[Array] | None:
     """One bit an element, set where it is not zero; then the elements that are not zero."""
-    if array.dtype != np.uint8:
+    positions = _positions(array)
+    if positions is None:
         return None
-    flat = array.reshape(-1)
-    live = flat != 0
-    return [np.frombuffer(bitmap_encode(live), np.uint8), flat[live]]
+    live = np.zeros(array.size, np.bool_)
+    live[positions] = True
+    return [np.frombuffer(bitmap_encode(live), np.uint8), array.reshape(-1)[positions]]
 
 
-def _join_bitmap(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
-    bitmap, values = _two_of_bytes("bitmap", streams, dtype)
-    live = bitmap_decode(bitmap, size)
-    _expect([values], int(np.count_nonzero(live)))
-    out = np.zeros(size, np.uint8)
-    out[live] = values
-    return out
-
-
-def _two_of_bytes(name: str, streams: Sequence[Array], dtype: np.dtype[Any]) -> Sequence[Array]:
-    if dtype != np.uint8 or len(streams) != 2:
-        raise FormatError(f"{name}: expected 2 streams for uint8, got {len(streams)} for {dtype}")
-    return streams
+def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+    bitmap, values = _read_two(streams, dtype, scratch)
+    return bitmap_expand(bitmap, values, size, out=new_array((size,), dtype))
 
 
 def _gaps(bits: int) -> Coding:
     """Deep Compression's relative index: the distance to the element before, and fillers where it overflows.
 
-    Two streams of equal length, gaps and values; entry e stands at sum(gap + 1 up to e) - 1. A filler has the value
-    0, so that the reader needs no special case.
+    Two streams of equally many entries, gaps and values; entry e stands at sum(gap + 1 up to e) - 1. A filler has the
+    value 0, so that the reader needs no special case.
     """
 
     def split(array: Array) -> list[Array] | None:
-        if array.dtype != np.uint8:
+        positions = _positions(array)
+        if positions is None:
             return None
-        flat = array.reshape(-1)
-        positions = np.flatnonzero(flat)
-        gaps, filler = gaps_encode(positions.astype(np.int64, copy=False), bits)
-        values = np.zeros(gaps.size, np.uint8)
-        values[~filler] = flat[positions]
+        gaps, filler = gaps_encode(positions, bits)
+        values = np.zeros(gaps.size, array.dtype)
+        values[~filler] = array.reshape(-1)[positions]
         return [gaps, values]
 
-    def join(streams: Sequence[Array], dtype: np.dtype[Any], size: int) -> Array:
-        gaps, values = _two_of_bytes(f"gaps{bits}", streams, dtype)
-        _expect([values], gaps.size)
-        out = np.zeros(size, np.uint8)
-        out[gaps_decode(gaps, size, bits=bits, dtype=np.int64)] = values
-        return out
+    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+        gaps, values = _read_two(streams, dtype, scratch)
+        if values.size != gaps.size:
+            raise FormatError(f"streams: expected as many values as gaps, {gaps.size}, got {values.size}")
+        return gaps_expand(gaps, values, size, bits=bits, out=new_zeros((size,), dtype), cleared=True)
 
     return Coding(split, join)
 

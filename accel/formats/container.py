@@ -23,6 +23,7 @@ from accel.formats.atomic import replace_file
 from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors
 from accel.formats.files import Source, read_bytes
 from accel.formats.limits import DEFAULT, Limits, check, check_ratio
+from accel.kernels._checksum import crc32
 from accel.kernels.checks import describe
 from accel.weights.base import Weight, weight_kinds
 
@@ -33,6 +34,7 @@ VERSION = 1
 Tensor = np.ndarray | Weight
 
 _HEAD = struct.Struct("<8sHHIIQ")  # magic, version, flags, stored header bytes, JSON header bytes, file bytes
+HEAD_BYTES = _HEAD.size
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -79,8 +81,9 @@ def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict
     _check_digest(data)
     contents, at = _parse(data, limits)
     tensors: dict[str, Tensor] = {}
+    scratch = codings.Scratch()
     for entry in contents.tensors:
-        tensors[entry.name] = _decode_tensor(entry, data[at : at + entry.stored], limits)
+        tensors[entry.name] = decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
         at += entry.stored
     return contents.header, tensors
 
@@ -109,7 +112,7 @@ def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
         return [*problems, str(error)]
     for entry in contents.tensors:
         try:
-            _decode_tensor(entry, data[at : at + entry.stored], limits)
+            decode_tensor(entry, data[at : at + entry.stored], limits)
         except FormatError as error:
             problems.append(str(error))
         at += entry.stored
@@ -142,42 +145,57 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
     little = np.ascontiguousarray(array, dtype).reshape(array.shape)
     coding, streams = codings.encode(little)
     entries = tuple(StreamEntry(stream.method, stream.symbols, len(stream.data)) for stream in streams)
-    crc32 = zlib.crc32(little.reshape(-1).view(np.uint8).data)
-    return PartEntry(name, code, array.shape, coding, entries, crc32), [stream.data for stream in streams]
+    return PartEntry(name, code, array.shape, coding, entries, crc32(little)), [stream.data for stream in streams]
 
 
 def _check_digest(data: memoryview) -> None:
     """Magic, version and size first, for a message that helps; then the digest, before anything else is believed."""
+    check_start(data[: _HEAD.size], len(data))
+    if hashlib.sha256(data[:-_DIGEST_BYTES]).digest() != data[-_DIGEST_BYTES:]:
+        raise FormatError("damaged: the digest of the file does not match its content")
+
+
+def check_start(data: memoryview, size: int) -> int:
+    """Of the first bytes of a file of `size` bytes: how many its header begins with, the packed contents included.
+
+    Raises
+    ------
+    FormatError  it is no .accel file, newer than this program, or of another size than it says.
+    """
     if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
         what = "empty file" if not len(data) else f"it starts with {bytes(data[: len(MAGIC)])!r}"
         raise FormatError(f"not an .accel file: {what}")
-    if len(data) < _HEAD.size + _DIGEST_BYTES:
-        raise FormatError(f"truncated: {len(data)} bytes are less than an empty file has")
-    _, version, _, _, _, total = _HEAD.unpack_from(data)
+    if size < _HEAD.size + _DIGEST_BYTES:
+        raise FormatError(f"truncated: {size} bytes are less than an empty file has")
+    _, version, _, packed, _, total = _HEAD.unpack_from(data)
     if version > VERSION:
         raise FormatError(f"format version {version} is newer than {VERSION}, which this accel reads: update accel")
-    if len(data) != total:
-        what = "truncated" if len(data) < total else "trailing bytes"
-        raise FormatError(f"{what}: expected {total} bytes, got {len(data)}")
-    if hashlib.sha256(data[:-_DIGEST_BYTES]).digest() != data[-_DIGEST_BYTES:]:
-        raise FormatError("damaged: the digest of the file does not match its content")
+    if size != total:
+        what = "truncated" if size < total else "trailing bytes"
+        raise FormatError(f"{what}: expected {total} bytes, got {size}")
+    return _HEAD.size + int(packed)
 
 
 def _parse(data: memoryview, limits: Limits) -> tuple[Contents, int]:
     """The contents, and where the first tensor starts."""
     if len(data) < _HEAD.size + _DIGEST_BYTES:
         raise FormatError(f"truncated: {len(data)} bytes are less than an empty file has")
-    _, version, flags, packed, plain, _ = _HEAD.unpack_from(data)
+    return parse_contents(data, len(data), limits)
+
+
+def parse_contents(start: memoryview, size: int, limits: Limits) -> tuple[Contents, int]:
+    """The contents of a file of `size` bytes from its first ones, and where the first tensor starts. FormatError."""
+    _, version, flags, packed, plain, _ = _HEAD.unpack_from(start)
     if version != VERSION or flags:
         raise FormatError(f"expected format version {VERSION} and flags 0, got version {version} and flags {flags}")
     check("header", plain, limits.max_header, "max_header")
     at = _HEAD.size + packed
-    if at > len(data) - _DIGEST_BYTES:
-        raise FormatError(f"header: {packed} bytes do not fit into a file of {len(data)}")
-    document = _document(data[_HEAD.size : at], plain)
+    if at > size - _DIGEST_BYTES:
+        raise FormatError(f"header: {packed} bytes do not fit into a file of {size}")
+    document = _document(start[_HEAD.size : at], plain)
     tensors = parse_tensors(document["tensors"], limits)
-    contents = Contents(version, len(data), packed, document["header"], tensors)
-    room = len(data) - _DIGEST_BYTES - at
+    contents = Contents(version, size, packed, document["header"], tensors)
+    room = size - _DIGEST_BYTES - at
     if contents.tensor_bytes != room:
         raise FormatError(f"tensor table: claims {contents.tensor_bytes} bytes, the file has {room}")
     return contents, at
@@ -214,13 +232,16 @@ def _refuse_constant(text: str) -> Any:
     raise FormatError(f"header: {text} is not JSON")
 
 
-def _decode_tensor(entry: TensorEntry, data: memoryview, limits: Limits) -> Tensor:
+def decode_tensor(
+    entry: TensorEntry, data: memoryview, limits: Limits, scratch: codings.Scratch | None = None
+) -> Tensor:
+    """A tensor from its bytes of the file. Raises FormatError that names it."""
     where = f"tensor {entry.name!r:.80}"
     arrays: dict[str, np.ndarray] = {}
     at = 0
     try:
         for part in entry.parts:
-            arrays[part.name] = _decode_part(part, data[at : at + part.stored])
+            arrays[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
             at += part.stored
         return _assemble(entry, arrays, limits)
     except FormatError as error:
@@ -248,14 +269,14 @@ def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) 
         check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
-def _decode_part(part: PartEntry, data: memoryview) -> np.ndarray:
+def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | None) -> np.ndarray:
     streams, at = [], 0
     for stream in part.streams:
         streams.append(codings.Stream(stream.method, stream.symbols, data[at : at + stream.nbytes]))
         at += stream.nbytes
     dtype = DTYPES[part.dtype]
-    flat = codings.decode(part.coding, streams, dtype, part.size)
-    if zlib.crc32(flat.view(np.uint8).data) != part.crc32:
+    flat = codings.decode(part.coding, streams, dtype, part.size, scratch)
+    if crc32(flat) != part.crc32:
         raise FormatError("damaged: its checksum does not match")
     if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:
         raise FormatError("expected 0 and 1 for booleans")

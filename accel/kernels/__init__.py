@@ -21,8 +21,18 @@ from accel.kernels.circulant import (
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
+from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.fwht import fwht
-from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
+from accel.kernels.gaps import (
+    bitmap_decode,
+    bitmap_encode,
+    bitmap_expand,
+    deltas_decode,
+    deltas_encode,
+    gaps_decode,
+    gaps_encode,
+    gaps_expand,
+)
 from accel.kernels.hashed import hashed_matmul
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
@@ -38,6 +48,7 @@ __all__ = [
     "binary_scale_map",
     "bitmap_decode",
     "bitmap_encode",
+    "bitmap_expand",
     "block_circulant_grad_r",
     "block_circulant_grad_x",
     "block_circulant_matmul",
@@ -51,9 +62,12 @@ __all__ = [
     "deltas_encode",
     "fastfood",
     "fastfood_backward",
+    "float_decode",
+    "float_encode",
     "fwht",
     "gaps_decode",
     "gaps_encode",
+    "gaps_expand",
     "global_average_pool2d",
     "hashed_matmul",
     "huffman_decode",

@@ -92,8 +92,7 @@ def gaps_decode(gaps: np.ndarray, size: int, *, bits: int = 8, dtype: Any = np.u
         positions = np.empty(gaps.size, kind)
         wrong = loops.gaps_decode(gaps, size, most, positions)
     if wrong >= 0:
-        why = f"gap {gaps[wrong]} needs more than {bits} bits" if gaps[wrong] > most else f"it leaves {size} places"
-        raise FormatError(f"gaps: entry {wrong} of {gaps.size}: {why}")
+        raise _wrong_gap(gaps, wrong, size, bits)
     return positions
 
 
@@ -178,13 +177,117 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
     FormatError data is not ceil(size / 8) bytes, or a padding bit is set.
     TypeError   data is not bytes-like. ValueError   size is negative.
     """
-    packed = checks.byte_view("data", data)
+    return np.unpackbits(_bitmap("data", data, size), count=size, bitorder="little").view(np.bool_)
+
+
+def _bitmap(name: str, data: Any, size: int) -> np.ndarray:
+    packed = checks.byte_view(name, data)
     checks.integer("size", size, 0)
     if packed.size != -(-size // 8):
         raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {packed.size}")
     if size % 8 and packed[-1] >> size % 8:
         raise FormatError("bitmap: a bit after the last place is set")
-    return np.unpackbits(packed, count=size, bitorder="little").view(np.bool_)
+    return packed
+
+
+def gaps_expand(
+    gaps: np.ndarray,
+    values: np.ndarray,
+    size: int,
+    *,
+    bits: int = 8,
+    out: np.ndarray | None = None,
+    cleared: bool = False,
+) -> np.ndarray:
+    """The dense array whose entries stand where `gaps_encode` said, without a list of positions.
+
+    Parameters
+    ----------
+    gaps : ndarray, shape (entries,), uint8, as `gaps_encode` makes them.
+    values : ndarray, shape (entries,), elements of 1, 2, 4 or 8 bytes; those of fillers are 0.
+    size : places there are.
+    bits : 4 or 8.
+    out : ndarray, shape (size,), dtype of values, C-contiguous, optional; undefined after an error.
+    cleared : whether `out` holds nothing but zeros already.
+
+    Returns
+    -------
+    ndarray, shape (size,), dtype of values: values[k] at the position of entry k, 0 elsewhere
+
+    Raises
+    ------
+    FormatError a gap needs more than `bits` bits, or a position is not below size.
+    TypeError   gaps is not uint8, values have another width, or out is of another type.
+    ValueError  shapes do not fit, or bits is not 4 or 8.
+    """
+    checks.array("gaps", gaps, np.uint8, 1)
+    _check_values(values)
+    if values.size != gaps.size:
+        raise ValueError(f"values: expected one per gap, {gaps.size}, got {values.size}")
+    _check_bits(bits)
+    checks.integer("size", size, 0)
+    dense = checks.output("out", out, values.dtype, (size,), gaps=gaps, values=values)
+    most = (1 << bits) - 1
+    if runtime.backend() == "native":
+        flat, clear = dense.view(np.uint8), not (cleared and out is not None)
+        wrong = runtime.core.gaps_expand(gaps, most, values.view(np.uint8), values.itemsize, flat, clear)
+        if wrong >= 0:
+            raise _wrong_gap(gaps, wrong, size, bits)
+    else:
+        positions = gaps_decode(gaps, size, bits=bits, dtype=np.int64)
+        dense[:] = 0
+        dense[positions] = values
+    return dense
+
+
+def bitmap_expand(data: Any, values: np.ndarray, size: int, *, out: np.ndarray | None = None) -> np.ndarray:
+    """The dense array whose elements that are not 0 stand where the bits of a bitmap are set.
+
+    Parameters
+    ----------
+    data : bytes-like, as `bitmap_encode` writes it.
+    values : ndarray, shape (n,), elements of 1, 2, 4 or 8 bytes.
+    size : places there are.
+    out : ndarray, shape (size,), dtype of values, C-contiguous, optional; undefined after an error.
+
+    Returns
+    -------
+    ndarray, shape (size,), dtype of values: the next value at each set bit, 0 elsewhere
+
+    Raises
+    ------
+    FormatError data is not ceil(size / 8) bytes, a padding bit is set, or n bits are not set.
+    TypeError   data is not bytes-like, values have another width, or out is of another type.
+    ValueError  shapes do not fit.
+    """
+    _check_values(values)
+    packed = _bitmap("data", data, size)
+    dense = checks.output("out", out, values.dtype, (size,), data=packed, values=values)
+    if runtime.backend() == "native":
+        wanted = runtime.core.bitmap_expand(
+            packed, values.view(np.uint8), values.itemsize, dense.view(np.uint8), runtime.isa_index()
+        )
+    else:
+        mask = bitmap_decode(packed, size)
+        wanted = int(np.count_nonzero(mask))
+        if wanted == values.size:
+            dense[:] = 0
+            dense[mask] = values
+    if wanted != values.size:
+        raise FormatError(f"bitmap: {wanted} bits are set, for {values.size} values")
+    return dense
+
+
+def _wrong_gap(gaps: np.ndarray, wrong: int, size: int, bits: int) -> FormatError:
+    large = gaps[wrong] >> bits if bits < 8 else 0
+    why = f"gap {gaps[wrong]} needs more than {bits} bits" if large else f"it leaves {size} places"
+    return FormatError(f"gaps: entry {wrong} of {gaps.size}: {why}")
+
+
+def _check_values(values: Any) -> None:
+    if not isinstance(values, np.ndarray) or values.dtype.itemsize not in (1, 2, 4, 8) or values.dtype.hasobject:
+        raise TypeError(f"values: expected an array of elements of 1, 2, 4 or 8 bytes, got {checks.describe(values)}")
+    checks.array("values", values, values.dtype, 1)
 
 
 def _check_bits(bits: int) -> None:

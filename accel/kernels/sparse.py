@@ -51,6 +51,16 @@ class SparseArrays(NamedTuple):
         data, indices, indptr = csr_from_dense(np.ascontiguousarray(w).reshape(w.shape[0], -1), indptr_dtype=np.int32)
         return cls(indptr, indices, data)
 
+    @classmethod
+    def of_codes(cls, codes: np.ndarray, zero: int, codebook: np.ndarray) -> SparseArrays:
+        """What is not `zero`, the only code of 0.0, in uint8 `codes`; their axes after the first seen as one."""
+        matrix = codes.reshape(codes.shape[0], -1)
+        count = codes.size - int(np.count_nonzero(codes == zero))
+        indptr, indices, values = runtime.core.codes_to_rows(matrix, zero, count)
+        book = np.zeros(16 if codebook.size <= 16 else 256, np.float32)
+        book[: codebook.size] = codebook
+        return cls(indptr, indices, values, f"code{book.size}", None, book)
+
     @property
     def rows(self) -> int:
         return self.indptr.size - 1

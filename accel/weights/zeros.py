@@ -32,7 +32,7 @@ def few_values(w: np.ndarray | Weight) -> int | None:
 
 def _stored(w: Weight) -> int | None:
     if isinstance(w, Codebook):
-        return w.size - int(np.bincount(w.codes.ravel(), minlength=w.codebook.size)[w.codebook == 0].sum())
+        return w.size - sum(int(np.count_nonzero(w.codes == code)) for code in np.flatnonzero(w.codebook == 0))
     if isinstance(w, (Bsr, NM)):
         return int(np.count_nonzero(w.data if isinstance(w, Bsr) else w.values))
     return int(w.indptr[-1]) if isinstance(w, (Csr, CsrCodebook)) else None
@@ -51,6 +51,10 @@ def _row_wise(w: Weight) -> Csr | CsrCodebook | None:
 
 def sparse_arrays(w: np.ndarray | Weight) -> SparseArrays | None:
     """The values of a weight that `few_values` counts, row by row, as native kernels are packed from them."""
+    if isinstance(w, Codebook) and few_values(w) is not None:
+        zeros = np.flatnonzero(w.codebook == 0)
+        if zeros.size == 1:  # straight from the codes: CsrCodebook, a detour, takes six times as long
+            return SparseArrays.of_codes(w.codes, int(zeros[0]), w.codebook)
     if isinstance(w, Weight):
         found = _row_wise(w)
         return None if found is None else found.kernel_arrays()

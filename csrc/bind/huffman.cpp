@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/huffman/huffman.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstring>
-#include <memory>
-#include <new>
-#include <string>
-#include <vector>
 
-#include "bind/bind.h"
-#include "kernels/huffman/crc32.h"
+#include "bind/huffman.h"
 #include "kernels/huffman/tree.h"
 
 namespace accel::bind {
 namespace {
-
-using Bytes = Array<std::uint8_t>;
-using Longs = Array<std::int64_t>;
 
 // uint32 (blocks, 256): how often each symbol occurs in each block.
 Array<std::uint32_t> histograms(const Bytes& symbols, int isa) {
@@ -72,58 +61,12 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
 }
 
-std::unique_ptr<std::uint8_t[]> scratch(std::size_t bytes) {  // of trees; not zeroed: that would take as long as a part
-  return std::unique_ptr<std::uint8_t[]>(new std::uint8_t[bytes]);
-}
-
-void put_varint(std::string& out, std::uint64_t value) {
-  for (; value >= 128; value >>= 7) out.push_back(static_cast<char>(value | 128));
-  out.push_back(static_cast<char>(value));
-}
-
-// `start`, n, the sizes and a checksum.
-std::string frame(const std::string& start, std::size_t n, const std::vector<std::int64_t>& sizes) {
-  std::string out = start;
-  put_varint(out, n);
-  for (const std::int64_t size : sizes) put_varint(out, static_cast<std::uint64_t>(size));
-  const std::uint32_t crc = crc32(0, reinterpret_cast<const std::uint8_t*>(out.data()), out.size(), false);
-  for (int k = 0; k < 4; ++k) out.push_back(static_cast<char>(crc >> 8 * k));
-  return out;
-}
-
-// 4 KB pages of fresh memory take longer than encoding into them.
-void ask_for_huge_pages(std::uint8_t* begin, std::size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kPage = 4096;
-  const std::uintptr_t from = (reinterpret_cast<std::uintptr_t>(begin) + kPage - 1) / kPage * kPage;
-  const std::uintptr_t to = (reinterpret_cast<std::uintptr_t>(begin) + bytes) / kPage * kPage;
-  if (bytes >= std::size_t{4} << 20) madvise(reinterpret_cast<void*>(from), to - from, MADV_HUGEPAGE);
-#else
-  (void)begin, (void)bytes;
-#endif
-}
-
-// A whole stream of format HT, written where it stays: the blocks behind a frame of the likely size.
 py::object encode_trees(const Bytes& symbols, const std::string& start, int isa) {
   const std::size_t level = checked_isa(isa), n = static_cast<std::size_t>(symbols.size());
-  std::vector<std::int64_t> sizes(tree_block_count(n));
-  const std::size_t room = start.size() + 4 + 4 + 3 * sizes.size();
-  PyObject* stream = PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(room + tree_bound(n)));
-  if (!stream) throw py::error_already_set();
-  auto* const begin = reinterpret_cast<std::uint8_t*>(PyBytes_AS_STRING(stream));
-  ask_for_huge_pages(begin, room + tree_bound(n));
-  std::size_t used;
-  std::string head;
-  {
-    const auto work = scratch(kTreeScratch);
-    py::gil_scoped_release release;
-    used = tree_encode(symbols.data(), n, level, begin + room, sizes.data(), work.get());
-    head = frame(start, n, sizes);
-    if (head.size() != room) std::memmove(begin + head.size(), begin + room, used);
-    std::memcpy(begin, head.data(), head.size());
-  }
-  if (_PyBytes_Resize(&stream, static_cast<py::ssize_t>(head.size() + used))) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(stream);
+  const Blocks blocks{n, tree_block_count(n), Sizes::varint, tree_bound(n), kTreeScratch};
+  return encode_stream(start, blocks, [&](std::uint8_t* out, std::int64_t* sizes, std::uint8_t* work) {
+    return tree_encode(symbols.data(), n, level, out, sizes, work);
+  });
 }
 
 py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
@@ -153,6 +96,12 @@ Bytes lengths_of(const Array<std::uint32_t>& counts) {
   return lengths;
 }
 
+std::uint32_t checksum(const Bytes& data, int isa) {
+  const bool folding = checked_isa(isa) > 0;
+  py::gil_scoped_release release;
+  return crc32(0, data.data(), static_cast<std::size_t>(data.size()), folding);
+}
+
 }  // namespace
 
 void bind_huffman(py::module_& m) {
@@ -165,6 +114,7 @@ void bind_huffman(py::module_& m) {
   m.def("huffman_tree_encode", &encode_trees, py::arg("symbols").noconvert(), py::arg("start"), py::arg("isa"));
   m.def("huffman_tree_decode", &decode_trees, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
+  m.def("crc32", &checksum, py::arg("data").noconvert(), py::arg("isa"));
   m.def("huffman_tree_lengths", &lengths_of, py::arg("counts").noconvert());
 }
 

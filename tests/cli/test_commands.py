@@ -28,7 +28,12 @@ def test_info_lists_what_every_tensor_takes_in_the_file(accel_cli: Invoke, digit
     data = accel_cli("info", digits, "--sizes", "--json").json()
     stored = sum(tensor["stored"] for tensor in data["stored"])
     assert 0.9 * data["bytes"] < stored < data["bytes"]
-    assert "in the file" in accel_cli("info", digits, "--sizes").out
+    for tensor in data["stored"]:
+        assert list(tensor["stages"]) == ["float32", "pruned", "shared"]
+        assert tensor["stages"]["float32"] >= tensor["stages"]["shared"] > 0
+    text = accel_cli("info", digits, "--sizes").out
+    heads, total = text.splitlines()[-len(data["stored"]) - 4].split(), text.splitlines()[-1].split()
+    assert heads[-4:] == ["float32", "pruned", "quantized", "coded"] and total[0] == "all"
 
 
 def test_info_has_no_stored_sizes_of_an_onnx_file(accel_cli: Invoke, digits: Path, tmp_path: Path) -> None:

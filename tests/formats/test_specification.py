@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import struct
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from accel.formats import container
-from accel.reference import huffman
+from accel.reference import huffman, huffman_tree
 from accel.weights import dense, weight_kinds
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,13 +36,37 @@ def read_by_the_page(data: bytes) -> tuple[Any, dict[str, np.ndarray]]:
             streams = []
             for method, symbols, nbytes in part["streams"]:
                 stored = np.frombuffer(data[at : at + nbytes], np.uint8)
-                streams.append(stored if method == "raw" else huffman.decode(stored.tobytes()))
+                streams.append(stored if method == "raw" else METHODS[method](stored.tobytes()))
                 assert streams[-1].size == symbols
                 at += nbytes
             parts[part["name"]] = join(part, streams)
         tensors[tensor["name"]] = dense_of(tensor, parts)
     assert at == len(data) - 32
     return document["header"], tensors
+
+
+def floats_by_the_page(data: bytes) -> np.ndarray:
+    """docs/formats/floats.md as code, but for the blocks of huffman.md: the bytes of the numbers."""
+    assert tuple(data[:2]) == (0xAF, 1)
+    width = (4, 2, 2)[data[2]]
+    n, at = huffman.unpack_varint(data, 3)
+    count = -(-n // 32768)
+    sizes = np.frombuffer(data, "<u4", count, at).tolist()
+    end = at + 4 * count
+    assert zlib.crc32(data[:end]) == int.from_bytes(data[end : end + 4], "little")
+    at, planes = end + 4, [b""] * width
+    for k, size in enumerate(sizes):
+        block, start = data[at : at + size], 4 * (width - 1)
+        ends = [*np.cumsum(np.frombuffer(block, "<u4", width - 1)).tolist(), size - start]
+        for p, (a, b) in enumerate(itertools.pairwise([0, *ends])):
+            planes[p] += huffman_tree.decode_block(block[start + a : start + b], min(n - 32768 * k, 32768))
+        at += size
+    numbers = [int.from_bytes(bytes(number), "little") for number in zip(*planes, strict=True)]
+    turned = [x >> 1 | (x & 1) << 8 * width - 1 for x in numbers]
+    return np.frombuffer(b"".join(x.to_bytes(width, "little") for x in turned), np.uint8)
+
+
+METHODS = {"huffman": huffman.decode, "float": floats_by_the_page}
 
 
 def join(part: dict[str, Any], streams: list[np.ndarray]) -> np.ndarray:
@@ -54,14 +79,13 @@ def join(part: dict[str, Any], streams: list[np.ndarray]) -> np.ndarray:
             numbers = [sum(numbers[: i + 1]) % (1 << 8 * dtype.itemsize) for i in range(n)]
         flat = b"".join(number.to_bytes(dtype.itemsize, "little") for number in numbers)
     else:
-        elements, first, second = bytearray(n), *streams
+        elements, first, second = np.zeros(n, dtype), streams[0], streams[1].view(dtype)
         if part["coding"] == "bitmap":
             places = [i for i in range(n) if first[i // 8] >> i % 8 & 1]
         else:
             places = (np.cumsum(first.astype(int) + 1) - 1).tolist()
-        for place, value in zip(places, second.tolist(), strict=True):
-            elements[place] = value
-        flat = bytes(elements)
+        elements[places] = second
+        flat = elements.tobytes()
     assert zlib.crc32(flat) == part["crc32"]
     return np.frombuffer(flat, dtype).reshape(part["shape"])
 
@@ -171,10 +195,17 @@ Golden = tuple[bytes, dict[str, np.ndarray]]
 
 @pytest.fixture(
     scope="module",
-    params=["version1", "version1_sparse", "version1_binary", "version1_circulant", "version1_fastfood"],
+    params=[
+        "version1",
+        "version1_sparse",
+        "version1_binary",
+        "version1_circulant",
+        "version1_fastfood",
+        "version1_float",
+    ],
 )
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """A file and what is in it: the first of version 1, and those with weights that came later."""
+    """A file and what is in it: the first of version 1, and those with weights and codings that came later."""
     with np.load(GOLDEN / f"{request.param}.npz", allow_pickle=False) as stored:
         return (GOLDEN / f"{request.param}.accel").read_bytes(), dict(stored)
 
@@ -200,7 +231,7 @@ def test_the_files_have_every_coding_method_and_kind() -> None:
     parts = [part for tensor in tensors for part in tensor.parts]
     assert {tensor.kind for tensor in tensors} == {"array", *weight_kinds()}
     assert {part.coding for part in parts} >= {"plain", "planes", "delta", "bitmap", "gaps8"}
-    assert {stream.method for part in parts for stream in part.streams} == {"raw", "huffman"}
+    assert {stream.method for part in parts for stream in part.streams} == {"raw", "huffman", "float"}
     csr = {tuple((part.name, part.dtype) for part in tensor.parts) for tensor in tensors if tensor.kind == "csr"}
     rest = (("deltas", "u1"), ("indptr", "i4"))
     forms = {(("data", "f4"), *rest), (("data", "u2"), *rest), (("data", "i1"), *rest, ("scale", "f4"))}

@@ -44,6 +44,7 @@ def samples() -> list[bytes]:
         {"blocks": Bsr.from_dense(w[:4], (2, 1)), "2:4": NM.from_dense(w[:2], 2, 4, prune=True)},
         {"coded": codes, "flags": np.array([True, False]), "empty": np.zeros((0, 3), np.int8)},
         {"sparse": np.where(np.arange(900) % 37, 0, np.arange(900)).astype(np.int16)},
+        {"floats": rng.standard_normal(4100).astype(np.float16), "pruned": np.where(w < 1, 0, w).astype(np.float32)},
     ]
     return [container.encode({"graph": {"nodes": ["Conv"], "x": 1.5}}, tensors) for tensors in groups]
 

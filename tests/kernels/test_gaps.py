@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 import accel
 from accel.errors import FormatError
 from accel.kernels import runtime
-from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
+from accel.kernels.gaps import (
+    bitmap_decode,
+    bitmap_encode,
+    bitmap_expand,
+    deltas_decode,
+    deltas_encode,
+    gaps_decode,
+    gaps_encode,
+    gaps_expand,
+)
 from accel.reference import gaps as reference
 
 BACKENDS = runtime.isa_info()["backends"]
@@ -210,3 +219,70 @@ def test_arguments_of_deltas_are_checked(backend: str) -> None:
         deltas_encode(np.array([-1, 1, 0], np.int32), indptr)
     with pytest.raises(TypeError, match="indices: expected int32"):
         deltas_encode(np.zeros(3, np.int64), indptr)
+
+
+WIDTHS = [np.uint8, np.float16, np.float32, np.float64]
+
+
+def sparse(n: int, density: float, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """A dense array, and the places of what is not zero in it."""
+    rng = np.random.default_rng(n)
+    live = rng.random(n) < density
+    return np.where(live, rng.integers(1, 100, n), 0).astype(dtype), np.flatnonzero(live)
+
+
+@pytest.mark.parametrize("dtype", WIDTHS)
+@pytest.mark.parametrize("density", [0.0, 0.01, 0.3, 0.99, 1.0])
+@pytest.mark.parametrize("n", [0, 1, 7, 63, 64, 65, 200, 70_001])
+def test_expanding_gives_the_dense_array(backend: str, dtype: type, density: float, n: int) -> None:
+    dense, places = sparse(n, density, dtype)
+    room = np.full(n + 2, 77, dtype)
+    assert bitmap_expand(bitmap_encode(dense != 0), dense[places], n, out=room[1:-1]).base is room
+    np.testing.assert_array_equal(room[1:-1], dense)
+    for bits in (4, 8):
+        gaps, filler = gaps_encode(places, bits)
+        values = np.zeros(gaps.size, dtype)
+        values[~filler] = dense[places]
+        np.testing.assert_array_equal(gaps_expand(gaps, values, n, bits=bits), dense)
+    assert room[0] == room[-1] == 77
+
+
+@pytest.mark.parametrize("isa", runtime.isa_info()["supported"])
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_expanding_bitmaps_on_every_instruction_set(isa: str, dtype: type) -> None:
+    for n in (64, 129, 1000):
+        for density in (0.1, 0.9):
+            dense, places = sparse(n, density, dtype)
+            with accel.using(isa=isa):
+                np.testing.assert_array_equal(bitmap_expand(bitmap_encode(dense != 0), dense[places], n), dense)
+
+
+def test_expanding_refuses_what_does_not_fit(backend: str) -> None:
+    one, two = np.ones(1, np.uint8), np.ones(2, np.uint8)
+    with pytest.raises(FormatError, match="entry 1 of 2: it leaves 3 places"):
+        gaps_expand(two, two, 3)
+    with pytest.raises(FormatError, match="entry 0 of 1: gap 16 needs more than 4 bits"):
+        gaps_expand(np.uint8([16]), one, 99, bits=4)
+    with pytest.raises(ValueError, match="values: expected one per gap, 2, got 1"):
+        gaps_expand(two, one, 9)
+    with pytest.raises(ValueError, match="bits: expected 4 or 8"):
+        gaps_expand(one, one, 9, bits=5)
+    with pytest.raises(TypeError, match="values: expected an array of elements of 1, 2, 4 or 8 bytes"):
+        gaps_expand(one, np.ones(1, np.complex128), 9)
+    with pytest.raises(ValueError, match="size: expected an integer >= 0"):
+        gaps_expand(one, one, -1)
+    with pytest.raises(TypeError, match="out: expected uint8"):
+        gaps_expand(one, one, 9, out=np.zeros(9, np.int8))
+    with pytest.raises(ValueError, match="out: expected memory of its own, got memory of values"):
+        gaps_expand(one.copy(), two[:1], 2, out=two)
+    for bits, message in ((3, "2 bits are set, for 1 values"), (0, "0 bits are set, for 1 values")):
+        with pytest.raises(FormatError, match=message):
+            bitmap_expand(bytes([bits]), one, 8)
+    with pytest.raises(FormatError, match="9 places need 2 bytes, got 1"):
+        bitmap_expand(b"a", one, 9)
+    with pytest.raises(FormatError, match="a bit after the last place is set"):
+        bitmap_expand(b"\x80", one, 7)
+    with pytest.raises(TypeError, match="data"):
+        bitmap_expand(3, one, 8)
+    with pytest.raises(ValueError, match="values: expected 1 axes"):
+        bitmap_expand(b"\x01", np.ones((1, 1)), 8)

@@ -65,6 +65,11 @@ constexpr std::size_t tree_bound(std::size_t n) {
   return n + n / 2 + (tree_part_count(n) + 1) * (4 + 3 * kTreeNodes) + tree_block_count(n) * 256 + kTreePartBytes;
 }
 
+// One block of n <= kTreeBlock symbols, into at most tree_bound(n) bytes; the bytes written. `choosy`: stored raw where
+// about less than a byte in 64 would be saved, which a sample tells.
+std::size_t tree_encode_block(const std::uint8_t* symbols, std::size_t n, std::size_t isa, bool choosy,
+                              std::uint8_t* out, std::uint8_t* scratch) noexcept;
+
 // The blocks of n symbols back to back, and the size of each; the bytes written.
 std::size_t tree_encode(const std::uint8_t* symbols, std::size_t n, std::size_t isa, std::uint8_t* out,
                         std::int64_t* sizes, std::uint8_t* scratch) noexcept;

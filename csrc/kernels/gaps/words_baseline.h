@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#ifndef ACCEL_GAPS_WORDS_BASELINE_H
+#define ACCEL_GAPS_WORDS_BASELINE_H
+namespace accel::baseline {
+namespace {
+
+ACCEL_INLINE bool expand_whole(std::uint64_t, const std::uint8_t*, std::uint8_t*) { return false; }
+
+}  // namespace
+}  // namespace accel::baseline
+#endif

@@ -1,0 +1,24 @@
+"""Products with codes compiled by Numba."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from accel.kernels.jit import njit
+
+
+@njit
+def codebook_product(x: np.ndarray, codes: np.ndarray, books: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    """y = x W^T + bias: (rows, in), (out, in), (groups, k), (out,), (rows, out); a row of W is looked up once."""
+    out, depth = codes.shape
+    each = out // books.shape[0]
+    w = np.empty(depth, np.float32)
+    for o in range(out):
+        book = books[o // each]
+        for k in range(depth):
+            w[k] = book[codes[o, k]]
+        for r in range(x.shape[0]):
+            total = bias[o]
+            for k in range(depth):
+                total += w[k] * x[r, k]
+            y[r, o] = total

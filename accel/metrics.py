@@ -245,7 +245,7 @@ def stage_bytes(original: Network, compressed: Network) -> dict[str, int]:
         size = math.prod(value.shape)
         pruned += _indexed(live, size, 32) - 4 * size
         if isinstance(value, (Codebook, CsrCodebook)):
-            bits = max(1, math.ceil(math.log2(value.codebook.size)))
+            bits = max(1, math.ceil(math.log2(value.codebook.shape[-1])))
             shared += _indexed(live, size, bits) + value.codebook.nbytes - 4 * size
         else:
             shared += _indexed(live, size, 32) - 4 * size

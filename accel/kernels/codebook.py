@@ -78,8 +78,10 @@ def checked_codebook(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
 def check_values(codes: np.ndarray, codebook: np.ndarray) -> None:
     """Raises ValueError unless the codebook has 1..256 finite values for as many groups as divide the rows of `codes`,
     and every code has one."""
-    if codebook.ndim not in (1, 2) or not 1 <= codebook.shape[-1] <= MOST_VALUES:
-        raise ValueError(f"codebook: expected 1..{MOST_VALUES} values, or as many for each group, got {codebook.shape}")
+    if codebook.ndim not in (1, 2):
+        raise ValueError(f"codebook: expected shape (k,) or (groups, k), got {checks.describe(codebook)}")
+    if not 1 <= codebook.shape[-1] <= MOST_VALUES:
+        raise ValueError(f"codebook: expected 1..{MOST_VALUES} values, got {codebook.shape[-1]}")
     if codebook.ndim == 2 and (not codebook.shape[0] or codes.shape[0] % codebook.shape[0]):
         raise ValueError(f"codebook: expected a number of groups that divides {codes.shape[0]}, got {codebook.shape}")
     if not np.isfinite(codebook).all():
@@ -97,6 +99,8 @@ class PackedCodebook:
 
     def __init__(self, codes: np.ndarray, books: np.ndarray, bias: np.ndarray | None) -> None:
         self._codes, self._books, self._bias = codes, books, bias
+        self.shape = codes.shape[0], codes.shape[1]
+        self.values = books.shape[1]
         self._native: Any = None
         self._ready: dict[tuple[int, int, int], tuple[Any, int]] = {}  # by rows, instruction set and threads
 
@@ -141,11 +145,12 @@ class PackedCodebook:
         codebook_product(x.reshape(-1, x.shape[-1]), self._codes, self._books, bias, y.reshape(-1, y.shape[-1]))
 
     def _numpy(self, x: np.ndarray, y: np.ndarray) -> None:
-        for first in range(0, self._codes.shape[0], _ROWS):
-            rows = slice(first, first + _ROWS)
-            y[..., rows] = x @ unfold(self._codes, self._books, rows).T
-        if self._bias is not None:
-            np.add(y, self._bias, out=y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            for first in range(0, self._codes.shape[0], _ROWS):
+                rows = slice(first, first + _ROWS)
+                y[..., rows] = x @ unfold(self._codes, self._books, rows).T
+            if self._bias is not None:
+                np.add(y, self._bias, out=y)
 
 
 def unfold(codes: np.ndarray, books: np.ndarray, rows: slice = slice(None)) -> np.ndarray:

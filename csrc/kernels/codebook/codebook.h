@@ -91,7 +91,7 @@ class CodebookLinear {
 };
 
 // Products of pairs of bfloat16 numbers, by VDPBF16PS.
-inline constexpr int kDotFew = 3;  // rows of x at a time
+inline constexpr int kDotFew = 2;  // rows of x at a time: sums of three leave registers
 bool can_dot_bf16() noexcept;
 // x as two bfloat16 numbers that add up to it within 2^-17 |x|, `columns` of each, zeros from `depth` on.
 void split_bf16(const float* x, long depth, long columns, std::uint16_t* to) noexcept;

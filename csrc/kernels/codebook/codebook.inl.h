@@ -56,7 +56,7 @@ ACCEL_INLINE void each_column(const Book& book, const std::uint8_t* codes, int p
   codes += begin * kCodebookRows + part * kPanels * f32::lanes;
   for (long k = begin; k < end; ++k, codes += kCodebookRows) {
     f32 w[kPanels];
-    prefetch(codes + 4096);
+    prefetch(codes + 8192);
     look_up_four(book, codes, w);
     f(k, w);
   }

@@ -65,7 +65,7 @@ __attribute__((target("avx512f,avx512bw,avx512bf16"))) void dot_rows(const Codeb
 #pragma GCC unroll 4
       for (int p = 0; p < kPanels; ++p)
         w[p] = _mm512_permutexvar_epi16(j ? _mm512_srli_epi16(q[p], 4 * j) : q[p], book);
-#pragma GCC unroll 6
+#pragma GCC unroll 4
       for (int i = 0; i < 2 * ROWS; ++i) {  // row i / 2, part i % 2
         __m512i pair;
         asm("vpbroadcastd %1, %0"
@@ -92,9 +92,7 @@ bool can_dot_bf16() noexcept {
   return yes;
 }
 void dot_bf16(const CodebookTile& tile, const std::uint16_t* x, int rows) noexcept {
-  if (rows == 1) return dot_rows<1>(tile, x);
-  if (rows == 2) return dot_rows<2>(tile, x);
-  dot_rows<3>(tile, x);
+  rows == 1 ? dot_rows<1>(tile, x) : dot_rows<2>(tile, x);
 }
 
 #else

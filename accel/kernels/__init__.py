@@ -17,6 +17,7 @@ from accel.kernels.circulant import (
     block_circulant_matmul,
     circulant_matmul,
 )
+from accel.kernels.codebook import codebook_matmul
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
@@ -41,6 +42,7 @@ __all__ = [
     "block_circulant_grad_x",
     "block_circulant_matmul",
     "circulant_matmul",
+    "codebook_matmul",
     "conv2d",
     "csr_canonical",
     "csr_from_dense",

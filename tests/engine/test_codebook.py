@@ -21,7 +21,7 @@ OUT, DEPTH = 300, 2000
 
 def codebook(values: int, *, zeros: bool = False, groups: int = 1) -> Codebook:
     codes = np.random.default_rng(1).integers(0, values, (OUT, DEPTH), dtype=np.uint8)
-    book = normal(groups, values, seed=2)
+    book = normal(groups, values, seed=2) * np.float32(0.02)
     if zeros:
         book[:, values // 4 :] = 0
     return Codebook(codes, book if groups > 1 else book[0])

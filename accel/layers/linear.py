@@ -41,9 +41,9 @@ class Linear:
 
     `Binary` weights multiply x by one bit a weight; structured ones (circulant, `Fastfood`, `Hashed`) have kernels of
     their own, and a `Codebook` of few zeros is multiplied straight from its codes where that is predicted to be faster
-    than the dense form. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and
-    few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they
-    are held, on NumPy all through the dense form.
+    than the dense form. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster;
+    others, and few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights
+    run as they are held, on NumPy all but codes through the dense form.
     """
 
     def __init__(

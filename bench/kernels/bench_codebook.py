@@ -84,7 +84,8 @@ def bench_dense(benchmark: BenchmarkFixture, rows: int, peer: str) -> None:
     limits = pytest.importorskip("threadpoolctl").threadpool_limits
     w, x = matrix(), vectors(rows)
     if peer == "dense":
-        call: Callable[[], np.ndarray] = lambda layer=PackedLinear(w, None): layer(x)  # noqa: E731
+        layer = PackedLinear(w, None)
+        call: Callable[[], np.ndarray] = lambda: layer(x)  # noqa: E731
     else:
         call = torch_linear(x, w, np.zeros(SIZE, np.float32)) if peer == "torch" else lambda: x @ w.T
     with limits(1), accel.using(threads=1):

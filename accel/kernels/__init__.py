@@ -28,6 +28,7 @@ from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
 from accel.kernels.pool import average_pool2d, global_average_pool2d, max_pool2d
+from accel.kernels.product_quantized import product_quantized_matmul
 
 __all__ = [
     "assign_codes",
@@ -64,6 +65,7 @@ __all__ = [
     "max_pool2d",
     "pack_bits",
     "pack_pixels",
+    "product_quantized_matmul",
     "sign_linear",
     "unpack_bits",
     "unpack_pixels",

@@ -40,3 +40,17 @@ def product_cycles(out: int, depth: int, rows: int, nibbles: bool, dots: bool) -
         look_up, row = look_up + row, _MANY_ROW.get(isa, 3.5)  # unfolded into the cache, then multiplied
     vectors = -(-out // _TILE) * _TILE / 16 * depth
     return vectors * (look_up + rows * row) + _CALL
+
+
+_QUANTIZED = {"avx512": 2.4, "avx2": 4.6}
+"""Cycles per 16 look-ups of 4-bit codes."""
+_QUANTIZED_BYTE, _QUANTIZED_TABLE = 1.15, 8.5
+"""Cycles of a look-up in a table of more values, and per 16 numbers of centroids, which come from memory."""
+
+
+def quantized_cycles(rows: int, out: int, subs: int, values: int, size: int) -> float:
+    """Cycles of a product of `rows` vectors with product-quantized weights."""
+    look_ups = -(-out // _TILE) * _TILE * subs
+    each = _QUANTIZED.get(runtime.isa() or "baseline", 16.0) / 16 if values <= 16 else _QUANTIZED_BYTE
+    tables = subs * size * -(-values // 16) * _QUANTIZED_TABLE
+    return rows * (tables + look_ups * each + _CALL)

@@ -25,3 +25,14 @@ def codebook_product(x: np.ndarray, codes: np.ndarray, books: np.ndarray, bias: 
             for k in range(depth):
                 total += w[k] * x[r, k]
             y[r, o] = total
+
+
+@njit
+def add_looked_up(tables: np.ndarray, codes: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    """y[o] = bias[o] + sum_j tables[j, codes[o, j]], added up in float64."""
+    out, subs = codes.shape
+    for o in range(out):
+        total = np.float64(bias[o])
+        for j in range(subs):
+            total += tables[j, codes[o, j]]
+        y[o] = total

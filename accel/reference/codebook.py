@@ -18,3 +18,9 @@ def codebook_matmul(
     """x W^T + bias."""
     y = x.astype(np.float64) @ codebook_dense(codes, codebook).T
     return y if bias is None else y + bias
+
+
+def product_quantized_dense(codes: np.ndarray, centroids: np.ndarray, depth: int) -> np.ndarray:
+    """(out, depth): row o is the sub-vectors centroids[j, codes[o, j]] one after another, the last cut off at depth."""
+    rows = [np.concatenate([centroids[j, code] for j, code in enumerate(row)])[:depth] for row in codes]
+    return np.stack(rows).astype(np.float64)

@@ -11,7 +11,7 @@ from engine.sketch import Sketch, check, normal
 import accel
 from accel.graph import Network
 from accel.kernels import runtime
-from accel.weights import Codebook
+from accel.weights import Codebook, ProductQuantized, Weight
 
 if runtime.core is None:
     pytest.skip("only native kernels run codes in a plan", allow_module_level=True)
@@ -27,7 +27,7 @@ def codebook(values: int, *, zeros: bool = False, groups: int = 1) -> Codebook:
     return Codebook(codes, book if groups > 1 else book[0])
 
 
-def network(weight: Codebook, *, bias: bool = True, activation: str = "Relu", **attributes: float) -> Network:
+def network(weight: Weight, *, bias: bool = True, activation: str = "Relu", **attributes: float) -> Network:
     sketch = Sketch()
     operands = [sketch.input(None, DEPTH), sketch.weights(OUT, DEPTH)]
     sketch.constants[operands[1]] = weight
@@ -92,3 +92,11 @@ def test_a_saved_network_gives_the_same_bits(tmp_path: Path) -> None:
     after = accel.InferenceSession(str(tmp_path / "n.accel")).run(None, {"x0": x})
     assert before[0].tobytes() == after[0].tobytes()
     assert (tmp_path / "n.accel").stat().st_size < OUT * DEPTH * 4 / 7
+
+
+def test_a_product_quantized_layer_runs_by_tables(isa: str) -> None:
+    codes = np.random.default_rng(1).integers(0, 16, (OUT, DEPTH // 4), dtype=np.uint8)
+    weight = ProductQuantized(codes, normal(DEPTH // 4, 16, 4, seed=2) * np.float32(0.02))
+    for rows in (1, 50):
+        session = check(network(weight), {"x0": normal(rows, DEPTH)})
+        assert isa == "baseline" or rows > 1 or "linear product quantized" in kernels(session, rows)

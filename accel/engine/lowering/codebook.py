@@ -1,4 +1,4 @@
-"""Matrix products straight from codes."""
+"""Matrix products straight from codes of values or of sub-vectors."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from accel.engine.lowering.structured import multiplies
 from accel.graph.network import Node
 from accel.kernels import program as native
 from accel.kernels import runtime
-from accel.kernels._codebook_cost import codebook_cycles, worth_packing
+from accel.kernels._codebook_cost import codebook_cycles, quantized_cycles, worth_packing
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.codebook import pack_codebook
-from accel.weights import Codebook
+from accel.kernels.product_quantized import pack_product
+from accel.weights import Codebook, ProductQuantized
 from accel.weights.zeros import few_values
 
 
@@ -40,4 +41,22 @@ def _codebook(builder: PlanBuilder, node: Node, w: Codebook, rows: int, bias: np
 
     dots = " bfloat16" if packed.dots(runtime.isa_index()) else ""
     builder.native_step(f"linear codes{dots}", str(node), [source], [target, scratch], emit)
+    return True
+
+
+@multiplies(ProductQuantized)
+def _quantized(builder: PlanBuilder, node: Node, w: ProductQuantized, rows: int, bias: np.ndarray | None) -> bool:
+    out, depth = w.shape
+    cycles = quantized_cycles(rows, *w.codes.shape, *w.centroids.shape[1:])
+    if cycles >= linear_cycles(rows, out, depth, 0)[0]:
+        return False
+    how = ("product quantized",)
+    (packed,) = builder.pack_once(node.inputs[1:2], how, lambda: (pack_product(w.codes, w.centroids, depth),))
+    function, added = activation_of(node), native.pack_bias(bias, out)
+    source, target = builder.plain(node.inputs[0]), builder.new_plain(node.outputs[0])
+    scratch = builder.scratch(packed.scratch_floats)
+    builder.native_step(
+        "linear product quantized", str(node), [source], [target, scratch],
+        lambda p, at: p.product(packed, rows, function, at(source), at(target), at(scratch), added),
+    )  # fmt: skip
     return True

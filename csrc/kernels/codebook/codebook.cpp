@@ -43,7 +43,6 @@ CodebookTable table_of(const float* values, int entries) noexcept {
   return t;
 }
 
-// Rows of codes, each `depth` long, into a tile.
 void pack_nibbles(const std::uint8_t* codes, long rows, long depth, std::uint8_t* tile) noexcept {
   for (long r = 0; r < rows; ++r)
     for (long k = 0; k < depth; ++k) {
@@ -53,13 +52,15 @@ void pack_nibbles(const std::uint8_t* codes, long rows, long depth, std::uint8_t
     }
 }
 void pack_bytes(const std::uint8_t* codes, long rows, long depth, std::uint8_t* tile) noexcept {
-  for (long r = 0; r < rows; ++r) {
-    std::uint8_t* to = tile + r % 16 / 4 * 16 + r / 16 * 4 + r % 4;
-    for (long k = 0; k < depth; ++k) to[k * kCodebookRows] = codes[r * depth + k];
-  }
+  for (int r = 0; r < rows; ++r)
+    for (long k = 0; k < depth; ++k) tile[k * kCodebookRows + place_of_byte(r)] = codes[r * depth + k];
 }
 
 }  // namespace
+
+void pack_codes(int bits, const std::uint8_t* codes, long rows, long depth, std::uint8_t* tile) noexcept {
+  (bits == 4 ? pack_nibbles : pack_bytes)(codes, rows, depth, tile);
+}
 
 struct CodebookLinear::Job {
   const CodebookKernels& kernels;
@@ -90,8 +91,8 @@ void CodebookLinear::pack(const std::uint8_t* codes, int threads) {
     for (long t = r.begin; t < r.end; ++t) {
       const long in_book = t % tiles_per_book_ * kCodebookRows;
       const std::uint8_t* from = codes + (t / tiles_per_book_ * rows_per_book_ + in_book) * depth_;
-      const auto pack_tile = kind_ == CodeKind::nibbles ? pack_nibbles : pack_bytes;
-      pack_tile(from, std::min<long>(kCodebookRows, rows_per_book_ - in_book), depth_, codes_.begin + t * tile_bytes_);
+      const long rows = std::min<long>(kCodebookRows, rows_per_book_ - in_book);
+      pack_codes(bits(), from, rows, depth_, codes_.begin + t * tile_bytes_);
     }
   });
 }

@@ -90,6 +90,10 @@ class CodebookLinear {
   Memory codes_;
 };
 
+// Rows of codes, each `depth` long, into a tile of zeros, with 4 or 8 bits for each.
+void pack_codes(int bits, const std::uint8_t* codes, long rows, long depth, std::uint8_t* tile) noexcept;
+constexpr int place_of_byte(int row) noexcept { return row % 16 / 4 * 16 + row / 16 * 4 + row % 4; }  // in a column
+
 // Products of pairs of bfloat16 numbers, by VDPBF16PS.
 inline constexpr int kDotFew = 2;  // rows of x at a time: sums of three leave registers
 bool can_dot_bf16() noexcept;

@@ -99,7 +99,7 @@ class PackedCodebook:
 
     def __init__(self, codes: np.ndarray, books: np.ndarray, bias: np.ndarray | None) -> None:
         self._codes, self._books, self._bias = codes, books, bias
-        self.shape = codes.shape[0], codes.shape[1]
+        self.shape: tuple[int, int] = (codes.shape[0], codes.shape[1])
         self.values = books.shape[1]
         self._native: Any = None
         self._ready: dict[tuple[int, int, int], tuple[Any, int]] = {}  # by rows, instruction set and threads
@@ -115,6 +115,14 @@ class PackedCodebook:
         else:
             self._numpy(x, y)
         return y
+
+    @property
+    def out(self) -> int:
+        return self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        return self.shape[1]
 
     def packed(self) -> Any:
         """The weights as the native kernels read them; it has `out`, `depth`, `bits` of a code, and `nbytes`."""
@@ -156,9 +164,12 @@ class PackedCodebook:
 def unfold(codes: np.ndarray, books: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
     """Rows of the array that codes of shape (out, ...) and books of shape (groups, k) stand for."""
     if len(books) == 1:
-        return np.take(books[0], codes[rows])
+        values: np.ndarray = books[0][codes[rows]]
+        return values
     group = np.arange(codes.shape[0])[rows] // (codes.shape[0] // len(books))
-    return np.take(books.reshape(-1), group.reshape(-1, *[1] * (codes.ndim - 1)) * books.shape[1] + codes[rows])
+    places = group.reshape(-1, *[1] * (codes.ndim - 1)) * books.shape[1] + codes[rows]
+    values = books.reshape(-1)[places]
+    return values
 
 
 def pack_codebook(codes: np.ndarray, books: np.ndarray) -> Any:

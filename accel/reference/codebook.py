@@ -17,7 +17,7 @@ def codebook_matmul(
 ) -> np.ndarray:
     """x W^T + bias."""
     y = x.astype(np.float64) @ codebook_dense(codes, codebook).T
-    return y if bias is None else y + bias
+    return np.asarray(y if bias is None else y + bias)
 
 
 def product_quantized_dense(codes: np.ndarray, centroids: np.ndarray, depth: int) -> np.ndarray:

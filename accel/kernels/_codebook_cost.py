@@ -13,7 +13,7 @@ _FEW: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "avx2": ((1.2, 2.8), (19.0, 1.2)),
 }
 """Cycles per 16 weights to look them up and for each row of x: of 4-bit codes, of bytes."""
-_DOT = (0.3, 1.12)
+_DOT = (0.35, 1.07)
 _SLOW = ((14.0, 4.0), (14.0, 4.0))  # four lanes, values looked up one by one
 _MANY_ROW = {"avx512": 1.08, "avx2": 1.08}
 _FEW_ROWS = {"avx512": 1 << 20, "avx2": 2}  # of 4-bit codes; two of bytes

@@ -6,18 +6,22 @@ BLAS and torch.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_linear import torch_linear
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
 from accel.kernels.codebook import PackedCodebook
 from accel.kernels.linear import PackedLinear
 from accel.weights import Codebook
+
+sys.path[:0] = [str(Path(__file__).parent)]
+from bench_linear import torch_linear  # noqa: E402
 
 SIZE, ROUNDS = 4096, 30
 VALUES = {"4 bits": (16, False), "4 bits bfloat16": (16, True), "8 bits": (256, False), "8 bits bfloat16": (256, True)}

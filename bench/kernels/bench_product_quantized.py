@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from bench_codebook import SIZE, evict, vectors
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import accel
 from accel.kernels.linear import PackedLinear
 from accel.kernels.product_quantized import PackedProduct
 from accel.weights import ProductQuantized
+
+sys.path[:0] = [str(Path(__file__).parent)]
+from bench_codebook import SIZE, evict, vectors  # noqa: E402
 
 FORMS = [(16, 2), (16, 4), (16, 8), (256, 8)]  # centroids, size of a sub-vector
 

@@ -7,9 +7,10 @@ A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relativ
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
 (bench/accuracy/recipes.py), `binary training` (scripts/train_binary.py), `errors`
-(bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `sparse shapes` and
-`break even` (bench/kernels/sparse_shapes.py and break_even.py), `stages` (bench/formats/alexnet_stages.py), or what
-pytest-benchmark writes. `FILE#layers` is a second table of a file.
+(bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `codebook networks`
+(bench/networks/bench_codebook_networks.py), `sparse shapes` and `break even` (bench/kernels/sparse_shapes.py and
+break_even.py), `stages` (bench/formats/alexnet_stages.py), or what pytest-benchmark writes. `FILE#layers` is a second
+table of a file.
 """
 
 from __future__ import annotations
@@ -57,6 +58,17 @@ def sparse_networks(document: dict[str, Any]) -> str:
         ratios = [ratio_cell(r["ratios"].get(e)) for e in ("deepsparse", best, "accel dense")]
         table.add(r["network"], r["batch"], *(format_seconds(medians[e]) if e in medians else None for e in engines),
                   ratios[0], f"{best} {ratios[1]}", ratios[2])  # fmt: skip
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def codebook_networks(document: dict[str, Any]) -> str:
+    """A row per network: the median with dense layers, that of each form of codes, and how much faster it is."""
+    results = document["results"]
+    forms = list(dict.fromkeys(form for r in results for form in r["ratios"]))
+    table = Table(["network", "batch", "dense", *forms])
+    for r in results:
+        cells = [f"{format_seconds(r['times'][f]['median'])}, {ratio_cell(r['ratios'][f])}" for f in forms]
+        table.add(r["network"], r["batch"], format_seconds(r["times"]["dense"]["median"]), *cells)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
@@ -277,6 +289,7 @@ def table(name: str) -> str:
         "errors": errors,
         "binary training": binary_training,
         "sparse networks": sparse_networks,
+        "codebook networks": codebook_networks,
         "sparse shapes": sparse_shapes,
         "stages": stages,
         "break even": break_even_layers if part else break_even,

@@ -18,7 +18,8 @@ from accel.layers._operands import check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
-from accel.weights.zeros import sparse_arrays, stored_rows
+from accel.weights.codebook import Codebook
+from accel.weights.zeros import few_values, sparse_arrays, stored_rows
 
 _MOST = 64  # numbers of rows whose choice is remembered
 
@@ -39,9 +40,10 @@ class Linear:
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
     `Binary` weights multiply x by one bit a weight; structured ones (circulant, `Fastfood`, `Hashed`) have kernels of
-    their own. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and
-    few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they
-    are held, on NumPy all through the dense form.
+    their own, and a `Codebook` of few zeros is multiplied straight from its codes where that is predicted to be faster
+    than the dense form. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster;
+    others, and few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights
+    run as they are held, on NumPy all but codes through the dense form.
     """
 
     def __init__(
@@ -89,6 +91,8 @@ class Linear:
         weight = self.weight
         if self.binarize_input and isinstance(weight, Binary) and 0 not in weight.shape:
             return SignLinear(weight, self.bias, self.scale_input)
+        if isinstance(weight, Codebook) and few_values(weight) is not None:
+            return None  # faster without its zeros
         return weight.product(self.bias) if isinstance(weight, Weight) else None
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:

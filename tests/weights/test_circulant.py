@@ -12,7 +12,7 @@ from engine.sketch import Sketch
 import accel
 from accel.errors import FormatError
 from accel.kernels import _circulant_cost, runtime
-from accel.layers import _circulant as circulant_layer
+from accel.layers import _windows
 from accel.reference import circulant as reference
 from accel.weights import BlockCirculant, Circulant, Weight, _circulant_product, weight_kinds
 
@@ -146,7 +146,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """By transforms, or as a dense product: whichever is predicted, both are right."""
     cycles = 0.0 if request.param == "transforms" else 1e30
     monkeypatch.setattr(_circulant_product, "circulant_cycles", lambda *_: cycles)
-    monkeypatch.setattr(circulant_layer, "circulant_cycles", lambda *_: cycles - 1e9)
+    monkeypatch.setattr(_windows, "circulant_cycles", lambda *_: cycles - 1e9)
     return str(request.param)
 
 

@@ -88,7 +88,8 @@ BOOK = np.zeros(1, np.float32)
         (CODES, np.zeros(257, np.float32), "1..256 values, got 257"),
         (CODES, np.full(1, np.nan, np.float32), "finite"),
         (CODES, np.full(1, np.inf, np.float32), "finite"),
-        (CODES, BOOK.reshape(1, 1), "codebook: expected 1 axes"),
+        (CODES, BOOK.reshape(1, 1, 1), r"codebook: expected shape \(k,\) or \(groups, k\)"),
+        (CODES, np.zeros((3, 2), np.float32), "groups that divides 2"),
     ],
 )
 def test_bad_state_is_refused(codes: np.ndarray, codebook: np.ndarray, message: str) -> None:

@@ -22,7 +22,7 @@ from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_val
 from accel.kernels.fastfood import fastfood, fastfood_backward
 from accel.kernels.fwht import fwht
 from accel.kernels.gaps import bitmap_decode, bitmap_encode, deltas_decode, deltas_encode, gaps_decode, gaps_encode
-from accel.kernels.hashed import hashed_matmul
+from accel.kernels.hashed import hashed_backward, hashed_matmul
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
@@ -54,6 +54,7 @@ __all__ = [
     "gaps_decode",
     "gaps_encode",
     "global_average_pool2d",
+    "hashed_backward",
     "hashed_matmul",
     "huffman_decode",
     "huffman_encode",

@@ -206,7 +206,7 @@ def binary_training(document: dict[str, Any]) -> str:
 
 
 def structured_training(document: dict[str, Any]) -> str:
-    """A row per form: the numbers of the layer and of the network, α, the file, and how right it is beside the dense."""
+    """A row per form: numbers of the layer and of the network, α, the file, how right it is beside the dense one."""
     columns = ["data", "layer", "its parameters", "its α", "parameters", "α", ".accel file", "projected", "fine-tuned"]
     table, dense = Table([*columns, "to dense", "same class as PyTorch"]), document["results"][0]
     for r in document["results"]:

@@ -34,7 +34,7 @@ from accel.kernels.gaps import (
     gaps_encode,
     gaps_expand,
 )
-from accel.kernels.hashed import hashed_matmul
+from accel.kernels.hashed import hashed_backward, hashed_matmul
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
@@ -72,6 +72,7 @@ __all__ = [
     "gaps_encode",
     "gaps_expand",
     "global_average_pool2d",
+    "hashed_backward",
     "hashed_matmul",
     "huffman_decode",
     "huffman_decode_stream",

@@ -110,7 +110,7 @@ class Codebook(Weight):
         if live.any():
             if values == zero:
                 raise ValueError("values: expected at least 2 where zeros are kept, got 1")
-            centroids, found = kmeans_1d(flat[live], values - zero)
+            centroids, found = kmeans_1d(flat[live] if zero else flat, values - zero)  # no copy of all
             codes[live] = found + np.uint8(zero)
         book = np.concatenate([np.zeros(zero, np.float32), centroids]) if zero or centroids.size else np.zeros(1)
         return cls(codes.reshape(w.shape), book.astype(np.float32))
@@ -129,7 +129,9 @@ class Codebook(Weight):
         """Weights whose value is not zero."""
         books = self.codebook.reshape(-1, self.codebook.shape[-1])
         parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
-        return self.size - sum(np.count_nonzero(part == zero) for part, book in parts for zero in np.flatnonzero(book == 0))
+        return self.size - sum(
+            np.count_nonzero(part == zero) for part, book in parts for zero in np.flatnonzero(book == 0)
+        )
 
     @property
     def nbytes(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.binary import lower_product, multiplies_bits
+from accel.engine.lowering.circulant_conv import circulant_window, lower_circulant
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec, Window, window
@@ -69,7 +70,8 @@ def planned(builder: PlanBuilder, node: Node) -> Planned | None:
     """How `node` is computed, decided once; None where no kernel for floats takes it."""
     name = node.outputs[0]
     if name not in builder.convolutions:
-        found = None if multiplies_bits(builder, node) else _native_conv(builder.known, node)
+        other = multiplies_bits(builder, node) or circulant_window(builder, node) is not None
+        found = None if other else _native_conv(builder.known, node)
         builder.convolutions[name] = None if found is None else _decide(builder, node, *found)
     result: Planned | None = builder.convolutions[name]
     return result
@@ -181,6 +183,8 @@ def conv_halo(builder: PlanBuilder, node: Node) -> int:
 def _conv(builder: PlanBuilder, node: Node) -> bool:
     if multiplies_bits(builder, node):
         return lower_product(builder, node)
+    if geometry := circulant_window(builder, node):
+        return lower_circulant(builder, node, geometry)
     plan = planned(builder, node)
     if plan is None:
         return False
@@ -189,7 +193,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         return _vector_conv(builder, node, plan)
     if method.route is Route.PLANES:
         return _planes_conv(builder, node, plan)
-    x, geometry = _source(builder, node, plan)
+    x, seen = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     pool = 2 if node.outputs[0] in builder.pooled else 1
     result, added, activation = target, residual, activation_of(node)
@@ -197,8 +201,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if gaps:
         result, added, activation = _with_gaps(builder, node), None, native.activation(None)
     spec = native.conv_spec(
-        x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
+        x.map, result.map, seen.kernel, strides=seen.strides, before=seen.pads[:2],
+        dilations=seen.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
         fold=(plan.geometry.strides[0], plan.geometry.kernel[0]) if method.route is Route.FOLDED else (1, 0),
         pool=pool,
         residual=None if added is None else added.map, activation=activation,

@@ -15,7 +15,7 @@ from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers._binary import SignConv, checked_binarization
 from accel.layers._circulant import CirculantConv
-from accel.layers._operands import check_operands
+from accel.layers._operands import Remade, check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
@@ -23,7 +23,7 @@ from accel.weights.circulant import BlockCirculant
 from accel.weights.zeros import sparse_arrays, stored_rows
 
 
-class Conv2d:
+class Conv2d(Remade):
     """y = activation(conv2d(x, weight) + bias) for x of shape (N, C, H, W).
 
     Parameters
@@ -45,6 +45,11 @@ class Conv2d:
     faster, `BlockCirculant` ones by transforms on the same terms; other weights through the dense form. Any is packed
     at the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
+
+    _arguments = (
+        "weight", "bias", "strides", "pads", "dilations", "group", "activation", "algorithm",
+        "binarize_input", "pad_value", "scale_input",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -108,3 +110,17 @@ def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> N
 def test_groups_that_do_not_divide_the_filters_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="group: expected to divide the 4 filters of weight, got 3"):
         accel.Conv2d(np.zeros((4, 3, 1, 1), np.float32), group=3)
+
+
+def test_a_called_layer_is_pickled_without_what_is_packed(backend: str) -> None:
+    circulant = accel.weights.BlockCirculant(normal(2, 2, 8, 1, 1, seed=3))
+    for layer, x in (
+        (accel.Conv2d(W, B, activation="Relu", **GEOMETRY), X),
+        (accel.Conv2d(accel.weights.Binary.from_dense(W), B, **GEOMETRY, binarize_input=True, pad_value=-1), X),
+        (accel.Conv2d(circulant), normal(1, 16, 5, 5)),
+    ):
+        y = layer(x)
+        again = pickle.loads(pickle.dumps(layer))
+        assert not again._packed
+        np.testing.assert_array_equal(again(x), y)
+        np.testing.assert_array_equal(copy.deepcopy(layer)(x), y)

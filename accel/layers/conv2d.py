@@ -14,7 +14,7 @@ from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_p
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers._binary import SignConv, checked_binarization
-from accel.layers._operands import check_operands
+from accel.layers._operands import Remade, check_operands
 from accel.layers._windows import WindowConv, circulant_conv, codebook_conv
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
@@ -24,7 +24,7 @@ from accel.weights.codebook import Codebook
 from accel.weights.zeros import few_values, sparse_arrays, stored_rows
 
 
-class Conv2d:
+class Conv2d(Remade):
     """y = activation(conv2d(x, weight) + bias) for x of shape (N, C, H, W).
 
     Parameters
@@ -47,6 +47,11 @@ class Conv2d:
     weights through the dense form. Any is packed
     at the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
+
+    _arguments = (
+        "weight", "bias", "strides", "pads", "dilations", "group", "activation", "algorithm",
+        "binarize_input", "pad_value", "scale_input",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.layers._binary import SignLinear, checked_binarization
-from accel.layers._operands import check_operands
+from accel.layers._operands import Remade, check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
@@ -24,7 +24,7 @@ from accel.weights.zeros import few_values, sparse_arrays, stored_rows
 _MOST = 64  # numbers of rows whose choice is remembered
 
 
-class Linear:
+class Linear(Remade):
     """y = activation(x W^T + bias) for x of shape (..., in).
 
     Parameters
@@ -45,6 +45,8 @@ class Linear:
     others, and few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights
     run as they are held, on NumPy all but codes through the dense form.
     """
+
+    _arguments = ("weight", "bias", "activation", "binarize_input", "scale_input")
 
     def __init__(
         self,

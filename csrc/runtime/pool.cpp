@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -139,13 +140,27 @@ Pool& pool() {
   return *g_pool;
 }
 
-int cgroup_quota() noexcept {
+int read_cgroup_quota() noexcept {
   long quota = -1, period = -1;
   if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
     if (std::fscanf(f, "%ld %ld", &quota, &period) != 2) quota = -1;
     std::fclose(f);
   }
   return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 1 << 20;
+}
+
+// Read again after a second: reading takes 5 us, and a container's limit can be changed while it runs.
+int cgroup_quota() noexcept {
+  using Clock = std::chrono::steady_clock;
+  constexpr Clock::rep kSecond = Clock::duration(std::chrono::seconds(1)).count();
+  static std::atomic<Clock::rep> next{0};
+  static std::atomic<int> quota{0};
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  if (quota.load(std::memory_order_relaxed) == 0 || now >= next.load(std::memory_order_relaxed)) {
+    quota.store(read_cgroup_quota(), std::memory_order_relaxed);
+    next.store(now + kSecond, std::memory_order_relaxed);
+  }
+  return quota.load(std::memory_order_relaxed);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -122,3 +124,17 @@ def test_a_large_kernel_of_one_pixel_runs_from_its_codes(groups: int) -> None:
         assert not layer._own.serves(np.zeros((1, 256, 60, 60), np.float32))
     expected = np.maximum(conv2d(x, weight.dense(), bias), 0)
     np.testing.assert_allclose(layer(x), expected, atol=1e-3)
+
+
+def test_a_called_layer_is_pickled_without_what_is_packed(backend: str) -> None:
+    circulant = accel.weights.BlockCirculant(normal(2, 2, 8, 1, 1, seed=3))
+    for layer, x in (
+        (accel.Conv2d(W, B, activation="Relu", **GEOMETRY), X),
+        (accel.Conv2d(accel.weights.Binary.from_dense(W), B, **GEOMETRY, binarize_input=True, pad_value=-1), X),
+        (accel.Conv2d(circulant), normal(1, 16, 5, 5)),
+    ):
+        y = layer(x)
+        again = pickle.loads(pickle.dumps(layer))
+        assert not again._packed
+        np.testing.assert_array_equal(again(x), y)
+        np.testing.assert_array_equal(copy.deepcopy(layer)(x), y)

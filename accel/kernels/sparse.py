@@ -133,7 +133,7 @@ class SparseWeights:
             )
             for part in parts
         ]  # fmt: skip
-        self.rows, self.columns = arrays.rows, columns
+        self.rows, self.columns, self.strips = arrays.rows, columns, window != NO_STRIPS
 
     @property
     def nbytes(self) -> int:

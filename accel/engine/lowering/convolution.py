@@ -232,11 +232,12 @@ def _vector_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
 def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
     x, residual = builder.plain(node.inputs[0]), node.input(RESIDUAL)
     added = builder.plain(residual) if residual else None
-    target = builder.new_plain(node.outputs[0])
+    pool = 2 if node.outputs[0] in builder.pooled else 1
+    target = builder.new_plain(builder.pooled.get(node.outputs[0], node.outputs[0]))
     layout, geometry = native.plain_map(target.spec.shape), plan.geometry
     spec = native.conv_spec(
         native.plain_map(x.spec.shape), layout, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=plan.group, residual=None if added is None else layout,
+        dilations=geometry.dilations, groups=plan.group, pool=pool, residual=None if added is None else layout,
         activation=activation_of(node),
     )  # fmt: skip
     weights, bias = plan.choice.packed
@@ -251,7 +252,9 @@ def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
         program.conv(prepared, at(x), at(target), residual_place, at(scratch), weights, bias)
 
     reads = [x] if added is None else [x, added]
-    builder.native_step(f"conv {plan.method}", str(node), reads, [target, scratch], emit, plan.choice)
+    builder.native_step(
+        f"conv {plan.method}{' pool' if pool > 1 else ''}", str(node), reads, [target, scratch], emit, plan.choice
+    )
     return True
 
 
@@ -309,10 +312,13 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all.
 
-    It adds the bias to the largest sum, which is the largest result as long as the bias is finite. Its tiles must hold
-    whole pairs, which those of nearly equal length do not.
+    Winograd's adds the bias to the largest sum, which is the largest result as long as the bias is finite; its tiles
+    must hold whole pairs, which those of nearly equal length do not. A sparse one takes the largest result, in strips.
     """
     plan = planned(builder, node) if node.op == "Conv" else None
+    if plan is not None and plan.method == SPARSE:
+        clamps = node.attributes.get("activation") in (None, "Relu", "Clip")
+        return plan.choice.packed[0].strips and clamps and not node.input(RESIDUAL)
     return (
         plan is not None
         and plan.method.tile > 0

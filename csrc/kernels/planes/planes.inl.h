@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/activation/activation.inl.h"
+#include "kernels/planes/pairs.inl.h"
 
 namespace accel::ACCEL_ISA {
 namespace {
@@ -74,16 +75,6 @@ void plane_window(const PlaneWindow& p) noexcept {
     all_rows<Op, true>(p);
   else
     all_rows<Op, false>(p);
-}
-
-template <class V>
-ACCEL_INLINE V even_lanes(V a, V b) {  // of a, then of b
-  if constexpr (f32::lanes == 16)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  else if constexpr (f32::lanes == 8)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-  else
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
 }
 
 void copy_every(const float* from, long step, long count, float* to) noexcept {

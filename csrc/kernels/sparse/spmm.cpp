@@ -204,6 +204,7 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   p.x = scratch;
   p.tails = scratch + kTileFloats;
   p.sums = scratch + kTileFloats + kTailFloats + (row - first_row(group)) * (n + tail) * kernels_.lanes;
+  p.ahead_per_row = (p.ahead.count + first_row(part + 1) - row - 1) / (first_row(part + 1) - row);
   p.first = block == 0;
   p.last = block + 1 == blocks_;
   p.bias = out.bias + row;
@@ -246,6 +247,7 @@ void SparseLinear::run_tile(const Arrays& arrays, Range vectors, Range parts) co
       parts, n, false, out, arrays.scratch,
       [&](long row, int count, float* tile, float*) {
         k.pack_rows(x + row, matrix_.columns(), columns, count, n, tile);
+        return SpmmAhead{};
       },
       [&](Range rows, float* sums) {
         const long count = rows.end - rows.begin;

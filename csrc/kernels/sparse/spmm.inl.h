@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tiles of a sparse product; spmm.h says what and why.
+#include "kernels/planes/pairs.inl.h"
+
 namespace accel::ACCEL_ISA {
 namespace {
 
@@ -117,7 +119,17 @@ struct RowSums {
     for (int j = 0; j < NZ; ++j) store(sum + j * f32::lanes, even[j] + odd[j]);
     if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
+  // The largest of each 2 x 2 results in the order of kernels/planes, down and then across.
+  ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, long row) const {
+    float* y = p.y + row * p.y_row;
+    for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) {
+      const f32 upper = finished(p, row, even[j] + odd[j], nullptr, f32::lanes),
+                lower = finished(p, row, even[j + 1] + odd[j + 1], nullptr, f32::lanes), tall = max_nan(upper, lower);
+      store_n(y, max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)}), f32::lanes / 2);
+    }
+  }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
+    if (FORM == SpmmForm::strip && p.halved) return finish_halved(p, row);
     float* const y = p.y + row * p.y_row;
     const float* const residual = p.residual ? p.residual + row * p.residual_row : nullptr;
     const auto put = [&](f32 v, long at, int n) __attribute__((always_inline)) {
@@ -143,6 +155,21 @@ constexpr int kAheadRows = 6;      // of y fetched ahead
 constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
+// Calls for the lines of the next block, some at a time.
+struct AheadLines {
+  SpmmAhead left;
+  const float* line;
+  int at = 0;
+  explicit ACCEL_FORCE_INLINE AheadLines(const SpmmAhead& all) : left(all), line(all.from) {}
+  ACCEL_FORCE_INLINE void call(long n) {
+    n = n < left.count ? n : left.count, left.count -= n;
+    for (; n > 0; --n, ++at, line += left.line) {
+      if (at == left.lines) at = 0, line = left.from += left.plane;
+      prefetch(line);
+    }
+  }
+};
+
 // Tried: fetching the partial sums ahead, and code unrolled for every count of values, no gain; positions of two bytes
 // that need no shift, slower than bytes read together.
 template <class Values, int NZ, SpmmForm FORM>
@@ -157,8 +184,10 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   float* const base = p.sums;
   const bool first = p.first, last = p.last;
   const long line = FORM == SpmmForm::strip ? p.y_line : Sums::kLine;
+  AheadLines ahead(p.ahead);
   for (const SpmmRun *run = p.runs, *end = run + p.run_count; run != end; ++run) {
     const int count = run->count, rest = count % 4, rows = run->rows;
+    if constexpr (FORM == SpmmForm::strip) ahead.call(rows * p.ahead_per_row);
     for (int r = 0; r < rows; ++r, ++row) {
       float* sum = base + static_cast<long>(*row) * kPitch;
       prefetch(values + kAheadBytes);
@@ -230,16 +259,34 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
   }
 }
 
+template <int N>
+ACCEL_FORCE_INLINE void copy_rows(const float* from, long width, float* to) {
+  ACCEL_UNROLL(8)
+  for (int r = 0; r < N; ++r) store(to + r * f32::lanes, load(from + r * width));
+}
+
+constexpr int kStripRows = kSpmmVectors + 2;  // of a window of three rows
+
+// What windows of three rows read where nothing lies outside the image: most strips of most networks.
+void pack_inner_strip(const SpmmStrip& s, int count, float* tile) {
+  const long copy = s.window.rows() * f32::lanes;
+  const float* plane = s.x + s.row * s.width + s.column;
+  for (int c = 0; c < count; ++c, plane += s.plane)
+    for (int q = 0; q < s.window.kernel_w; ++q, tile += copy)
+      copy_rows<kStripRows>(plane + q * s.dilation_w, s.width, tile);
+}
+
 void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept {
   constexpr int kLanes = f32::lanes;
   const SpmmWindow& w = s.window;
   const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;
   const long first = s.row < 0 ? -s.row : 0, end = s.height - s.row < needed ? s.height - s.row : needed;
+  const bool inner = s.column >= 0 && s.column + (w.kernel_w - 1l) * s.dilation_w + kLanes <= s.width;
+  if (inner && first == 0 && end == kStripRows && needed == kStripRows) return pack_inner_strip(s, count, tile);
   const float* plane = s.x + s.row * s.width + s.column;
-  // The last pixel of the last copy: the tile to the left has read the others.
   const long ahead = kAheadChannels * s.plane + (w.kernel_w - 1l) * s.dilation_w + kLanes - 1;
   for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {
-    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);
+    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);  // no block before called for all
     for (int q = 0; q < w.kernel_w; ++q) {
       const long column = s.column + q * s.dilation_w;
       const float* from = plane + q * s.dilation_w;

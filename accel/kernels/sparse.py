@@ -51,6 +51,13 @@ class SparseArrays(NamedTuple):
         data, indices, indptr = csr_from_dense(np.ascontiguousarray(w).reshape(w.shape[0], -1), indptr_dtype=np.int32)
         return cls(indptr, indices, data)
 
+    @classmethod
+    def whole(cls, w: np.ndarray) -> SparseArrays:
+        """All numbers of float32 `w`, zeros too, its axes after the first seen as one."""
+        columns = w.size // w.shape[0]
+        indptr = np.arange(w.shape[0] + 1, dtype=np.int32) * np.int32(columns)
+        return cls(indptr, np.tile(np.arange(columns, dtype=np.int32), w.shape[0]), w.reshape(-1))
+
     @property
     def rows(self) -> int:
         return self.indptr.size - 1

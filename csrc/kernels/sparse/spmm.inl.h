@@ -226,34 +226,39 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   }
 }
 
-// One tap of one channel; fetches that of a later channel too if no tile has read its pixels yet.
+// One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead` is
+// not 0.
 template <int N, bool MASKED>
-ACCEL_INLINE void pack_tap(const float* from, const std::uint16_t* bits, long ahead, float* tile, float* tail) {
-  ACCEL_UNROLL(4)
-  for (int j = 0; j < N; ++j) {
-    if (ahead) prefetch(from + ahead + j * f32::lanes);
-    store(tile + j * f32::lanes,
-          MASKED ? load_bits(from + j * f32::lanes, bits[j], zero()) : load(from + j * f32::lanes));
+ACCEL_INLINE void pack_tap(const SpmmImage& s, const float* from, const std::uint16_t* bits, long count, long ahead,
+                           float* tile, float* tail) {
+  const long step = static_cast<long>(s.taps) * N * f32::lanes;
+  unsigned inside[N + 1] = {};
+  for (int j = 0; j < N + (tail ? 1 : 0); ++j) inside[j] = bits[j];
+  for (long i = 0; i < count; ++i, from += s.plane, tile += step) {
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < N; ++j) {
+      if (ahead) prefetch(from + ahead + j * f32::lanes);
+      store(tile + j * f32::lanes,
+            MASKED ? load_bits(from + j * f32::lanes, inside[j], zero()) : load(from + j * f32::lanes));
+    }
+    if (tail) store_quarter(tail + 4 * i * s.taps, quarter(load_bits(from + N * f32::lanes, inside[N], zero())));
   }
-  if (tail) store_quarter(tail, quarter(load_bits(from + N * f32::lanes, bits[N], zero())));
 }
 
+// Tap by tap: its lanes outside the image are the same in all channels.
 template <int N>
 void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile, float* tails) noexcept {
   constexpr unsigned kAll = (1u << f32::lanes) - 1u;
   const float* plane = s.x + k / s.taps * s.plane + v * f32::lanes;
-  const std::uint16_t* bits = s.bits + v;
-  bool whole = s.taps == 1;
-  for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
   int tap = static_cast<int>(k % s.taps);
-  for (int i = 0; i < count; ++i, tile += N * f32::lanes) {
+  for (int i = 0; i < s.taps && i < count; ++i) {
     const bool last = tap + 1 == s.taps;
-    const long ahead = last ? kAheadChannels * s.plane : 0;
-    float* tail = tails ? tails + 4 * i : nullptr;
-    if (whole)
-      pack_tap<N, false>(plane + s.at[0], bits, ahead, tile, tail);
-    else
-      pack_tap<N, true>(plane + s.at[tap], bits + tap * s.vectors, ahead, tile, tail);
+    const std::uint16_t* bits = s.bits + tap * s.vectors + v;
+    bool whole = true;
+    for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
+    const long channels = count / s.taps + (i < count % s.taps ? 1 : 0), ahead = last ? kAheadChannels * s.plane : 0;
+    float *to = tile + static_cast<long>(i) * N * f32::lanes, *tail = tails ? tails + 4 * i : nullptr;
+    (whole ? pack_tap<N, false> : pack_tap<N, true>)(s, plane + s.at[tap], bits, channels, ahead, to, tail);
     if (last) plane += s.plane;
     tap = last ? 0 : tap + 1;
   }

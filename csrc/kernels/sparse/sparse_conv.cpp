@@ -153,7 +153,8 @@ SpmmAhead SparseConv::next_block(const SpmmStrip& strip, const float* channels, 
   const bool same = channel + count < spec_.input.channels / spec_.groups;
   const long last = strip.column + (w.kernel_w - 1l) * strip.dilation_w + lanes_ - 1 + (same ? 0 : lanes_);
   if (last >= strip.width) return {};
-  const long row = std::max(strip.row, 0l), end = std::min(strip.row + n + (w.kernel_h - 1l) * w.dilation_h, strip.height);
+  const long row = std::max(strip.row, 0l),
+             end = std::min(strip.row + n + (w.kernel_h - 1l) * w.dilation_h, strip.height);
   const float* const from = channels + (same ? channel + count : 0) * strip.plane + row * strip.width + last;
   const int lines = static_cast<int>(std::max(end - row, 0l));
   return {from, strip.width, strip.plane, lines, static_cast<long>(lines) * count};

@@ -44,7 +44,7 @@ class SparseConv final : public PreparedConv {
   const PlaneKernels& planes_;
   int threads_, lanes_;
   std::optional<TapShifts> taps_;
-  bool tail_;                    // the last tile has up to four pixels more than its vectors
+  bool tail_;                        // the last tile has up to four pixels more than its vectors
   long vectors_ = 0, column_tiles_;  // of an image
   long across_ = 0;                  // strips side by side
   bool strips_ = false;

@@ -133,8 +133,8 @@ class SparseMatrix {
   static constexpr long scratch_floats() noexcept { return kTileFloats + kTailFloats + kSumFloats; }
   // A tile of `n` vectors, and a tail of up to four columns more, times the rows of some parts. `out` holds bias,
   // bounds, last_lanes, y of row 0 and residual. `pack(k, count, tile, tails)` packs rows k .. k + count - 1 of X and
-  // returns what the next block will read; `done(rows, sums)` is called when some rows are finished, which lie in `sums`, [row][vector][lanes], where `out`
-  // has no y.
+  // returns what the next block will read; `done(rows, sums)` is called when some rows are finished, which lie in
+  // `sums`, [row][vector][lanes], where `out` has no y.
   template <class Pack, class Done>
   void multiply(Range parts, int n, bool tail, const SpmmPiece& out, float* scratch, Pack&& pack,
                 Done&& done) const noexcept {

@@ -226,8 +226,8 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   }
 }
 
-// One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead` is
-// not 0.
+// One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead`
+// is not 0.
 template <int N, bool MASKED>
 ACCEL_INLINE void pack_tap(const SpmmImage& s, const float* from, const std::uint16_t* bits, long count, long ahead,
                            float* tile, float* tail) {

@@ -151,7 +151,7 @@ struct RowSums {
   }
 };
 
-constexpr int kAheadRows = 6;      // of y fetched ahead
+constexpr int kAheadRows = 6;      // of y and residual fetched ahead
 constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
@@ -196,6 +196,11 @@ void spmm_rows(const SpmmPiece& p) noexcept {
         ACCEL_UNROLL(4)
         for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
           prefetch(p.y + row[kAheadRows] * p.y_row + j / Sums::kLine * line);
+        if (p.residual) {
+          ACCEL_UNROLL(4)
+          for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
+            prefetch(p.residual + row[kAheadRows] * p.residual_row + j / Sums::kLine * line);
+        }
       }
       Sums sums;
       sums.begin(sum, first);

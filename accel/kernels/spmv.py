@@ -27,8 +27,8 @@ def pack_spmv(arrays: SparseArrays, columns: int) -> Any:
     check_arrays(arrays, columns)
     core = runtime.core
     return core.pack_spmv(
-        arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, arrays.kind), arrays.scale, arrays.book,
-        columns, runtime.threads(),
+        runtime.isa_index(), arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, arrays.kind),
+        arrays.scale, arrays.book, columns, runtime.threads(),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ ACCEL_INLINE f32 pick(const float* from, int a, int b, int c, int d) {
   return quad(from[a], from[b], from[c], from[d]);
 }
 
+inline constexpr int kWindow = 32;
 struct Window {
   const float* x;
 };

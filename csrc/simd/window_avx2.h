@@ -21,6 +21,7 @@ ACCEL_INLINE __m256 sign_from(Dwords d) {  // blends go by the sign
   return _mm256_castsi256_ps(kUp ? _mm256_slli_epi32(d.v, kUp) : d.v);
 }
 
+inline constexpr int kWindow = 32;
 struct Window {
   __m256 part[4];
 };

@@ -24,7 +24,7 @@ namespace accel {
 
 inline constexpr int kSpmvLanes = 16;   // a group of rows, on every ISA
 inline constexpr int kSpmvGroups = 8;   // that share a window at most
-inline constexpr int kSpmvWindow = 32;  // columns
+inline constexpr int kSpmvWindow = 64;  // columns at most
 inline constexpr int kSpmvRows = kSpmvLanes * kSpmvGroups;
 inline constexpr std::uint8_t kSpmvReal = 0x80;  // marks a slot that holds a value
 
@@ -55,6 +55,7 @@ struct SpmvBook {
 };
 
 struct SpmvKernels {
+  int window;  // columns
   // sums[groups * 16] += what the steps add up to; [kind][groups - 1].
   void (*steps[kValueKinds][kSpmvGroups])(const SpmvSteps&, const float* x, const SpmvBook& book, float* sums) noexcept;
   void (*singles[kValueKinds])(const SpmvSingles&, const float* x, const SpmvBook& book, float* sums) noexcept;
@@ -76,17 +77,17 @@ struct SpmvBlock {
 class Spmv {
  public:
   // Throws std::bad_alloc. The arrays of `a` are not needed afterwards.
-  Spmv(const CsrView& a, int threads);
+  Spmv(const CsrView& a, const SpmvKernels& kernels, int threads);
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
   long slots() const noexcept;
   long singles() const noexcept { return blocks_.back().single; }
   std::size_t nbytes() const noexcept;
+  const SpmvKernels& kernels() const noexcept { return kernels_; }
 
   // x is batch x columns, y batch x rows, row-major; bias is [rows].
-  void run(const SpmvKernels& kernels, long batch, const Activation& f, const float* x, const float* bias, float* y,
-           int threads) const noexcept;
+  void run(long batch, const Activation& f, const float* x, const float* bias, float* y, int threads) const noexcept;
 
  private:
   struct Arrays {
@@ -94,11 +95,10 @@ class Spmv {
     float* y;
     long batch;
   };
-  void run_block(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f,
-                 const Arrays& a) const noexcept;
-  void finish(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f, float* sums, const float* bias,
-              float* y) const noexcept;
+  void run_block(const SpmvBlock& block, const Activation& f, const Arrays& a) const noexcept;
+  void finish(const SpmvBlock& block, const Activation& f, float* sums, const float* bias, float* y) const noexcept;
 
+  const SpmvKernels& kernels_;
   long rows_, columns_;
   ValueKind kind_;
   std::vector<SpmvBlock> blocks_;  // and one past the last

@@ -137,6 +137,7 @@ void spmv_finish(const Activation& f, const float* sums, const float* scale, con
 
 extern const SpmvKernels kSpmvKernels;
 constexpr SpmvKernels kSpmvKernels = {
+    kWindow,
     {ACCEL_SPMV_GROUPS(f32), ACCEL_SPMV_GROUPS(bf16), ACCEL_SPMV_GROUPS(i8), ACCEL_SPMV_GROUPS(code16),
      ACCEL_SPMV_GROUPS(code256)},
     {&spmv_singles<ValueKind::f32>, &spmv_singles<ValueKind::bf16>, &spmv_singles<ValueKind::i8>,

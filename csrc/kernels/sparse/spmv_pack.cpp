@@ -28,13 +28,14 @@ struct BlockPack {
 template <class T, bool PLANES>
 class Packer {
  public:
-  Packer(const CsrView& a, BlockPack& to)
+  Packer(const CsrView& a, int window, BlockPack& to)
       : a_(a),
         to_(to),
+        window_(window),
         lanes_(to.groups * kSpmvLanes),
         value_step_(spmv_lines(to.groups, sizeof(T)) * kSpmvLine),
         index_step_(spmv_lines(to.groups, 1) * kSpmvLine),
-        last_window_(std::max<long>(a.columns - kSpmvWindow, 0)) {
+        last_window_(std::max<long>(a.columns - window, 0)) {
     std::fill_n(next_, kSpmvRows, kDone);
   }
 
@@ -58,13 +59,13 @@ class Packer {
       int served = 0;
       for (int i = 0; i < lanes_; ++i) {
         for (; next_[i] < window; --left) single(i);
-        served += next_[i] - window < kSpmvWindow;
+        served += next_[i] - window < window_;
       }
       if (worth_a_step(served))
         step(window);
       else
         for (int i = 0; i < lanes_; ++i)
-          if (next_[i] - window < kSpmvWindow) single(i);
+          if (next_[i] - window < window_) single(i);
       left -= served;
     }
   }
@@ -127,7 +128,7 @@ class Packer {
                  *index = to_.index.data() + to_.index.size() - index_step_;
     for (int i = 0; i < lanes_; ++i) {
       const std::int32_t place = next_[i] - window;
-      if (place >= kSpmvWindow) continue;
+      if (place >= window_) continue;
       std::memcpy(values + place_of<sizeof(T), PLANES>(i), value(i), sizeof(T));
       index[place_of<1, false>(i)] = static_cast<std::uint8_t>(kSpmvReal | place);
       advance(i);
@@ -145,6 +146,7 @@ class Packer {
 
   const CsrView& a_;
   BlockPack& to_;
+  std::int32_t window_;  // columns
   int lanes_;
   long value_step_, index_step_;  // bytes of a step
   long last_window_;
@@ -203,9 +205,9 @@ Layout lay_out(const CsrView& a) {
 }
 
 template <class T, bool PLANES = false>
-void pack_block(const CsrView& a, const Layout& layout, std::size_t block, BlockPack& to) {
+void pack_block(const CsrView& a, const Layout& layout, std::size_t block, int window, BlockPack& to) {
   to.groups = layout.blocks[block].groups;
-  Packer<T, PLANES> packer(a, to);
+  Packer<T, PLANES> packer(a, window, to);
   for (long i = layout.blocks[block].row; i < layout.blocks[block + 1].row; ++i) {
     const auto at = static_cast<std::size_t>(i);
     packer.deal(layout.order[at], layout.lane[at], layout.lanes[at]);
@@ -213,7 +215,7 @@ void pack_block(const CsrView& a, const Layout& layout, std::size_t block, Block
   packer.pack();
 }
 
-std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int threads) {
+std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int window, int threads) {
   const long count = static_cast<long>(layout.blocks.size()) - 1;
   std::vector<BlockPack> packs(static_cast<std::size_t>(count));
   const auto pack = value_bytes(a.kind) == 4       ? pack_block<std::uint32_t>
@@ -224,7 +226,7 @@ std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int t
   parallel(parts_for(8.0 * a.indptr[a.rows], count, threads), [&](int part, int parts) {
     try {
       for (long b = part; b < count; b += parts)  // in turn: the first are the fullest
-        pack(a, layout, static_cast<std::size_t>(b), packs[static_cast<std::size_t>(b)]);
+        pack(a, layout, static_cast<std::size_t>(b), window, packs[static_cast<std::size_t>(b)]);
     } catch (const std::bad_alloc&) {
       out_of_memory = true;
     }
@@ -240,9 +242,10 @@ void append(std::vector<T>& to, const std::vector<T>& more) {
 
 }  // namespace
 
-Spmv::Spmv(const CsrView& a, int threads) : rows_(a.rows), columns_(a.columns), kind_(a.kind) {
+Spmv::Spmv(const CsrView& a, const SpmvKernels& kernels, int threads)
+    : kernels_(kernels), rows_(a.rows), columns_(a.columns), kind_(a.kind) {
   Layout layout = lay_out(a);
-  const std::vector<BlockPack> packs = pack_blocks(a, layout, threads);
+  const std::vector<BlockPack> packs = pack_blocks(a, layout, kernels.window, threads);
   blocks_ = std::move(layout.blocks);
   for (std::size_t i = 0; i < packs.size(); ++i) {
     const BlockPack& pack = packs[i];

@@ -24,9 +24,7 @@ void add_spmv(PyProgram& p, const Prepared& weights, long batch, const Activatio
   require(batch >= 0, "spmv: batch is negative");
   const float* b = p.keep(bias, static_cast<std::size_t>(weights->rows()));
   require(&weights->kernels() == kSpmv[p.isa], "spmv: packed for another isa");
-  p.program.add([=](float* const* s, int threads) {
-    weights->run(batch, activation, x.in(s), b, y.in(s), threads);
-  });
+  p.program.add([=](float* const* s, int threads) { weights->run(batch, activation, x.in(s), b, y.in(s), threads); });
 }
 
 // The product at once, without a program.
@@ -52,10 +50,10 @@ void bind_spmv(py::module_& m) {
       .def_property_readonly("columns", &Spmv::columns)
       .def_property_readonly("slots", &Spmv::slots)
       .def_property_readonly("singles", &Spmv::singles);
-  m.def("pack_spmv", [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
-                        ValueKind kind, const py::object& scale, const py::object& book, long columns, int threads) {
-    return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), threads);
-  });
+  m.def("pack_spmv",
+        [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
+           ValueKind kind, const py::object& scale, const py::object& book, long columns,
+           int threads) { return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), threads); });
   m.def("run_spmv", &run, py::arg(), py::arg().noconvert(), py::arg().noconvert(), py::arg());
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("spmv", &add_spmv);

@@ -17,16 +17,25 @@ ACCEL_INLINE __m512i byte_down(Dwords d) {  // whatever is above the byte stays
   return I ? _mm512_srli_epi32(d.v, 8 * I) : d.v;
 }
 
-// A window is some floats in registers.
-inline constexpr int kWindow = 64;
+// A window is 32 floats in registers, a wide one kWideWindow.
 struct Window {
-  __m512 part[4];
+  __m512 low, high;
+  explicit ACCEL_FORCE_INLINE Window(const float* p) : low(_mm512_loadu_ps(p)), high(_mm512_loadu_ps(p + 16)) {}
 };
-ACCEL_INLINE Window window(const float* p) {
-  return {{_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16), _mm512_loadu_ps(p + 32), _mm512_loadu_ps(p + 48)}};
-}
 template <int I>
-ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {  // places below kWindow in the low bits
+ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {  // places 0..31 in the low five bits
+  return {_mm512_permutex2var_ps(w.low, byte_down<I>(places), w.high)};
+}
+inline constexpr int kWideWindow = 64;
+struct WideWindow {
+  __m512 part[4];
+  explicit ACCEL_FORCE_INLINE WideWindow(const float* p) {
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_ps(p + 16 * i);
+  }
+};
+template <int I>
+ACCEL_INLINE f32 look_up(const WideWindow& w, Dwords places) {  // places 0..63 in the low six bits
   const __m512i at = byte_down<I>(places);
   const __mmask16 upper = _mm512_test_epi32_mask(places.v, _mm512_set1_epi32(0x20 << 8 * I));
   return {_mm512_mask_blend_ps(upper, _mm512_permutex2var_ps(w.part[0], at, w.part[1]),

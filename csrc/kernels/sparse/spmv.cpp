@@ -37,7 +37,8 @@ long Spmv::slots() const noexcept {
   return sum;
 }
 
-void Spmv::run(long batch, const Activation& f, const float* x, const float* bias, float* y, int threads) const noexcept {
+void Spmv::run(long batch, const Activation& f, const float* x, const float* bias, float* y,
+               int threads) const noexcept {
   const long count = static_cast<long>(blocks_.size()) - 1;
   const double work = blocks_.back().cost;
   const int most = parts_for(work * static_cast<double>(batch), count, threads);
@@ -63,12 +64,15 @@ void Spmv::run_block(const SpmvBlock& block, const Activation& f, const Arrays& 
              index_step = spmv_lines(block.groups, 1) * kSpmvLine;
   const SpmvBlock& next = *(&block + 1);
   const long chunk = a.batch == 1 ? next.step - block.step : kL2Bytes / (value_step + index_step);
-  float sums[kMostBatch][kSpmvRows] = {}, narrow[kMostBatch][kSpmvWindow] = {};
+  float sums[kMostBatch][kSpmvRows] = {}, narrow[kMostBatch][kSpmvMostWindow] = {};
+  const bool wide = window_ != kSpmvWindow;
+  const SpmvKernels::Steps kernel =
+      wide ? kernels_.wide_steps[block.groups - 1] : kernels_.steps[kind][block.groups - 1];
   const SpmvBook book{book_.data(), planes_.data()};
   const float* x[kMostBatch];
   for (long b = 0; b < a.batch; ++b) {
     x[b] = a.x + b * columns_;
-    if (columns_ >= kernels_.window) continue;
+    if (columns_ >= window_) continue;
     std::copy_n(x[b], columns_, narrow[b]);  // a window is read whole
     x[b] = narrow[b];
   }
@@ -77,7 +81,7 @@ void Spmv::run_block(const SpmvBlock& block, const Activation& f, const Arrays& 
     const SpmvSteps steps{values_.begin + block.values + done * value_step,
                           index_.begin + block.index + done * index_step, windows_.data() + step,
                           std::min(chunk, next.step - step)};
-    for (long b = 0; b < a.batch; ++b) kernels_.steps[kind][block.groups - 1](steps, x[b], book, sums[b]);
+    for (long b = 0; b < a.batch; ++b) kernel(steps, x[b], book, sums[b]);
   }
   const SpmvSingles singles{single_values_.data() + block.single * bytes, single_columns_.data() + block.single,
                             single_lanes_.data() + block.single, next.single - block.single};
@@ -88,7 +92,8 @@ void Spmv::run_block(const SpmvBlock& block, const Activation& f, const Arrays& 
 }
 
 // Sums of lanes to rows, in place, and rows to y.
-void Spmv::finish(const SpmvBlock& block, const Activation& f, float* sums, const float* bias, float* y) const noexcept {
+void Spmv::finish(const SpmvBlock& block, const Activation& f, float* sums, const float* bias,
+                  float* y) const noexcept {
   const long first = block.row;
   const int n = static_cast<int>((&block + 1)->row - first);
   const std::int32_t* order = order_.data() + first;

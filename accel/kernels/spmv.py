@@ -21,8 +21,8 @@ def pack_spmv(arrays: SparseArrays, columns: int) -> Any:
 
     Notes
     -----
-    The arrays are copied, for the instruction set in force. `nbytes` is at most about twice that of the arrays; `slots` and `singles` say how the values
-    were packed: csrc/kernels/sparse/spmv.h.
+    The arrays are copied, for the instruction set in force. `nbytes` is at most about twice that of the arrays; `slots`
+    and `singles` say how the values were packed: csrc/kernels/sparse/spmv.h.
     """
     check_arrays(arrays, columns)
     core = runtime.core

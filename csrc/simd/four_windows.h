@@ -11,8 +11,10 @@ ACCEL_INLINE f32 pick(const float* from, int a, int b, int c, int d) {
 
 struct Window {
   const float* x;
+  explicit ACCEL_FORCE_INLINE Window(const float* p) : x(p) {}
 };
-ACCEL_INLINE Window window(const float* p) { return {p}; }
+inline constexpr int kWideWindow = 32;
+using WideWindow = Window;
 template <int I>
 ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {
   const std::uint8_t* p = places.p + I;

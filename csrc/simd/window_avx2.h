@@ -23,10 +23,13 @@ ACCEL_INLINE __m256 sign_from(Dwords d) {  // blends go by the sign
 
 struct Window {
   __m256 part[4];
+  explicit ACCEL_FORCE_INLINE Window(const float* p) {
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < 4; ++i) part[i] = _mm256_loadu_ps(p + 8 * i);
+  }
 };
-ACCEL_INLINE Window window(const float* p) {
-  return {{_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), _mm256_loadu_ps(p + 16), _mm256_loadu_ps(p + 24)}};
-}
+inline constexpr int kWideWindow = 32;  // more would take four look-ups more
+using WideWindow = Window;
 // Four permutations and three blends; a gather takes 9 cycles on Zen 4.
 template <int I>
 ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {

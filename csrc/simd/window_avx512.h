@@ -17,14 +17,29 @@ ACCEL_INLINE __m512i byte_down(Dwords d) {  // whatever is above the byte stays
   return I ? _mm512_srli_epi32(d.v, 8 * I) : d.v;
 }
 
-// A window is 32 floats in registers.
+// A window is 32 floats in registers, a wide one kWideWindow.
 struct Window {
   __m512 low, high;
+  explicit ACCEL_FORCE_INLINE Window(const float* p) : low(_mm512_loadu_ps(p)), high(_mm512_loadu_ps(p + 16)) {}
 };
-ACCEL_INLINE Window window(const float* p) { return {_mm512_loadu_ps(p), _mm512_loadu_ps(p + 16)}; }
 template <int I>
 ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {  // places 0..31 in the low five bits
   return {_mm512_permutex2var_ps(w.low, byte_down<I>(places), w.high)};
+}
+inline constexpr int kWideWindow = 64;
+struct WideWindow {
+  __m512 part[4];
+  explicit ACCEL_FORCE_INLINE WideWindow(const float* p) {
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < 4; ++i) part[i] = _mm512_loadu_ps(p + 16 * i);
+  }
+};
+template <int I>
+ACCEL_INLINE f32 look_up(const WideWindow& w, Dwords places) {  // places 0..63 in the low six bits
+  const __m512i at = byte_down<I>(places);
+  const __mmask16 upper = _mm512_test_epi32_mask(places.v, _mm512_set1_epi32(0x20 << 8 * I));
+  return {_mm512_mask_blend_ps(upper, _mm512_permutex2var_ps(w.part[0], at, w.part[1]),
+                               _mm512_permutex2var_ps(w.part[2], at, w.part[3]))};
 }
 template <int I>
 ACCEL_INLINE f32 fma_real(Dwords places, f32 a, f32 b, f32 c) {  // a * b + c where bit 7 is set, else c

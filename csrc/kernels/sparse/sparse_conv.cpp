@@ -91,6 +91,7 @@ void SparseConv::find_pixels() {
 
 void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
   const int most = std::min(threads, threads_);
+  const long middle = column_tiles_ / 2;  // what two threads share is the tile with the tail
   for (long image = 0; image < spec_.output.images; ++image) {
     const float* x = arrays.x + image * spec_.input.image;
     if (phase_floats_ > 0) {
@@ -103,8 +104,10 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
     for (long g = 0; g < spec_.groups; ++g)
       share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
         float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
-        for (long t = tiles.begin; t < tiles.end; ++t)
-          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, t, parts);
+        for (long t = tiles.begin; t < tiles.end; ++t) {
+          const long tile = tail_ && t == middle ? column_tiles_ - 1 : tail_ && t + 1 == column_tiles_ ? middle : t;
+          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, tile, parts);
+        }
       });
   }
 }

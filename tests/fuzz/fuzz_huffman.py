@@ -119,10 +119,11 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, help="where to write the result")
     args = parser.parse_args()
+    origin = where()  # before the run: the tree may change meanwhile
     with tempfile.TemporaryDirectory() as folder:
         result = (find_plants if args.plants else find_nothing)(Path(folder), args)
     if args.json:
-        args.json.write_text(json.dumps({**where(), "seed": args.seed, **result}, indent=2) + "\n")
+        args.json.write_text(json.dumps({**origin, "seed": args.seed, **result}, indent=2) + "\n")
     return 0 if result["ok"] else 1
 
 

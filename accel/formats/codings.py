@@ -104,7 +104,8 @@ def _honest(array: Array, streams: Sequence[Stream]) -> bool:
 
 def _bytes(array: Array) -> Array:
     """Of one axis, as little-endian uint8 without a copy."""
-    return array.view(np.uint8)
+    symbols: np.ndarray = array.view(np.uint8)
+    return symbols
 
 
 def _raw(symbols: Array) -> Stream:
@@ -161,7 +162,7 @@ def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
     kind = np.dtype(dtype)
     if stream.symbols % kind.itemsize:
         raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
-    out = scratch.take(which, stream.symbols).view(kind)
+    out: Array = scratch.take(which, stream.symbols).view(kind)
     _read_into(stream, out)
     return out
 

@@ -158,7 +158,7 @@ def _read_header(data: np.ndarray, max_values: int) -> _Stream:
     end = at + 4 * -(-n // BLOCK)
     if end + 4 > data.size:
         raise _corrupt(f"the header is cut off: {n} numbers need more than {data.size} bytes")
-    if bytes(data[end : end + 4]) != zlib.crc32(data[:end]).to_bytes(4, "little"):
+    if bytes(data[end : end + 4]) != zlib.crc32(data[:end].data).to_bytes(4, "little"):
         raise _corrupt("the header's checksum does not match")
     ends = np.cumsum(data[at:end].view("<u4"), dtype=np.int64)
     payload = data[end + 4 :]

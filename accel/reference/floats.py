@@ -26,7 +26,8 @@ def planes_of(bits: np.ndarray) -> np.ndarray:
 def from_planes(planes: np.ndarray, dtype: np.dtype[np.unsignedinteger]) -> np.ndarray:
     """The unsigned integers whose planes these are."""
     rotated = np.ascontiguousarray(planes.T).view(dtype.newbyteorder("<")).reshape(-1).astype(dtype)
-    return rotated >> dtype.type(1) | rotated << dtype.type(8 * dtype.itemsize - 1)
+    bits: np.ndarray = rotated >> dtype.type(1) | rotated << dtype.type(8 * dtype.itemsize - 1)
+    return bits
 
 
 def encode_block(bits: np.ndarray, crc: Crc = crc32) -> bytes:

@@ -98,3 +98,22 @@ def test_n_of_m() -> None:
     arrays = sparse_arrays(NM.from_dense(w, 2, 4))
     assert arrays is not None
     np.testing.assert_array_equal(dense_of(arrays, w.shape), w)
+
+
+@pytest.mark.parametrize("values", [2, 16, 17, 256])
+@pytest.mark.parametrize("zeros", [(1,), (0,), (0, 1)])
+@pytest.mark.parametrize("shape", [(3, 5), (7, 64), (2, 65), (5, 3, 3, 3), (0, 4), (4, 0)])
+def test_codes_become_rows_without_those_of_zero(values: int, zeros: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Of one code of 0.0 straight, of several by CsrCodebook."""
+    rng = np.random.default_rng(values)
+    codes = rng.integers(0, values, shape).astype(np.uint8)
+    codes[rng.random(shape) < 0.8] = zeros[-1]
+    book = rng.uniform(1, 2, values).astype(np.float32)
+    book[list(zeros)] = 0
+    weight = Codebook(codes, book)
+    arrays = sparse_arrays(weight)
+    assert (arrays is None) == (few_values(weight) is None)
+    if arrays is not None:
+        assert arrays.indptr.dtype == arrays.indices.dtype == np.int32 and arrays.values.dtype == np.uint8
+        np.testing.assert_array_equal(dense_of(arrays, shape), weight.dense())
+        assert (dense_of(arrays, shape) != 0).sum() == arrays.indices.size

@@ -1,4 +1,4 @@
-"""y = x W^T + bias for a W of codes: straight from them or, where that should be faster, as a dense product."""
+"""y = x W^T + bias straight from codes of values or of sub-vectors, or as a dense product."""
 
 from __future__ import annotations
 
@@ -6,31 +6,35 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accel.kernels import program as native
-from accel.kernels._codebook_cost import codebook_cycles, worth_packing
+from accel.kernels._codebook_cost import codebook_cycles, quantized_cycles, worth_packing
 from accel.kernels._linear_cost import linear_cycles
 from accel.kernels.codebook import PackedCodebook
-from accel.kernels.linear import PackedLinear
+from accel.kernels.product_quantized import PackedProduct
+from accel.weights._faster_product import FasterProduct
 
 
-class CodebookProduct:
-    """Either form of the weights is made when it is first needed."""
+class CodebookProduct(FasterProduct):
+    """From `codes`, which have the bias."""
 
     def __init__(self, codes: PackedCodebook, dense: Callable[[], np.ndarray], bias: np.ndarray | None) -> None:
-        self.codes, self._dense, self._bias = codes, dense, bias
-        self._packed: PackedLinear | None = None
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(..., in) float32, C-contiguous, to (..., out)."""
-        if x.size and native.native() and not self.gains(x.size // x.shape[-1]):
-            if self._packed is None:
-                self._packed = PackedLinear(self._dense(), self._bias)
-            return self._packed(x)
-        return self.codes(x)
+        super().__init__(codes, dense, bias)
+        self.codes = codes
 
     def gains(self, rows: int) -> bool:
-        """Whether codes should be faster than the dense product, for the native kernels."""
         out, depth = self.codes.shape
         if not worth_packing(out, depth, rows, self.codes.values):
             return False
         return codebook_cycles(self.codes.packed(), rows) < linear_cycles(rows, out, depth, 0)[0]
+
+
+class TableProduct(FasterProduct):
+    """From `tables`, which have the bias."""
+
+    def __init__(self, tables: PackedProduct, dense: Callable[[], np.ndarray], bias: np.ndarray | None) -> None:
+        super().__init__(tables, dense, bias)
+        self.tables = tables
+
+    def gains(self, rows: int) -> bool:
+        out, subs = self.tables.codes.shape
+        cycles = quantized_cycles(rows, out, subs, *self.tables.centroids.shape[1:])
+        return cycles < linear_cycles(rows, out, self.tables.depth, 0)[0]

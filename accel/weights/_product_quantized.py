@@ -1,38 +1,8 @@
-"""Clustering and products of ProductQuantized weights."""
+"""Clustering of ProductQuantized weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
-
-from accel.kernels import program as native
-from accel.kernels._codebook_cost import quantized_cycles
-from accel.kernels._linear_cost import linear_cycles
-from accel.kernels.linear import PackedLinear
-from accel.kernels.product_quantized import PackedProduct
-
-
-class ProductQuantizedProduct:
-    """x W^T + bias from tables or, where that should be faster, as a dense product, each made when first needed."""
-
-    def __init__(self, tables: PackedProduct, dense: Callable[[], np.ndarray], bias: np.ndarray | None) -> None:
-        self.tables, self._dense, self._bias = tables, dense, bias
-        self._packed: PackedLinear | None = None
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(..., in) float32, C-contiguous, to (..., out)."""
-        if x.size and native.native() and not self.gains(x.size // self.tables.depth):
-            if self._packed is None:
-                self._packed = PackedLinear(self._dense(), self._bias)
-            return self._packed(x)
-        return self.tables(x)
-
-    def gains(self, rows: int) -> bool:
-        """Whether tables should be faster than the dense product, for the native kernels."""
-        out, subs = self.tables.codes.shape
-        cycles = quantized_cycles(rows, out, subs, *self.tables.centroids.shape[1:])
-        return cycles < linear_cycles(rows, out, self.tables.depth, 0)[0]
 
 
 def nearest_centroids(

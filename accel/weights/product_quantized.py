@@ -12,7 +12,8 @@ from accel.kernels import checks
 from accel.kernels.codebook import MOST_VALUES
 from accel.kernels.product_quantized import PackedProduct, check_quantized
 from accel.weights import _state
-from accel.weights._product_quantized import ProductQuantizedProduct, nearest_centroids
+from accel.weights._codebook_product import TableProduct
+from accel.weights._product_quantized import nearest_centroids
 from accel.weights.base import Weight
 
 
@@ -102,9 +103,9 @@ class ProductQuantized(Weight):
         picked = self.centroids[np.arange(self.codes.shape[1]), self.codes]
         return np.ascontiguousarray(picked.reshape(self.shape[0], -1)[:, : self.shape[1]])
 
-    def product(self, bias: np.ndarray | None = None) -> ProductQuantizedProduct:
+    def product(self, bias: np.ndarray | None = None) -> TableProduct:
         packed = PackedProduct(self.codes, self.centroids, self.shape[1], bias)
-        return ProductQuantizedProduct(packed, self.dense, bias)
+        return TableProduct(packed, self.dense, bias)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"codes": self.codes, "centroids": self.centroids}, {"inputs": self.shape[1]}

@@ -74,7 +74,7 @@ struct CodebookLinear::Job {
 
 CodebookLinear::CodebookLinear(const std::uint8_t* codes, int out, int depth, const float* books, int count,
                                int entries, int threads)
-    : out_(out), depth_(depth), entries_(entries), rows_per_book_(out / count) {
+    : out_(out), depth_(depth), rows_per_book_(out / count) {
   tiles_per_book_ = (rows_per_book_ + kCodebookRows - 1) / kCodebookRows;
   halves_ = std::all_of(books, books + static_cast<long>(count) * entries, is_half);
   kind_ = kind_of(entries, halves_);

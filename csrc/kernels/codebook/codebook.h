@@ -82,7 +82,7 @@ class CodebookLinear {
   long tiles() const noexcept { return tiles_per_book_ * static_cast<long>(books_.size()); }
   long columns() const noexcept { return (depth_ + 7l) / 8 * 8; }  // that are stored
 
-  int out_, depth_, entries_;
+  int out_, depth_;
   long rows_per_book_, tiles_per_book_, tile_bytes_;
   CodeKind kind_;
   bool halves_;  // 4-bit codes of values that are normal bfloat16 numbers or 0

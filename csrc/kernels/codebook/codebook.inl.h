@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The kernels of codebook.h. From 4-bit codes a vector of weights takes a shift, a permutation and the FMA: on Zen 4
 // 1.6 cycles where the pipes allow 1.44. Tried there: shifts as loads from one byte further on; FMAs one column behind;
-// 6 and 8 panels to a column: no gain. Bytes of bfloat16 values looked up as words and spread by shift and mask: 1.66.
+// 6 and 8 panels to a column: no gain. 16 bfloat16 values looked up as words, two columns at once, and spread by shift
+// and mask: 1.66.
 #include "kernels/activation/activation.inl.h"
 // clang-format off
 #include ACCEL_ISA_FILE(simd/window_)

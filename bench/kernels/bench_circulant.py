@@ -7,6 +7,7 @@ the whole of what Python does for it is timed.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,6 +18,7 @@ import accel
 from accel.graph import Network, Node, Value
 from accel.kernels import circulant_matmul
 from accel.kernels.circulant import CirculantPlan
+from accel.kernels.program import aligned
 from accel.weights import BlockCirculant
 
 Product = Callable[[np.ndarray], np.ndarray]
@@ -29,7 +31,15 @@ PEERS = ["pyfftw", "scipy", "mkl_fft", "torch", "numpy-dense", "torch-dense"]
 
 def _arrays(shape: tuple[int, ...], batch: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return rng.standard_normal((batch, shape[1] * shape[2]), np.float32), rng.standard_normal(shape, np.float32)
+    x = _room(batch, shape[1] * shape[2])
+    rng.standard_normal(out=x, dtype=np.float32)
+    return x, rng.standard_normal(shape, np.float32)
+
+
+def _room(*shape: int) -> np.ndarray:
+    """Memory that begins on a page, for every peer: where NumPy puts an array differs from run to run."""
+    size = math.prod(shape)
+    return aligned(size)[:size].reshape(shape)
 
 
 def _exact(x: np.ndarray, r: np.ndarray) -> np.ndarray:
@@ -137,7 +147,7 @@ def _id(case: tuple[int, ...]) -> str:
 def bench_circulant(benchmark: BenchmarkFixture, implementation: str, case: tuple[int, int]) -> None:
     d, batch = case
     x, r = _arrays((1, 1, d), batch)
-    plan, out = CirculantPlan(r), np.empty_like(x)
+    plan, out = CirculantPlan(r), _room(*x.shape)
     _assert_right(plan(x, out), x, r)
     _describe(benchmark, f"circulant/{d}", r.shape, batch)
     benchmark(plan, x, out)
@@ -158,7 +168,7 @@ def bench_circulant_peers(benchmark: BenchmarkFixture, one_thread: None, case: t
 def bench_circulant_matmul(benchmark: BenchmarkFixture, implementation: str, d: int) -> None:
     """With the spectrum made anew at every call."""
     x, r = _arrays((1, 1, d), 64)
-    out = np.empty_like(x)
+    out = _room(*x.shape)
     _assert_right(circulant_matmul(x, r.ravel(), out), x, r)
     _describe(benchmark, f"circulant_matmul/{d}", r.shape, 64)
     benchmark(circulant_matmul, x, r.ravel(), out)
@@ -168,7 +178,7 @@ def bench_circulant_matmul(benchmark: BenchmarkFixture, implementation: str, d: 
 def bench_block_circulant(benchmark: BenchmarkFixture, implementation: str, case: tuple[int, int, int, int]) -> None:
     *shape, batch = case
     x, r = _arrays((shape[0], shape[1], shape[2]), batch)
-    plan, out = CirculantPlan(r), np.empty((batch, shape[0] * shape[2]), np.float32)
+    plan, out = CirculantPlan(r), _room(batch, shape[0] * shape[2])
     _assert_right(plan(x, out), x, r)
     _describe(benchmark, f"block_circulant/{_id(case)[: -len(f'/batch={batch}')]}", r.shape, batch)
     benchmark(plan, x, out)

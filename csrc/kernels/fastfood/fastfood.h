@@ -7,8 +7,8 @@
 // and everything stays in the L1 cache up to n = 512. Five passes for n = 1024 with AVX-512: rows to quads and six
 // stages; four stages; quads gathered by the permutation and two stages; two stages; six stages, and quads to rows.
 //
-// Where n is at most 16 vectors long (8 with 16 registers) and there are more than four rows, as many rows at a time as
-// a vector has lanes: strips.inl.h.
+// Where n is at most 16 vectors long (8 with 16 registers), at least one, and there are more than four rows, as many
+// rows at a time as a vector has lanes: strips.inl.h.
 //
 // A row has the same bits alone, in any batch, and on any number of threads. x and y must not overlap.
 #pragma once

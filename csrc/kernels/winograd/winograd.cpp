@@ -182,10 +182,6 @@ std::size_t Winograd::weight_floats() const noexcept {
   return static_cast<std::size_t>(spec_.groups) * winograd_size(per_group, depth_, kernels_);
 }
 
-const float* Winograd::group_weights(const ConvArrays& arrays, long group) const noexcept {
-  return arrays.weights + group * (static_cast<long>(weight_floats()) / spec_.groups);
-}
-
 void Winograd::run(const ConvArrays& arrays, int threads) const noexcept {
   float* const products = arrays.scratch + threads_ * input_floats();
   const BlockCut cut{tiling_.blocks() * spec_.groups, depth_blocks_, panels_, step_, split_panels_, macs_};
@@ -254,12 +250,15 @@ long Winograd::unit(int i, int j, int phase) const noexcept {
   return (row ? n : i) * (n + 1l) + (column ? n : j);
 }
 
-// products[frequency][panel][tile][16] of panels panel .. panel + panels - 1.
+// products[frequency][panel][tile][16], of few channels [tile][n][m][16], of panels panel .. panel + panels - 1.
 void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels, float* products,
                         Ahead& ahead) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
   const float* const first = group_weights(arrays, b.group) + panel * weight_steps_.panel;
-  if (lines_) return multiply_lines(b, first, products);
+  if (lines_) {
+    const bool odd_fold = spec_.fold == 2 && spec_.folded_kernel == 2 * kernels_.r - 1;
+    return kernels_.lines({b.v, first, depth_, b.count, odd_fold, products});
+  }
   Tile t = plain_tile();
   t.a_row = kBlock;
   t.a_block = static_cast<long>(b.count) * kBlock;
@@ -280,12 +279,6 @@ void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, in
       t.c = products + f * m_step + p * t.c_panel;
       multiply_phases(b, t, weights, {f / n, f % n}, std::min(step_, panels - p), ahead);
     }
-}
-
-// The same for few channels: lines[tile][n][m][16] of one panel, whose weights begin at `weights`.
-void Winograd::multiply_lines(const Block& b, const float* weights, float* lines) const noexcept {
-  const bool odd_fold = spec_.fold == 2 && spec_.folded_kernel == 2 * kernels_.r - 1;
-  kernels_.lines({b.v, weights, depth_, b.count, odd_fold, lines});
 }
 
 // How far ahead of their use weights are fetched. From short panels the next tile's, or the lines fetched would be

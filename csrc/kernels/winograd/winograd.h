@@ -107,7 +107,9 @@ class Winograd final : public PreparedConv {
  private:
   struct Block;
   class Ahead;
-  const float* group_weights(const ConvArrays& arrays, long group) const noexcept;
+  const float* group_weights(const ConvArrays& arrays, long group) const noexcept {
+    return arrays.weights + group * (static_cast<long>(weight_floats()) / spec_.groups);
+  }
   Block block_at(long index, float* buffer) const noexcept;
   void transform_input(const ConvArrays& arrays, const Block& block, Range blocks) const noexcept;
   bool transform_window(const float* plane, const WinogradTile& at, int phase, float* v, long v_step) const noexcept;
@@ -117,7 +119,6 @@ class Winograd final : public PreparedConv {
                   Ahead& ahead) const noexcept;
   void multiply(const ConvArrays& arrays, const Block& block, long panel, int panels, float* products,
                 Ahead& ahead) const noexcept;
-  void multiply_lines(const Block& block, const float* weights, float* lines) const noexcept;
   long weights_ahead(int tiles) const noexcept;
   void multiply_phases(const Block& block, Tile& t, const float* weights, std::pair<int, int> frequency, int panels,
                        Ahead& ahead) const noexcept;

@@ -129,9 +129,8 @@ class Codebook(Weight):
         """Weights whose value is not zero."""
         books = self.codebook.reshape(-1, self.codebook.shape[-1])
         parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
-        return self.size - sum(
-            np.count_nonzero(part == zero) for part, book in parts for zero in np.flatnonzero(book == 0)
-        )
+        zeros = [int(np.count_nonzero(part == zero)) for part, book in parts for zero in np.flatnonzero(book == 0)]
+        return self.size - sum(zeros)
 
     @property
     def nbytes(self) -> int:

@@ -44,7 +44,7 @@ def weights(layer: Layer = LAYER, seed: int = 0) -> np.ndarray:
 
 def chosen(layer: Layer = LAYER, w: np.ndarray | None = None, *, tune: bool = False) -> Choice:
     w = weights(layer) if w is None else w
-    return choose(layer, w, lambda method: method.pack(w, None, layer.strides, layer.group), tune=tune)
+    return choose(layer, w, lambda method, w: method.pack(w, None, layer.strides, layer.group), tune=tune)
 
 
 def times_of(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> list[list[str]]:

@@ -197,10 +197,10 @@ def test_the_native_binding_refuses_what_does_not_fit() -> None:
     assert method.route is Route.BLOCKED and method.tile == 4
     w = normal(16, 16, 3, 3)
     for bad, message in (
-        (lambda: core.pack_winograd(w, 3, 1, 1, program.aligned(10**6)), "winograd: no such form"),
-        (lambda: core.pack_winograd(w, 4, 1, 1, program.aligned(99)), "pack_winograd: out is too small"),
+        (lambda: core.pack_winograd(0, w, 3, 1, 1, program.aligned(10**6)), "winograd: no such form"),
+        (lambda: core.pack_winograd(0, w, 4, 1, 1, program.aligned(99)), "pack_winograd: out is too small"),
         (
-            lambda: core.pack_winograd(w[:, :, :2].copy(), 4, 1, 1, program.aligned(10**6)),
+            lambda: core.pack_winograd(0, w[:, :, :2].copy(), 4, 1, 1, program.aligned(10**6)),
             "expected .out, depth, k, k.",
         ),
     ):

@@ -78,14 +78,14 @@ def planned(builder: PlanBuilder, node: Node) -> Planned | None:
 def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Planned:
     bias = builder.constant(node.input(2))
 
-    def pack(method: Method) -> Packed:
+    def pack(method: Method, array: np.ndarray) -> Packed:
         def places(numbers: np.ndarray) -> np.ndarray:
             packed: np.ndarray = method.pack(numbers, None, layer.strides, layer.group)[0]
             return packed
 
         return builder.pack_once(
             node.inputs[1:3], (method, layer.strides, layer.group),
-            lambda: method.pack(dense(w), bias, layer.strides, layer.group), None if method.transforms else places,
+            lambda: method.pack(array, bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
     geometry = Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations)  # type: ignore[arg-type]

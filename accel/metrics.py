@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from accel import timing
-from accel.compress._size import file_bytes, plain_bytes
-from accel.compress._size import tensor_stages as tensor_stages
+from accel.compress._size import file_bytes, plain_bytes, tensor_stages
 from accel.engine.session import InferenceSession
 from accel.graph.network import Network
 from accel.graph.shapes import infer_shapes

@@ -6,10 +6,11 @@
 A table stands between `<!-- table FILE -->` and `<!-- end -->`; FILE is relative to bench/results, and while it is not
 there the table is empty. It is written by the results' own `kind`: `networks` (bench/networks/bench_networks.py),
 `memory` (bench/networks/bench_memory.py), `small` (bench/networks/bench_small.py), `recipes`
-(bench/accuracy/recipes.py), `binary training` (scripts/train_binary.py), `errors`
-(bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `sparse shapes` and
-`break even` (bench/kernels/sparse_shapes.py and break_even.py), `stages` (bench/formats/alexnet_stages.py), or what
-pytest-benchmark writes. `FILE#layers` is a second table of a file.
+(bench/accuracy/recipes.py), `binary training` and `structured training` (scripts/train_*.py), `errors`
+(bench/accuracy/winograd_error.py), `sparse networks` (bench/networks/bench_sparse_networks.py), `codebook networks`
+(bench/networks/bench_codebook_networks.py), `sparse shapes` and `break even` (bench/kernels/sparse_shapes.py and
+break_even.py), `stages` (bench/formats/alexnet_stages.py), or what pytest-benchmark writes. `FILE#layers` is a second
+table of a file.
 """
 
 from __future__ import annotations
@@ -57,6 +58,17 @@ def sparse_networks(document: dict[str, Any]) -> str:
         ratios = [ratio_cell(r["ratios"].get(e)) for e in ("deepsparse", best, "accel dense")]
         table.add(r["network"], r["batch"], *(format_seconds(medians[e]) if e in medians else None for e in engines),
                   ratios[0], f"{best} {ratios[1]}", ratios[2])  # fmt: skip
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
+def codebook_networks(document: dict[str, Any]) -> str:
+    """A row per network: the median with dense layers, that of each form of codes, and how much faster it is."""
+    results = document["results"]
+    forms = list(dict.fromkeys(form for r in results for form in r["ratios"]))
+    table = Table(["network", "batch", "dense", *forms])
+    for r in results:
+        cells = [f"{format_seconds(r['times'][f]['median'])}, {ratio_cell(r['ratios'][f])}" for f in forms]
+        table.add(r["network"], r["batch"], format_seconds(r["times"]["dense"]["median"]), *cells)
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
@@ -217,6 +229,20 @@ def binary_training(document: dict[str, Any]) -> str:
     return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
 
 
+def structured_training(document: dict[str, Any]) -> str:
+    """A row per form: numbers of the layer and of the network, α, the file, how right it is beside the dense one."""
+    columns = ["data", "layer", "its parameters", "its α", "parameters", "α", ".accel file", "projected", "fine-tuned"]
+    table, dense = Table([*columns, "to dense", "same class as PyTorch"]), document["results"][0]
+    for r in document["results"]:
+        rates = [f"{dense[key] / r[key]:.1f}" for key in ("layer parameters", "parameters")]
+        sizes = [f"{r['layer parameters']:,}", rates[0], f"{r['parameters']:,}", rates[1], f"{r['accel bytes']:,}"]
+        right = [f"{r[key]:.2f} %" for key in ("projected accuracy", "accuracy")]
+        loss = f"{r['accuracy'] - dense['accuracy']:+.2f}"
+        same = f"{r['test images'] - r['other predictions']:,} of {r['test images']:,}"
+        table.add(r["data"], r["form"], *sizes, *right, loss, same)
+    return f"{table.markdown()}\n\n{origin(document['machine'])}\nCommand: `{document['command']}`"
+
+
 def errors(document: dict[str, Any]) -> str:
     """A row per layer and method: its errors, and its largest as a multiple of direct convolution's."""
     layer = ("kernel", "stride", "channels")
@@ -276,7 +302,9 @@ def table(name: str) -> str:
         "recipes": recipes,
         "errors": errors,
         "binary training": binary_training,
+        "structured training": structured_training,
         "sparse networks": sparse_networks,
+        "codebook networks": codebook_networks,
         "sparse shapes": sparse_shapes,
         "stages": stages,
         "break even": break_even_layers if part else break_even,

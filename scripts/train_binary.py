@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
 import sys
 import tempfile
 import time
@@ -25,9 +23,20 @@ import numpy as np
 import onnx
 import torch
 from torch import nn
+from training import (
+    BATCH,
+    Images,
+    augmented,
+    digit_images,
+    engine_scores,
+    image_folder,
+    same_predictions,
+    scores,
+    tensors,
+    write,
+)
 
 import accel
-from accel.demo import held_out, load_digits
 from accel.integrations.torch import (
     METHODS,
     BinaryConv2d,
@@ -37,17 +46,15 @@ from accel.integrations.torch import (
     update_curvature_,
 )
 
-ROOT = Path(__file__).parents[1]
 SEED = 1
-BATCH = 100
 
 
 class Data(NamedTuple):
     """Images (N, C, H, W) float32 in [-1, 1] and labels (N,), to train on and held out; and the network's sizes."""
 
     name: str
-    train: tuple[torch.Tensor, torch.Tensor]
-    test: tuple[torch.Tensor, torch.Tensor]
+    train: Images
+    test: Images
     stem: tuple[int, int]  # kernel and stride of the float first layer
     channels: tuple[int, ...]  # of the float first layer, then of each binary convolution
     pools: tuple[bool, ...]  # behind which of them the map is halved
@@ -55,15 +62,8 @@ class Data(NamedTuple):
     epochs: int
 
 
-def tensors(images: np.ndarray, labels: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(np.ascontiguousarray(images, np.float32)), torch.from_numpy(labels.astype(np.int64))
-
-
 def digits() -> Data:
-    pixels, labels = load_digits()
-    images, test = pixels / np.float32(8) - 1, held_out(len(labels))
-    sets = (tensors(images[mask], labels[mask]) for mask in (~test, test))
-    return Data("digits", *sets, (3, 1), (32, 64, 64), (False, True, False), 128, 20)
+    return Data("digits", *digit_images(), (3, 1), (32, 64, 64), (False, True, False), 128, 20)
 
 
 def cifar10(folder: Path) -> Data:
@@ -99,16 +99,6 @@ def build(data: Data, method: str | None) -> nn.Sequential:
     layers += [nn.Flatten(), linear(inputs * size * size, data.features, bias=False, **options)]
     layers += [nn.BatchNorm1d(data.features), nn.Hardtanh() if signs else nn.ReLU(), nn.Linear(data.features, 10)]
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)
-
-
-def augmented(images: torch.Tensor, mirror: bool, generator: torch.Generator) -> torch.Tensor:
-    """The batch moved by at most an eighth of its width, every second one mirrored where that keeps the class."""
-    most = images.shape[-1] // 8
-    down, right = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
-    padded = nn.functional.pad(images, (most,) * 4)
-    rows, columns = (slice(most + d, most + d + images.shape[-1]) for d in (down, right))
-    moved = padded[:, :, rows, columns]
-    return moved.flip(3) if mirror and torch.rand((), generator=generator) < 0.5 else moved
 
 
 def train(model: nn.Sequential, data: Data, epochs: int, method: str | None) -> float:
@@ -173,24 +163,6 @@ def decided(model: nn.Sequential, data: Data) -> np.ndarray:
     return torch.cat(sure).numpy()
 
 
-def scores(model: nn.Module, images: torch.Tensor) -> np.ndarray:
-    with torch.inference_mode():
-        return np.concatenate([model(batch).numpy() for batch in images.split(BATCH)])
-
-
-def engine_scores(network: Path, images: torch.Tensor) -> np.ndarray:
-    session = accel.InferenceSession(network, threads=1)
-    return np.concatenate([session.run(None, {"input": batch.numpy()})[0] for batch in images.split(BATCH)])
-
-
-def same_predictions(ours: np.ndarray, torchs: np.ndarray, sure: np.ndarray) -> int:
-    """How many images get another class from accel than from PyTorch; none of those that are decided may."""
-    other = ours.argmax(1) != torchs.argmax(1)
-    if (other & sure).any():
-        raise AssertionError(f"accel and PyTorch disagree on the images {np.flatnonzero(other & sure).tolist()}")
-    return int(other.sum())
-
-
 def measured(data: Data, method: str | None, epochs: int, folder: Path) -> tuple[dict[str, Any], onnx.ModelProto]:
     """Train one network, run it in PyTorch and in accel, and compare the two."""
     torch.manual_seed(SEED)
@@ -234,7 +206,7 @@ def options() -> argparse.Namespace:
 def main() -> None:
     chosen = options()
     torch.set_num_threads(1)
-    folder = Path(os.environ.get("ACCEL_DATA") or ROOT.parent / "shared" / "data") / "images"
+    folder = image_folder()
     there = (folder / "cifar10_train10k_jpeg.npz").is_file()
     if chosen.data == "cifar10" and not there:
         raise SystemExit(f"no CIFAR-10 images at {folder}: set ACCEL_DATA to the data folder")
@@ -251,18 +223,9 @@ def main() -> None:
         size = f"{row['onnx bytes']:,} bytes ONNX, {row['accel bytes']:,} bytes .accel"
         print(f"{row['data']}, {row['method']}: {row['accuracy']:.2f} % of {row['test images']} images, {size}")
     if chosen.out:
-        write(chosen, data, results)
-
-
-def write(chosen: argparse.Namespace, data: Data, results: list[dict[str, Any]]) -> None:
-    sys.path[:0] = [str(ROOT / "bench")]
-    from conftest import machine
-
-    flags = f"--data {data.name.lower().replace('-', '')} --method {' '.join(chosen.method)}"
-    flags += f" --epochs {chosen.epochs}" if chosen.epochs else ""
-    command = f"python scripts/train_binary.py {flags} --out bench/results/{chosen.out.name}"
-    document = {"kind": "binary training", "command": command, "machine": machine(), "results": results}
-    chosen.out.write_text(json.dumps(document, indent=1) + "\n")
+        flags = f"--data {data.name.lower().replace('-', '')} --method {' '.join(chosen.method)}"
+        flags += f" --epochs {chosen.epochs}" if chosen.epochs else ""
+        write(chosen.out, "binary training", flags, results)
 
 
 if __name__ == "__main__":

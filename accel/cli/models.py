@@ -13,10 +13,11 @@ import typer
 import accel
 from accel.cli import inputs, shell
 from accel.cli.data import shape_text
+from accel.compress._size import tensor_stages
 from accel.errors import FormatError
 from accel.formats import container
 from accel.graph.network import Network, Value
-from accel.metrics import count_macs, count_parameters, tensor_stages
+from accel.metrics import count_macs, count_parameters
 from accel.report import Table, format_bytes
 from accel.weights.base import Weight
 

@@ -44,7 +44,7 @@ def tensor_stages(value: np.ndarray | Weight) -> dict[str, int]:
     size = math.prod(value.shape)
     pruned = shared = _indexed(live, size, 32)
     if not isinstance(value, Csr):
-        bits = max(1, math.ceil(math.log2(value.codebook.size)))
+        bits = max(1, math.ceil(math.log2(value.codebook.shape[-1])))
         shared = _indexed(live, size, bits) + value.codebook.nbytes
     return {"float32": whole, "pruned": pruned, "shared": shared}
 

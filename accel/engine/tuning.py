@@ -31,6 +31,9 @@ TOLERANCE = 5e-5
 _ROUNDS, _SECONDS = 5, 0.15
 _RELAYOUT_SECONDS, _RELAYOUT_CYCLES = 1e-10, 0.35
 """Of a float, between planes and blocks."""
+_RELAYOUT_CACHED, _RELAYOUT_FAR = 2 << 20, 3.0
+"""Larger maps, in floats, do not stay in the L3 cache from one layer to the next: a copy then takes so many times as
+long."""
 _CHECKED_SIZE = 13  # outputs a side: whole and cut tiles of every form
 
 
@@ -162,7 +165,8 @@ class LinearChoice(NamedTuple):
 
 def _relayout(floats: int, tune: bool) -> float:
     """What it costs to bring so many floats into another layout, in the unit of `_rank`; below 0 what it saves."""
-    return floats * (_RELAYOUT_SECONDS if tune else _RELAYOUT_CYCLES)
+    far = _RELAYOUT_FAR if abs(floats) > _RELAYOUT_CACHED else 1.0
+    return floats * far * (_RELAYOUT_SECONDS if tune else _RELAYOUT_CYCLES)
 
 
 def _sparse_candidate(layer: Layer, sparse: SparseOption, tune: bool) -> Candidate:

@@ -27,8 +27,9 @@ def sparsify(network: Network) -> Network:
     changed: dict[str, Constant] = {}
     for name in weights_only(network):
         weight = network.constants[name]
-        if isinstance(weight, Codebook) and _is_sparse(weight.codes, (weight.codebook == 0)):
-            changed[name] = CsrCodebook.from_codebook(weight)
+        if isinstance(weight, Codebook):
+            if weight.codebook.ndim == 1 and _is_sparse(weight.codes, (weight.codebook == 0)):
+                changed[name] = CsrCodebook.from_codebook(weight)
         elif isinstance(weight, np.ndarray) and weight.dtype == np.float32 and weight.ndim >= 2 and _is_sparse(weight):
             changed[name] = Csr.from_dense(np.ascontiguousarray(weight))
     return network.with_constants(changed) if changed else network

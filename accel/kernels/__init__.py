@@ -18,6 +18,7 @@ from accel.kernels.circulant import (
     block_circulant_matmul,
     circulant_matmul,
 )
+from accel.kernels.codebook import codebook_matmul
 from accel.kernels.conv import conv2d
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_matmul, csr_validate
 from accel.kernels.fastfood import fastfood, fastfood_backward
@@ -33,11 +34,12 @@ from accel.kernels.gaps import (
     gaps_encode,
     gaps_expand,
 )
-from accel.kernels.hashed import hashed_matmul
+from accel.kernels.hashed import hashed_backward, hashed_matmul
 from accel.kernels.huffman import huffman_decode, huffman_encode
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.kernels.linear import linear
 from accel.kernels.pool import average_pool2d, global_average_pool2d, max_pool2d
+from accel.kernels.product_quantized import product_quantized_matmul
 
 __all__ = [
     "assign_codes",
@@ -53,6 +55,7 @@ __all__ = [
     "block_circulant_grad_x",
     "block_circulant_matmul",
     "circulant_matmul",
+    "codebook_matmul",
     "conv2d",
     "csr_canonical",
     "csr_from_dense",
@@ -69,6 +72,7 @@ __all__ = [
     "gaps_encode",
     "gaps_expand",
     "global_average_pool2d",
+    "hashed_backward",
     "hashed_matmul",
     "huffman_decode",
     "huffman_decode_stream",
@@ -79,6 +83,7 @@ __all__ = [
     "max_pool2d",
     "pack_bits",
     "pack_pixels",
+    "product_quantized_matmul",
     "sign_linear",
     "unpack_bits",
     "unpack_pixels",

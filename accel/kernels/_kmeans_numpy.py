@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+
+from accel.kernels.kmeans import MOST_POINTS
+
+_AT_ONCE = 1 << 21  # values looked at at a time
 
 
 def _best(sums: np.ndarray, before: np.ndarray, j: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -51,6 +57,42 @@ def kmeans_starts(weight: np.ndarray, first: np.ndarray, second: np.ndarray, k: 
         end = splits[c - 1][end]
         starts[c] = end
     return starts
+
+
+def parts(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Views of at most 2^21 values each, so that what is made of them stays small."""
+    for first in range(0, values.size, _AT_ONCE):
+        yield values[first : first + _AT_ONCE]
+
+
+def prefix_counts(values: np.ndarray) -> np.ndarray:
+    counts = np.zeros(1 << 16, np.int64)
+    for part in parts(values):
+        counts += np.bincount(part.view(np.uint32) >> 16, minlength=counts.size)
+    return counts.astype(np.uint32)
+
+
+def distinct_values(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    kept, counts = np.empty(0, np.float32), np.empty(0, np.int64)
+    for part in parts(values):
+        new, times = np.unique(part, return_counts=True)
+        kept, at = np.unique(np.concatenate([kept, new]), return_inverse=True)
+        if kept.size > MOST_POINTS:
+            return None
+        counts = np.bincount(at, np.concatenate([counts, times])).astype(np.int64)
+    return kept + np.float32(0), counts.astype(np.uint32)
+
+
+def value_histogram(values: np.ndarray, places: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    counts, sums = np.zeros((2, bins))
+    for part in parts(values):
+        bits = part.view(np.uint32)
+        place, low = places[bits >> 16], bits & 0xFFFF
+        drop = place & 31
+        at = (place >> 5) + (low >> drop)
+        counts += np.bincount(at, minlength=bins)
+        sums += np.bincount(at, low - (low >> drop << drop), bins)
+    return counts.astype(np.uint64), sums.astype(np.uint64)
 
 
 def assign_codes(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

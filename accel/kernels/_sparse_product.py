@@ -64,7 +64,7 @@ class SparseProduct:
             self._ready.clear()  # what held the one before
         bias = native.pack_bias(self._bias, self._arrays.rows)
         if few:
-            return lambda x: core.run_spmv(packed, isa, x, bias, threads)
+            return lambda x: core.run_spmv(packed, x, bias, threads)
         step = packed.prepare_linear(rows, native.activation(None), threads)
         floats = step.scratch_floats
         return lambda x: core.run_sparse_linear(step, x, bias, native.scratch(floats), threads)

@@ -68,8 +68,8 @@ class Fastfood:
     d_in : numbers of a row of x, 1..n; zeros follow.
     d_out : numbers of a row of y, of blocks n the first ones; all by default. They reach into the last block.
     offset : (d_out,) float32, optional: y = v + offset, v the product.
-    amplitude : optional, with an offset: y = amplitude cos(v + offset), the cosine off by at most 2e-7 where its
-        argument is within +-2**13.
+    amplitude : optional: y has 2 d_out numbers in place of d_out, amplitude cos(v + offset) and then amplitude
+        sin(v + offset), both off by at most (3e-7 + 1.2e-7 |v + offset|) amplitude.
 
     Raises TypeError and ValueError as `fastfood` does.
     """
@@ -94,8 +94,6 @@ class Fastfood:
         self.d_out = most if d_out is None else checks.integer("d_out", d_out, most - self.n + 1, most)
         if offset is not None and checks.array("offset", offset, np.float32, 1).shape != (self.d_out,):
             raise ValueError(f"offset: expected shape ({self.d_out},), got {offset.shape}")
-        if amplitude is not None and offset is None:
-            raise ValueError(f"amplitude: expected an offset with it, got none with {amplitude!r:.40}")
         self.offset, self.amplitude = offset, None if amplitude is None else checks.number("amplitude", amplitude)
         self._prepared: dict[int, Any] = {}  # by instruction set
 
@@ -112,11 +110,13 @@ class Fastfood:
         return self._prepared[isa]
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """(..., d_in) float32 to (..., d_out)."""
+        """(..., d_in) float32 to (..., d_out), or (..., 2 d_out) with an amplitude."""
         checks.array("x", x, np.float32)
         if x.ndim == 0 or x.shape[-1] != self.d_in:
             raise ValueError(f"x: expected shape (..., {self.d_in}), got {x.shape}")
-        y = checks.output("out", out, np.float32, (*x.shape[:-1], self.d_out), x=x)
+        width = self.d_out if self.amplitude is None else 2 * self.d_out
+        shape = (*x.shape[:-1], width)
+        y = native.result(shape) if out is None else checks.output("out", out, np.float32, shape, x=x)
         if x.size == 0:
             return y
         if native.native() and self.n <= MOST:
@@ -137,12 +137,12 @@ class Fastfood:
         z *= self.g
         z = fwht(z, norm="ortho", out=z)
         z *= self.s
-        v = z.reshape(rows, -1)[:, : self.d_out].reshape(y.shape)
+        v = z.reshape(rows, -1)[:, : self.d_out]
         if self.offset is not None:
             v = v + self.offset
         if self.amplitude is not None:
-            v = np.float32(self.amplitude) * np.cos(v)
-        np.copyto(y, v)
+            v = np.float32(self.amplitude) * np.concatenate([np.cos(v), np.sin(v)], axis=1)
+        np.copyto(y, v.reshape(y.shape))
         return y
 
 

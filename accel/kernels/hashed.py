@@ -78,6 +78,48 @@ def hashed_matmul(
     return y if bias is None else np.add(y, bias, out=y)
 
 
+def hashed_backward(
+    grad: np.ndarray, x: np.ndarray, values: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of sum(grad * hashed_matmul(x, values, out, seed)) by x and by values.
+
+    Parameters
+    ----------
+    grad : (..., out) float32 or float64, C-contiguous, out >= 1.
+    x : (..., in), values : (K,), of the dtype of grad, C-contiguous, in and K >= 1.
+    seed : as for `hashed_matmul`.
+
+    Returns
+    -------
+    dx of the shape of x; dvalues of the shape of values, summed over the rows: what every shared number collects from
+    the places that the hash gives it. Both of the dtype of grad.
+
+    Raises
+    ------
+    TypeError, ValueError  an array or a number is not as above.
+    """
+    dtype = np.float64 if getattr(grad, "dtype", None) == np.float64 else np.float32
+    for name, array in (("grad", grad), ("x", x)):
+        if checks.array(name, array, dtype).ndim == 0 or array.shape[-1] == 0:
+            raise ValueError(f"{name}: expected shape (..., n) with n >= 1, got {array.shape}")
+    checks.array("values", values, dtype, 1)
+    seed = checks.integer("seed", seed, 0, MAX_SEED)
+    if not 1 <= values.size <= MOST_VALUES:
+        raise ValueError(f"values: expected 1..{MOST_VALUES} of them, got {values.size}")
+    if grad.shape[:-1] != x.shape[:-1]:
+        raise ValueError(f"grad: expected leading sizes {x.shape[:-1]} as of x, got {grad.shape[:-1]}")
+    out, depth = grad.shape[-1], x.shape[-1]
+    rows, wide = grad.reshape(-1, out), x.reshape(-1, depth)
+    dx, dvalues = np.zeros_like(wide), np.zeros(values.size)
+    for first in range(0, out, _ROWS):
+        part = rows[:, first : first + _ROWS]
+        at, turned = hashed_places(first * depth, (first + part.shape[1]) * depth, values.size, seed)
+        sign = np.where(turned, dtype(-1), dtype(1))
+        dx += part @ (values[at] * sign).reshape(-1, depth)
+        dvalues += np.bincount(at, (part.T @ wide).ravel() * sign, values.size)
+    return dx.reshape(x.shape), dvalues.astype(dtype)
+
+
 def add_hashed(
     program: Any,
     rows: int,

@@ -9,6 +9,8 @@ import numpy as np
 from accel.kernels import checks, runtime
 
 MOST_POINTS = 1 << 14  # solved exactly up to here: 256 centroids in 0.3 s, docs/kernels/kmeans.md
+MANY = 1 << 18  # values that are no longer sorted
+_FINE = 1 << 16  # bins of their histogram, about
 
 
 def kmeans_1d(values: np.ndarray, k: int, *, weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -19,7 +21,9 @@ def kmeans_1d(values: np.ndarray, k: int, *, weights: np.ndarray | None = None) 
     Up to 16,384 distinct values the result is the global optimum (dynamic programming, [1]_). Beyond, it is the
     optimum among the clusterings whose borders lie on 16,384 cuts of the sorted values (half of them equal counts
     apart, half equal distances), improved by Lloyd's iteration on the values themselves until nothing changes; that
-    never raises the error. Deterministic; every back end gives the same bits.
+    never raises the error. More than 262,144 values without weights are not sorted: in their place stand the means of
+    a histogram of about 100,000 bins, laid out where centroids of least error lie densely.
+    Deterministic; every back end gives the same bits.
 
     Parameters
     ----------
@@ -41,7 +45,8 @@ def kmeans_1d(values: np.ndarray, k: int, *, weights: np.ndarray | None = None) 
     Notes
     -----
     Errors are differences of running float64 sums about the mean: values that spread over more than about 8 decades
-    may be clustered less than optimally. Temporary memory about 40 bytes per distinct value.
+    may be clustered less than optimally. Temporary memory: for many values without weights 20 MB, whatever their
+    number; else about 40 bytes per distinct value.
 
     References
     ----------
@@ -50,15 +55,17 @@ def kmeans_1d(values: np.ndarray, k: int, *, weights: np.ndarray | None = None) 
     """
     checks.array("values", values, np.float32, 1)
     checks.integer("k", k, 1, 256)
-    _check_finite("values", values)
-    if weights is not None:
-        _check_weights(weights, values)
-    if values.size == 0:
-        return np.empty(0, np.float32), np.empty(0, np.uint8)
-    x, w = _distinct(values, weights)
-    if x.size > k:
-        x = _solve(x, w, k)
-    return x, assign_codes(values, x)
+    if weights is None and MANY < values.size < 1 << 32:
+        x, w = _histogram(values)
+    else:
+        _check_finite("values", values)
+        if weights is not None:
+            _check_weights(weights, values)
+        if values.size == 0:
+            return np.empty(0, np.float32), np.empty(0, np.uint8)
+        x, w = _distinct(values, weights)
+    centroids = _solve(x, w, k) if x.size > k else x.astype(np.float32)
+    return centroids, _codes(values, centroids)
 
 
 def assign_codes(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
@@ -86,6 +93,10 @@ def assign_codes(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
         raise ValueError(f"centroids: expected 1..256 of them, got {centroids.size}")
     if (centroids[1:] <= centroids[:-1]).any():
         raise ValueError("centroids: expected strictly ascending values")
+    return _codes(values, centroids)
+
+
+def _codes(values: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.asarray(_backend().assign_codes(values, _thresholds(centroids)), np.uint8)
 
 
@@ -142,6 +153,51 @@ def _distinct(values: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarra
         first, w = first[w > 0], w[w > 0]
     distinct: np.ndarray = x[first] + np.float32(0)  # + 0: a zero is never -0.0
     return distinct, w
+
+
+def _histogram(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values and the weight of each, or the mean and weight of each bin of a histogram; float64.
+
+    The upper halves of the bits are counted first: sign, exponent and 7 bits of the mantissa. Then each such prefix is
+    parted into 2^0 .. 2^16 bins. Counts and sums are integers, so that no order changes them.
+    """
+    backend = _backend()
+    counts = backend.prefix_counts(values)
+    if counts[0x7F80:0x8000].any() or counts[0xFF80:].any():
+        _check_finite("values", values)
+    found = backend.distinct_values(values)
+    if found is not None:
+        order = np.argsort(found[0])
+        return found[0][order].astype(np.float64), found[1][order].astype(np.float64)
+    places, first = _places(counts)
+    numbers, low = backend.value_histogram(values, places, first.size)
+    used = np.flatnonzero(numbers)
+    base = first[used].view(np.float32).astype(np.float64)
+    step = (first[used] | np.uint32(1)).view(np.float32) - base  # of all bits below the prefix: one exponent
+    w = numbers[used].astype(np.float64)
+    x = base + step * (low[used] / w)
+    order = np.argsort(x, kind="stable")
+    return x[order], w[order]
+
+
+def _places(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For csrc/kernels/kmeans: where a prefix's bins begin and how many bits they drop; and each bin's least bits."""
+    prefixes = np.flatnonzero(counts)
+    count = counts[prefixes].astype(np.float64)
+    ends = (prefixes << 16 | np.array([[0], [0xFFFF]])).astype(np.uint32).view(np.float32).astype(np.float64)
+    # Centroids of least error lie as densely as the cube root of the values' density: so do the bins. Outliers may
+    # claim them all, so that a prefix has at least as many as its share of the values.
+    claim = np.cbrt(count * (ends[1] - ends[0]) ** 2) * (count > 1)
+    share = np.maximum(claim / max(claim.sum(), np.finfo(np.float64).tiny), count / count.sum())
+    wanted = np.minimum(share * _FINE, 64 * count * (count > 1))  # one value needs one bin
+    kept = np.clip(np.frexp(np.ceil(wanted) - 0.5)[1], 0, 16)  # least k with wanted <= 2^k
+    sizes = 1 << kept
+    begin = np.cumsum(sizes) - sizes
+    places = np.full(counts.size, 16, np.uint32)
+    places[prefixes] = begin << 5 | 16 - kept
+    within = np.arange(sizes.sum()) - np.repeat(begin, sizes)
+    first = np.repeat(prefixes << 16, sizes) | within << np.repeat(16 - kept, sizes)
+    return places, first.astype(np.uint32)
 
 
 def _solve(values: np.ndarray, w: np.ndarray, k: int) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from accel.kernels._kmeans_numpy import distinct_values as distinct_values
 from accel.kernels.jit import njit
 
 
@@ -52,6 +53,35 @@ def kmeans_starts(weight: np.ndarray, first: np.ndarray, second: np.ndarray, k: 
         end = split[c, end]
         starts[c] = end
     return starts
+
+
+def prefix_counts(values: np.ndarray) -> np.ndarray:
+    return _count_prefixes(values.view(np.uint32))
+
+
+@njit
+def _count_prefixes(bits: np.ndarray) -> np.ndarray:
+    counts = np.zeros(1 << 16, np.uint32)
+    for i in range(bits.size):
+        counts[bits[i] >> 16] += 1
+    return counts
+
+
+def value_histogram(values: np.ndarray, places: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    return _count_bins(values.view(np.uint32), places, bins)
+
+
+@njit
+def _count_bins(bits: np.ndarray, places: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    counts, sums = np.zeros(bins, np.uint64), np.zeros(bins, np.uint64)
+    for i in range(bits.size):
+        place, low = places[bits[i] >> 16], np.int64(bits[i] & 0xFFFF)
+        drop = np.int64(place & 31)
+        part = low >> drop
+        at = np.int64(place >> 5) + part
+        counts[at] += np.uint64(1)
+        sums[at] += np.uint64(low - (part << drop))
+    return counts, sums
 
 
 @njit

@@ -161,15 +161,21 @@ def isa_index() -> int:
     return _isa_names.index(name)
 
 
+def _environment(variable: str) -> bytes:
+    if core is not None:
+        return bytes(core.environment(variable))
+    return os.environ.get(variable, "").encode(errors="replace")
+
+
 def threads() -> int:
     """The thread count in force: `using`, threadpoolctl's limit, ACCEL_NUM_THREADS, OMP_NUM_THREADS, or all usable."""
     chosen = _settings.get().threads or (core.thread_limit() if core is not None else 0)
     if chosen:
         return int(chosen)
     for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(variable, "").split(",")[0].strip()
-        if text.isdigit() and int(text) > 0:
-            return min(int(text), MOST_THREADS)
+        text = _environment(variable)
+        if text and (first := text.split(b",")[0].strip()).isdigit() and int(first) > 0:
+            return min(int(first), MOST_THREADS)
     return int(core.usable_threads()) if core is not None else 1
 
 

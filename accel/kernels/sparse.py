@@ -62,6 +62,13 @@ class SparseArrays(NamedTuple):
         book[: codebook.size] = codebook
         return cls(indptr, indices, values, f"code{book.size}", None, book)
 
+    @classmethod
+    def whole(cls, w: np.ndarray) -> SparseArrays:
+        """All numbers of float32 `w`, zeros too, its axes after the first seen as one."""
+        columns = w.size // w.shape[0]
+        indptr = np.arange(w.shape[0] + 1, dtype=np.int32) * np.int32(columns)
+        return cls(indptr, np.tile(np.arange(columns, dtype=np.int32), w.shape[0]), w.reshape(-1))
+
     @property
     def rows(self) -> int:
         return self.indptr.size - 1
@@ -144,7 +151,7 @@ class SparseWeights:
             )
             for part in parts
         ]  # fmt: skip
-        self.rows, self.columns = arrays.rows, columns
+        self.rows, self.columns, self.strips = arrays.rows, columns, window != NO_STRIPS
 
     @property
     def nbytes(self) -> int:

@@ -21,14 +21,14 @@ def pack_spmv(arrays: SparseArrays, columns: int) -> Any:
 
     Notes
     -----
-    The arrays are copied. `nbytes` is at most about twice that of the arrays; `slots` and `singles` say how the values
-    were packed: csrc/kernels/sparse/spmv.h.
+    The arrays are copied, for the instruction set in force. `nbytes` is at most about twice that of the arrays; `slots`
+    and `singles` say how the values were packed: csrc/kernels/sparse/spmv.h.
     """
     check_arrays(arrays, columns)
     core = runtime.core
     return core.pack_spmv(
-        arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, arrays.kind), arrays.scale, arrays.book,
-        columns, runtime.threads(),
+        runtime.isa_index(), arrays.indptr, arrays.indices, arrays.values, getattr(core.ValueKind, arrays.kind),
+        arrays.scale, arrays.book, columns, runtime.threads(),
     )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def spmv(
 
     Parameters
     ----------
-    packed : W of shape (rows, columns), from `pack_spmv`.
+    packed : W of shape (rows, columns), from `pack_spmv` on the instruction set in force.
     x : (..., columns) float32, C-contiguous; made for up to four vectors, right for any number.
     bias : (rows,) float32, optional.
     activation : from accel.kernels.program.activation, optional.

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from accel.kernels import checks
 from accel.weights.base import Weight
+
+
+class Remade:
+    """A layer that is pickled and copied as the arguments it was made of: what is packed for a machine stays there."""
+
+    _arguments: ClassVar[tuple[str, ...]]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), {name: getattr(self, name) for name in self._arguments})
+
+
+def _made(layer: type[Remade], arguments: dict[str, Any]) -> Remade:
+    return layer(**arguments)
 
 
 def check_operands(weight: np.ndarray | Weight, bias: np.ndarray | None, ndim: int) -> None:

@@ -14,16 +14,17 @@ from accel.kernels.conv import ALGORITHMS, Pair, choose_method, conv2d, conv2d_p
 from accel.kernels.conv_native import SPARSE
 from accel.kernels.sparse import SparseArrays, SparseWeights, StoredRows
 from accel.layers._binary import SignConv, checked_binarization
-from accel.layers._circulant import CirculantConv
-from accel.layers._operands import check_operands
+from accel.layers._operands import Remade, check_operands
+from accel.layers._windows import WindowConv, circulant_conv, codebook_conv
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
 from accel.weights.circulant import BlockCirculant
-from accel.weights.zeros import sparse_arrays, stored_rows
+from accel.weights.codebook import Codebook
+from accel.weights.zeros import few_values, sparse_arrays, stored_rows
 
 
-class Conv2d:
+class Conv2d(Remade):
     """y = activation(conv2d(x, weight) + bias) for x of shape (N, C, H, W).
 
     Parameters
@@ -42,9 +43,15 @@ class Conv2d:
     TypeError, ValueError  a dtype, shape or parameter is not as above.
 
     Sparse weights (`Csr` and its kin) run without their zeros where `algorithm` is "auto" and that is predicted to be
-    faster, `BlockCirculant` ones by transforms on the same terms; other weights through the dense form. Any is packed
+    faster, `BlockCirculant` ones by transforms and a `Codebook` of few zeros from its codes on the same terms; other
+    weights through the dense form. Any is packed
     at the first call. On the Numba back end sparse weights run as they are held, on NumPy all through the dense form.
     """
+
+    _arguments = (
+        "weight", "bias", "strides", "pads", "dilations", "group", "activation", "algorithm",
+        "binarize_input", "pad_value", "scale_input",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -96,13 +103,18 @@ class Conv2d:
     def _geometry(self) -> dict[str, Any]:
         return {"strides": self.strides, "pads": self.pads, "dilations": self.dilations, "group": self.group}
 
-    def _own_convolution(self) -> SignConv | CirculantConv | None:
+    def _own_convolution(self) -> SignConv | WindowConv | None:
         """What computes by a kernel made for the weight, where it serves."""
         weight = self.weight
         if self.binarize_input and isinstance(weight, Binary) and 0 not in weight.shape:
             return SignConv(weight, self.bias, self._geometry(), self.pad_value, self.scale_input)
-        if isinstance(weight, BlockCirculant) and self.algorithm == "auto" and self.group == 1:
-            return CirculantConv(weight, self.bias, self.strides, self.pads, self.dilations)
+        if self.algorithm != "auto" or self.group != 1:
+            return None
+        geometry = self.bias, self.strides, self.pads, self.dilations
+        if isinstance(weight, BlockCirculant):
+            return circulant_conv(weight, *geometry)
+        if isinstance(weight, Codebook) and 0 not in weight.shape and few_values(weight) is None:
+            return codebook_conv(weight, *geometry)
         return None
 
     def _prepared(self, size: Pair) -> tuple[Any, Any]:

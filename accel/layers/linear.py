@@ -14,16 +14,17 @@ from accel.kernels._sparse_product import SparseProduct
 from accel.kernels.linear import PackedLinear, linear
 from accel.kernels.sparse import SparseArrays, StoredRows
 from accel.layers._binary import SignLinear, checked_binarization
-from accel.layers._operands import check_operands
+from accel.layers._operands import Remade, check_operands
 from accel.layers.activation import apply_activation, checked_activation
 from accel.weights.base import Weight, dense
 from accel.weights.binary import Binary
-from accel.weights.zeros import sparse_arrays, stored_rows
+from accel.weights.codebook import Codebook
+from accel.weights.zeros import few_values, sparse_arrays, stored_rows
 
 _MOST = 64  # numbers of rows whose choice is remembered
 
 
-class Linear:
+class Linear(Remade):
     """y = activation(x W^T + bias) for x of shape (..., in).
 
     Parameters
@@ -39,10 +40,13 @@ class Linear:
     TypeError, ValueError  a dtype or shape is not as above, or the activation is unknown.
 
     `Binary` weights multiply x by one bit a weight; structured ones (circulant, `Fastfood`, `Hashed`) have kernels of
-    their own. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster; others, and
-    few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights run as they
-    are held, on NumPy all through the dense form.
+    their own, and a `Codebook` of few zeros is multiplied straight from its codes where that is predicted to be faster
+    than the dense form. Sparse ones (`Csr` and its kin) run without their zeros where that is predicted to be faster;
+    others, and few zeros, through the dense form. Any is packed at the first call. On the Numba back end sparse weights
+    run as they are held, on NumPy all but codes through the dense form.
     """
+
+    _arguments = ("weight", "bias", "activation", "binarize_input", "scale_input")
 
     def __init__(
         self,
@@ -89,6 +93,8 @@ class Linear:
         weight = self.weight
         if self.binarize_input and isinstance(weight, Binary) and 0 not in weight.shape:
             return SignLinear(weight, self.bias, self.scale_input)
+        if isinstance(weight, Codebook) and few_values(weight) is not None:
+            return None  # faster without its zeros
         return weight.product(self.bias) if isinstance(weight, Weight) else None
 
     def _gains(self, rows: int, arrays: SparseArrays) -> bool:

@@ -11,6 +11,7 @@ from accel.weights.dense_array import Dense
 from accel.weights.fastfood import Fastfood
 from accel.weights.hashed import Hashed
 from accel.weights.nm import NM
+from accel.weights.product_quantized import ProductQuantized
 from accel.weights.zeros import sparse_arrays
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Dense",
     "Fastfood",
     "Hashed",
+    "ProductQuantized",
     "Weight",
     "dense",
     "sparse_arrays",

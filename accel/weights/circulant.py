@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -17,28 +17,9 @@ from accel.weights._circulant_product import CirculantProduct
 from accel.weights.base import Weight
 
 
-class BlockCirculant(Weight):
-    """W[u b + i, v b + j] = r[u, v, (i - j) mod b] s[v b + j]: p x q circulant blocks, of a matrix or at every tap.
+class CirculantBlocks(Weight):
+    """p x q circulant blocks of a matrix, or of a convolution at every tap: what both forms share."""
 
-    Parameters
-    ----------
-    r : (p, q, b) float32, C-contiguous, finite: the first columns of the blocks; or (p, q, b, kh, kw), the weight of a
-        convolution, block-circulant over channels at each of its taps (CirCNN).
-    shape : (out, in) or (out, in/group, kh, kw) when the matrix ends inside its last blocks: (p - 1) b < out <= p b,
-        and in alike. None: all of p b x q b.
-    signs : (in,) float32 of 1 and -1, optional: the diagonal of D in W = R D, fixed and not learned; of matrices only.
-
-    Raises
-    ------
-    TypeError   a wrong dtype.
-    ValueError  a size does not fit or is 0, a value is not finite, a sign is neither 1 nor -1.
-
-    References
-    ----------
-    .. [1] Ding et al., "CirCNN", MICRO 2017.
-    """
-
-    kind: ClassVar[str] = "block_circulant"
     by_formula: ClassVar[bool] = True
 
     def __init__(
@@ -56,22 +37,6 @@ class BlockCirculant(Weight):
         for name, value, count in (("out", self.shape[0], p), ("in", self.shape[1], q)):
             checks.integer(f"shape: {name}", value, (count - 1) * b + 1, count * b)
         self.r, self.signs = _state.frozen(r), _checked_signs(signs, self.shape)
-
-    @classmethod
-    def project(cls, w: np.ndarray, block: int, signs: np.ndarray | None = None) -> BlockCirculant:
-        """The block-circulant weight nearest to `w`: of every block the means of its wrapped diagonals, signs undone.
-
-        Parameters
-        ----------
-        w : (out, in) or (out, in/group, kh, kw) float32, C-contiguous, finite.
-        block : b, 1 .. 2**31 - 1; what `w` lacks of the last blocks takes no part in the means.
-        signs : as of the class.
-
-        Raises
-        ------
-        TypeError   w is not float32. ValueError   w is not finite, or has other axes; block is out of range.
-        """
-        return cls(_project(w, checks.integer("block", block, 1, MOST), signs), w.shape, signs)
 
     @property
     def block(self) -> int:
@@ -117,7 +82,7 @@ class BlockCirculant(Weight):
         return {"r": self.r} | signs, {"shape": list(self.shape)}
 
     @classmethod
-    def from_state(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> BlockCirculant:
+    def from_state(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Self:
         parts = _parts(cls.kind, arrays, meta)
         try:
             return cls(*parts)
@@ -125,7 +90,47 @@ class BlockCirculant(Weight):
             raise FormatError(f"{cls.kind} weight: {error}") from None
 
 
-class Circulant(BlockCirculant):
+class BlockCirculant(CirculantBlocks):
+    """W[u b + i, v b + j] = r[u, v, (i - j) mod b] s[v b + j]: p x q circulant blocks, of a matrix or at every tap.
+
+    Parameters
+    ----------
+    r : (p, q, b) float32, C-contiguous, finite: the first columns of the blocks; or (p, q, b, kh, kw), the weight of a
+        convolution, block-circulant over channels at each of its taps (CirCNN).
+    shape : (out, in) or (out, in/group, kh, kw) when the matrix ends inside its last blocks: (p - 1) b < out <= p b,
+        and in alike. None: all of p b x q b.
+    signs : (in,) float32 of 1 and -1, optional: the diagonal of D in W = R D, fixed and not learned; of matrices only.
+
+    Raises
+    ------
+    TypeError   a wrong dtype.
+    ValueError  a size does not fit or is 0, a value is not finite, a sign is neither 1 nor -1.
+
+    References
+    ----------
+    .. [1] Ding et al., "CirCNN", MICRO 2017.
+    """
+
+    kind: ClassVar[str] = "block_circulant"
+
+    @classmethod
+    def project(cls, w: np.ndarray, block: int, signs: np.ndarray | None = None) -> BlockCirculant:
+        """The block-circulant weight nearest to `w`: of every block the means of its wrapped diagonals, signs undone.
+
+        Parameters
+        ----------
+        w : (out, in) or (out, in/group, kh, kw) float32, C-contiguous, finite.
+        block : b, 1 .. 2**31 - 1; what `w` lacks of the last blocks takes no part in the means.
+        signs : as of the class.
+
+        Raises
+        ------
+        TypeError   w is not float32. ValueError   w is not finite, or has other axes; block is out of range.
+        """
+        return cls(_project(w, checks.integer("block", block, 1, MOST), signs), w.shape, signs)
+
+
+class Circulant(CirculantBlocks):
     """W[i, j] = r[(i - j) mod d] s[j]: one circulant block.
 
     Parameters
@@ -154,7 +159,7 @@ class Circulant(BlockCirculant):
         super().__init__(r[None, None], shape, signs)
 
     @classmethod
-    def project(cls, w: np.ndarray, signs: np.ndarray | None = None) -> Circulant:  # type: ignore[override]
+    def project(cls, w: np.ndarray, signs: np.ndarray | None = None) -> Circulant:
         """The circulant matrix nearest to `w` (out, in) float32, d = max(out, in): the means of its wrapped diagonals,
         signs undone. Raises as `BlockCirculant.project`."""
         checks.array("w", w, np.float32, 2)

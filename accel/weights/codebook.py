@@ -9,21 +9,25 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import checks
+from accel.kernels.codebook import MOST_VALUES, PackedCodebook, check_values, unfold
 from accel.kernels.kmeans import kmeans_1d
 from accel.weights import _state
+from accel.weights._codebook_product import CodebookProduct
+from accel.weights._values import from_bfloat16, to_bfloat16
 from accel.weights.base import Weight
 
-MAX_CODES = 256
-"""A code is one byte."""
+MAX_CODES = MOST_VALUES
+_HALVES = ("float32", "bfloat16")
 
 
 class Codebook(Weight):
-    """w[i] = codebook[codes[i]].
+    """w[o, ...] = codebook[g, codes[o, ...]], g = o // (out / groups).
 
     Parameters
     ----------
-    codes : uint8, C-contiguous, of the dense shape; every code < len(codebook).
-    codebook : float32 of shape (k,), 1 <= k <= 256, finite.
+    codes : uint8, C-contiguous, of the dense shape; every code < k.
+    codebook : float32 of shape (k,), one for the whole weight, or (groups, k), one for every out / groups outputs;
+        1 <= k <= 256, finite.
 
     Raises
     ------
@@ -32,8 +36,8 @@ class Codebook(Weight):
 
     Notes
     -----
-    One byte a weight in memory whatever k is: the kernels look codes up byte by byte. Files store log2(k) bits or
-    fewer, see docs/formats/accel.md.
+    One byte a weight in memory whatever k is; kernels are packed from it, for up to 16 values with 4 bits a weight:
+    docs/kernels/codebook.md. Files store log2(k) bits or fewer, see docs/formats/accel.md.
 
     References
     ----------
@@ -45,22 +49,18 @@ class Codebook(Weight):
 
     def __init__(self, codes: np.ndarray, codebook: np.ndarray) -> None:
         checks.array("codes", codes, np.uint8)
-        checks.array("codebook", codebook, np.float32, ndim=1)
+        checks.array("codebook", codebook, np.float32)
         if codes.ndim < 2:
             raise ValueError(f"codes: expected (out, in) or (out, in/group, kh, kw), got {checks.describe(codes)}")
-        if not 1 <= codebook.size <= MAX_CODES:
-            raise ValueError(f"codebook: expected 1..{MAX_CODES} values, got {codebook.size}")
-        if not np.isfinite(codebook).all():
-            raise ValueError("codebook: expected finite values, got NaN or infinity")
-        top = int(codes.max(initial=0))
-        if top >= codebook.size:
-            raise ValueError(f"codes: expected codes below {codebook.size}, the size of the codebook, got {top}")
+        check_values(codes, codebook)
         self.codes = _state.frozen(codes)
         self.codebook = _state.frozen(codebook)
         self.shape = codes.shape
 
     @classmethod
-    def fit(cls, w: np.ndarray, bits: int = 4, keep_zeros: bool = True) -> Codebook:
+    def fit(
+        cls, w: np.ndarray, bits: int = 4, keep_zeros: bool = True, *, groups: int = 1, values: str = "float32"
+    ) -> Codebook:
         """The codebook of 2**bits values with the least squared error (exact one-dimensional k-means).
 
         Parameters
@@ -69,18 +69,35 @@ class Codebook(Weight):
         bits : 1..8.
         keep_zeros : zeros of `w` stay exactly zero: entry 0 is 0.0 and stands for them alone; the other
             2**bits - 1 entries share the rest. Without zeros in `w` there is no such entry.
+        groups : codebooks, each for as many outputs; divides the first axis of `w`.
+        values : "float32", or "bfloat16" to round the values to those, for which kernels are faster.
 
         Raises
         ------
-        TypeError   w is not a float32 array, bits not an integer.
-        ValueError  w is not finite or has fewer than two axes, bits outside 1..8.
+        TypeError   w is not a float32 array, a number not an integer.
+        ValueError  w is not finite or has fewer than two axes, bits outside 1..8, groups does not divide, values is
+                    another name.
         """
         checks.integer("bits", bits, 1, 8)
-        return cls.fit_values(w, 1 << bits, keep_zeros)
+        checks.integer("groups", groups, 1)
+        if values not in _HALVES:
+            raise ValueError(f"values: expected one of {', '.join(_HALVES)}, got {values!r:.40}")
+        checks.array("w", w, np.float32)
+        if w.ndim < 1 or w.shape[0] % groups:
+            raise ValueError(f"groups: expected to divide the outputs of w of shape {w.shape}, got {groups}")
+        parts = [cls.fit_values(part, 1 << bits, keep_zeros) for part in np.split(w, groups)]
+        books = np.zeros((groups, max(part.codebook.size for part in parts)), np.float32)
+        for book, part in zip(books, parts, strict=True):
+            book[: part.codebook.size] = part.codebook
+        if values == "bfloat16":
+            books = from_bfloat16(to_bfloat16(books))
+            if not np.isfinite(books).all():
+                raise ValueError("w: expected values that bfloat16 holds")
+        return cls(np.concatenate([part.codes for part in parts]), books if groups > 1 else books[0])
 
     @classmethod
     def fit_values(cls, w: np.ndarray, values: int, keep_zeros: bool = True) -> Codebook:
-        """As `fit`, with any number of values in 1..256 (2..256 when zeros are kept and there are any)."""
+        """As `fit`, one codebook with any number of values in 1..256 (2..256 when zeros are kept and there are any)."""
         checks.array("w", w, np.float32)
         checks.integer("values", values, 1, MAX_CODES)
         if not np.isfinite(w).all():
@@ -93,7 +110,7 @@ class Codebook(Weight):
         if live.any():
             if values == zero:
                 raise ValueError("values: expected at least 2 where zeros are kept, got 1")
-            centroids, found = kmeans_1d(flat[live], values - zero)
+            centroids, found = kmeans_1d(flat[live] if zero else flat, values - zero)  # no copy of all
             codes[live] = found + np.uint8(zero)
         book = np.concatenate([np.zeros(zero, np.float32), centroids]) if zero or centroids.size else np.zeros(1)
         return cls(codes.reshape(w.shape), book.astype(np.float32))
@@ -106,16 +123,28 @@ class Codebook(Weight):
         still one of the a* numbers that make the function, only cheaper to store. Counting k alone would print
         alpha in the thousands for any codebook; the saving by sharing is alpha_bytes. Weights pruned to zero are gone.
         """
-        used = np.bincount(self.codes.ravel(), minlength=self.codebook.size)
-        return int(used[self.codebook != 0].sum()) + int(self.codebook.size)
+        return self.count_other_than_zero() + int(self.codebook.size)
+
+    def count_other_than_zero(self) -> int:
+        """Weights whose value is not zero."""
+        books = self.codebook.reshape(-1, self.codebook.shape[-1])
+        parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
+        zeros = [int(np.count_nonzero(part == zero)) for part, book in parts for zero in np.flatnonzero(book == 0)]
+        return self.size - sum(zeros)
 
     @property
     def nbytes(self) -> int:
         return int(self.codes.nbytes + self.codebook.nbytes)
 
     def dense(self) -> np.ndarray:
-        values: np.ndarray = self.codebook[self.codes]
-        return values
+        return unfold(self.codes, self.codebook.reshape(-1, self.codebook.shape[-1]))
+
+    def product(self, bias: np.ndarray | None = None) -> CodebookProduct | None:
+        """None for weights of other than two axes, and for none."""
+        if self.ndim != 2 or 0 in self.shape:
+            return None
+        packed = PackedCodebook(self.codes, self.codebook.reshape(-1, self.codebook.shape[-1]), bias)
+        return CodebookProduct(packed, self.dense, bias)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         return {"codes": self.codes, "codebook": self.codebook}, {}

@@ -103,6 +103,8 @@ class CsrCodebook(SparseRows):
         """The entries of a `Codebook` whose value is not exactly 0.0. The dense weight is the same, but for -0.0."""
         if not isinstance(weight, Codebook):
             raise TypeError(f"weight: expected a Codebook, got {checks.describe(weight)}")
+        if weight.codebook.ndim > 1:
+            raise ValueError(f"weight: expected one codebook, got one for each of {len(weight.codebook)} groups")
         rows, columns = matrix_shape(weight.shape)
         codes = weight.codes.reshape(rows, columns)
         live = (weight.codebook != 0)[codes]

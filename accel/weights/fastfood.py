@@ -15,6 +15,7 @@ from accel.kernels.fwht import fwht, next_power
 from accel.weights import _state
 from accel.weights.base import Weight
 
+_ROUNDS = 200  # of power iteration at most: random matrices have singular values close to the leading one
 _NAMES = ("scale_s", "gauss_g", "signs_b")
 
 
@@ -38,8 +39,7 @@ class Fastfood(Weight):
 
     Notes
     -----
-    3 n numbers a block are stored and 2 n log2(n) additions made, in place of n**2. There is no projection from a dense
-    matrix: the diagonals enter as a product, and what is trained with them is not found by least squares.
+    3 n numbers a block are stored and 2 n log2(n) additions made, in place of n**2.
 
     References
     ----------
@@ -88,6 +88,39 @@ class Fastfood(Weight):
         s = sigma * lengths * np.sqrt(n) / np.linalg.norm(diagonal, axis=1, keepdims=True)
         return cls(s.astype(np.float32), diagonal.astype(np.float32), b, seed, shape)
 
+    @classmethod
+    def project(cls, w: np.ndarray, seed: int = 0) -> Fastfood:
+        """S and G that come nearest to `w` in squared error, for random signs B and the permutations of `seed`.
+
+        U = Pi H B is orthogonal, so that |W - S H G U| = |W U^T - S H G|: after the signs of H the best s g^T is the
+        leading pair of singular vectors, found by power iteration. 2 n numbers cannot come near n**2 of any kind: it
+        is where training starts.
+
+        Parameters
+        ----------
+        w : (out, in) float32, C-contiguous, finite; zero columns follow up to n, and are fitted as well.
+        seed : of the signs and permutations.
+
+        Raises
+        ------
+        TypeError   w is not float32. ValueError   w is not finite or has a size 0; seed is out of range.
+        """
+        checks.array("w", w, np.float32, 2)
+        blocks, n = layout(w.shape)
+        if not np.isfinite(w).all():
+            raise ValueError("w: expected finite values, got NaN or infinity")
+        draw = np.random.default_rng(checks.integer("seed", seed, 0, MAX_SEED))
+        b = draw.integers(0, 2, (blocks, n)) * 2.0 - 1
+        filled = np.zeros((blocks * n, n))
+        filled[: w.shape[0], : w.shape[1]] = w
+        perm, signs = permutations(blocks, n, seed), fwht(np.eye(n))
+        s, g = np.empty((2, blocks, n))
+        for block, rows in enumerate(filled.reshape(blocks, n, n)):
+            turned = fwht(rows * b[block], norm="ortho")[:, perm[block]]
+            s[block], g[block] = _leading_pair(turned * signs * np.sqrt(n))
+        diagonals = [a.astype(np.float32) for a in (s, g, b)]
+        return cls(diagonals[0], diagonals[1], diagonals[2], seed, (w.shape[0], w.shape[1]))
+
     @property
     def perm(self) -> np.ndarray:
         """(blocks, n) int32: the permutations, made when they are first asked for."""
@@ -133,6 +166,22 @@ class Fastfood(Weight):
             return cls(s, g, b, seed, (out, depth))
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None
+
+
+def _leading_pair(m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """u and v of one length whose u v^T comes nearest to a square matrix; zeros for a matrix of zeros."""
+    v, length = m[np.argmax((m * m).sum(1))], 0.0
+    if not v.any():
+        return v, v
+    for _ in range(_ROUNDS):
+        v = m.T @ (m @ v)
+        length, before = float(np.linalg.norm(v)), length
+        v = v / length
+        if abs(length - before) <= 1e-9 * length:
+            break
+    u = m @ v
+    size = np.sqrt(np.linalg.norm(u))
+    return u / size, v * size
 
 
 def layout(shape: tuple[int, ...]) -> tuple[int, int]:

@@ -33,7 +33,7 @@ def few_values(w: np.ndarray | Weight) -> int | None:
 
 def _stored(w: Weight) -> int | None:
     if isinstance(w, Codebook):
-        return w.size - sum(int(np.count_nonzero(w.codes == code)) for code in np.flatnonzero(w.codebook == 0))
+        return w.count_other_than_zero() if w.codebook.ndim == 1 else None  # CsrCodebook has no groups
     if isinstance(w, (Bsr, NM)):
         return int(np.count_nonzero(w.data if isinstance(w, Bsr) else w.values))
     return int(w.indptr[-1]) if isinstance(w, (Csr, CsrCodebook)) else None

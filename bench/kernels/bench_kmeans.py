@@ -1,11 +1,14 @@
-"""One-dimensional k-means and nearest-centroid codes for two million weights, beside scikit-learn on a sample."""
+"""One-dimensional k-means and nearest-centroid codes, beside scikit-learn on a sample."""
 
 from __future__ import annotations
+
+import tracemalloc
 
 import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+import accel
 from accel.kernels.kmeans import assign_codes, kmeans_1d
 from accel.reference import kmeans as reference
 
@@ -28,6 +31,26 @@ def bench_kmeans(benchmark: BenchmarkFixture, implementation: str, weights: np.n
     benchmark.group = f"kmeans/n=2e6/k={k}"
     benchmark.extra_info |= {"values": N, "error": error}
     benchmark.pedantic(kmeans_1d, (weights, k), rounds=3)
+
+
+@pytest.mark.parametrize("kind", ["normal", "codes"])
+@pytest.mark.parametrize("k", [16, 256])
+def bench_kmeans_of_a_large_layer(benchmark: BenchmarkFixture, kind: str, k: int) -> None:
+    """60 million weights on one thread: drawn, or already of 200 values. What it allocates is noted beside the time."""
+    values = np.empty(60_000_000, np.float32)
+    rng = np.random.default_rng(0)
+    for part in np.split(values, 60):
+        part[:] = rng.standard_normal(part.size, np.float32) if kind == "normal" else rng.integers(0, 200, part.size)
+    with accel.using(threads=1):
+        tracemalloc.start()
+        centroids, codes = kmeans_1d(values, k)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        sample = values[:10_000]
+        np.testing.assert_array_equal(codes[:10_000], reference.assign_codes(sample, centroids))
+        benchmark.group = f"kmeans/n=6e7/k={k}"
+        benchmark.extra_info |= {"values": values.size, "allocated bytes per byte of the values": peak / values.nbytes}
+        benchmark.pedantic(kmeans_1d, (values, k), rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.parametrize("k", [16])

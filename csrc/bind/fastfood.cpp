@@ -25,7 +25,7 @@ void check_permutations(const Array<std::int32_t>& perm, long blocks, long n) {
   }
 }
 
-// All of shape (blocks, n); offset (d_out,) or None, without amplitude added, with it inside a cosine.
+// All of shape (blocks, n); offset (d_out,) or None is added, an amplitude means cosines and sines.
 Prepared prepare(int isa, const Floats& s, const Floats& g, const Array<std::int32_t>& perm, const Floats& b, long d_in,
                  long d_out, const py::object& offset, const py::object& amplitude) {
   require(s.ndim() == 2 && g.ndim() == 2 && b.ndim() == 2 && perm.ndim() == 2, "fastfood: two axes expected");
@@ -42,8 +42,11 @@ Prepared prepare(int isa, const Floats& s, const Floats& g, const Array<std::int
   if (!offset.is_none()) {
     add = py::cast<Floats>(offset);
     require(add.size() == d_out, "fastfood: offset does not fit");
-    finish.kind = amplitude.is_none() ? FastfoodFinish::Kind::add : FastfoodFinish::Kind::cosine;
-    if (!amplitude.is_none()) finish.amplitude = py::cast<float>(amplitude);
+    finish.kind = FastfoodFinish::Kind::add;
+  }
+  if (!amplitude.is_none()) {
+    finish.kind = FastfoodFinish::Kind::waves;
+    finish.amplitude = py::cast<float>(amplitude);
   }
   const FastfoodArrays arrays{b.data(), g.data(), s.data(), offset.is_none() ? nullptr : add.data(), perm.data()};
   return std::make_shared<Fastfood>(FastfoodSpec{d_in, d_out, blocks, log2n}, arrays, finish, checked_isa(isa));
@@ -51,7 +54,7 @@ Prepared prepare(int isa, const Floats& s, const Floats& g, const Array<std::int
 
 void run(const Fastfood& f, const Floats& x, Floats& y, Floats& scratch, int threads) {
   const long rows = x.size() / f.spec().d_in;
-  require(threads > 0 && x.size() == rows * f.spec().d_in && y.size() == rows * f.spec().d_out && apart(x, y) &&
+  require(threads > 0 && x.size() == rows * f.spec().d_in && y.size() == rows * f.row_floats() && apart(x, y) &&
               scratch.size() >= f.scratch_floats(threads),
           "fastfood: arrays do not fit");
   const float* from = x.data();

@@ -5,6 +5,7 @@
 namespace accel::bind {
 void bind_binary(pybind11::module_& m);
 void bind_circulant(pybind11::module_& m);
+void bind_codebook(pybind11::module_& m);
 void bind_conv(pybind11::module_& m);
 void bind_csr_product(pybind11::module_& m);
 void bind_fastfood(pybind11::module_& m);
@@ -37,6 +38,7 @@ PYBIND11_MODULE(_core, m) {
   // These add steps to the Program of bind_program.
   bind_binary(m);
   bind_circulant(m);
+  bind_codebook(m);
   bind_fastfood(m);
   bind_hashed(m);
   bind_program_binary(m);

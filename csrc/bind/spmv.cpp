@@ -12,25 +12,23 @@ namespace {
 
 using Prepared = std::shared_ptr<Spmv>;
 
-Prepared pack(const CsrArrays& arrays, int threads) {
+Prepared pack(int isa, const CsrArrays& arrays, int threads) {
+  const SpmvKernels& kernels = *kSpmv[checked_isa(isa)];
   const CsrView view = arrays.view();
   py::gil_scoped_release release;
-  return std::make_shared<Spmv>(view, threads);
+  return std::make_shared<Spmv>(view, kernels, threads);
 }
 
 void add_spmv(PyProgram& p, const Prepared& weights, long batch, const Activation& activation, Place x, Place y,
               const Array<float>& bias) {
   require(batch >= 0, "spmv: batch is negative");
   const float* b = p.keep(bias, static_cast<std::size_t>(weights->rows()));
-  const SpmvKernels& kernels = *kSpmv[p.isa];
-  p.program.add([=, &kernels](float* const* s, int threads) {
-    weights->run(kernels, batch, activation, x.in(s), b, y.in(s), threads);
-  });
+  require(&weights->kernels() == kSpmv[p.isa], "spmv: packed for another isa");
+  p.program.add([=](float* const* s, int threads) { weights->run(batch, activation, x.in(s), b, y.in(s), threads); });
 }
 
 // The product at once, without a program.
-Array<float> run(const Prepared& weights, int isa, const Array<float>& x, const Array<float>& bias, int threads) {
-  const SpmvKernels& kernels = *kSpmv[checked_isa(isa)];
+Array<float> run(const Prepared& weights, const Array<float>& x, const Array<float>& bias, int threads) {
   require(x.ndim() > 0 && x.shape(x.ndim() - 1) == weights->columns() && weights->columns() > 0 &&
               bias.size() >= weights->rows() && threads >= 1,
           "spmv: arrays do not fit");
@@ -38,7 +36,7 @@ Array<float> run(const Prepared& weights, int isa, const Array<float>& x, const 
   float* to = y.mutable_data();
   {
     py::gil_scoped_release release;
-    weights->run(kernels, x.size() / weights->columns(), Activation{}, x.data(), bias.data(), to, threads);
+    weights->run(x.size() / weights->columns(), Activation{}, x.data(), bias.data(), to, threads);
   }
   return y;
 }
@@ -52,11 +50,11 @@ void bind_spmv(py::module_& m) {
       .def_property_readonly("columns", &Spmv::columns)
       .def_property_readonly("slots", &Spmv::slots)
       .def_property_readonly("singles", &Spmv::singles);
-  m.def("pack_spmv", [](const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
-                        ValueKind kind, const py::object& scale, const py::object& book, long columns, int threads) {
-    return pack(CsrArrays(indptr, indices, values, kind, scale, book, columns), threads);
-  });
-  m.def("run_spmv", &run, py::arg(), py::arg(), py::arg().noconvert(), py::arg().noconvert(), py::arg());
+  m.def("pack_spmv",
+        [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
+           ValueKind kind, const py::object& scale, const py::object& book, long columns,
+           int threads) { return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), threads); });
+  m.def("run_spmv", &run, py::arg(), py::arg().noconvert(), py::arg().noconvert(), py::arg());
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("spmv", &add_spmv);
 }

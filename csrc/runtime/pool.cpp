@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -32,7 +33,13 @@ inline void pause_cpu() noexcept {
 #endif
 }
 
-constexpr int kSpins = 2500;  // about 45 us of PAUSE on Zen 4, only while a session runs: longer than most serial steps
+constexpr int kSpins = 2500;  // about 45 us of PAUSE on Zen 4: longer than most serial steps of a session
+// A call that comes so soon after a worker became idle makes it wait awake for the next: docs/decisions/0007.
+constexpr std::int64_t kSoonNs = 45'000;
+
+std::int64_t now_ns() noexcept {
+  return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 class Pool {
  public:
@@ -47,6 +54,7 @@ class Pool {
     const int called = std::min(parts - 1, static_cast<int>(workers_.size()));
     fn_ = fn, context_ = context, parts_ = parts, mode_ = FloatMode::current();
     remaining_.store(called, std::memory_order_relaxed);
+    called_.store(now_ns(), std::memory_order_relaxed);
     for (int i = 0; i < called; ++i) {
       workers_[static_cast<std::size_t>(i)]->epoch.fetch_add(1, std::memory_order_release);
       workers_[static_cast<std::size_t>(i)]->epoch.notify_one();
@@ -97,14 +105,17 @@ class Pool {
   }
 
   void work(int part, Worker& worker) {
-    inside_ = true;  // a kernel that calls parallel() from here runs serially
+    inside_ = true;     // a kernel that calls parallel() from here runs serially
+    bool soon = false;  // calls follow each other closely
     for (std::uint32_t seen = 0;;) {
+      const std::int64_t idle = now_ns();
       for (int spins = 0; worker.epoch.load(std::memory_order_acquire) == seen; ++spins) {
-        if (spins < kSpins && awake.load(std::memory_order_relaxed) > 0)
+        if (spins < kSpins && (soon || awake.load(std::memory_order_relaxed) > 0))
           pause_cpu();
         else
           worker.epoch.wait(seen, std::memory_order_acquire);
       }
+      soon = called_.load(std::memory_order_relaxed) - idle < kSoonNs;
       seen = worker.epoch.load(std::memory_order_acquire);
       if (!worker.claim(seen)) continue;
       {
@@ -118,6 +129,7 @@ class Pool {
   std::mutex busy_;
   std::vector<std::unique_ptr<Worker>> workers_;  // never shrinks
   std::atomic<int> remaining_{0};
+  std::atomic<std::int64_t> called_{0};  // when the last call began
   PartFn fn_ = nullptr;
   void* context_ = nullptr;
   int parts_ = 0;
@@ -139,13 +151,27 @@ Pool& pool() {
   return *g_pool;
 }
 
-int cgroup_quota() noexcept {
+int read_cgroup_quota() noexcept {
   long quota = -1, period = -1;
   if (std::FILE* f = std::fopen("/sys/fs/cgroup/cpu.max", "r")) {
     if (std::fscanf(f, "%ld %ld", &quota, &period) != 2) quota = -1;
     std::fclose(f);
   }
   return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 1 << 20;
+}
+
+// Read again after a second: reading takes 5 us, and a container's limit can be changed while it runs.
+int cgroup_quota() noexcept {
+  using Clock = std::chrono::steady_clock;
+  constexpr Clock::rep kSecond = Clock::duration(std::chrono::seconds(1)).count();
+  static std::atomic<Clock::rep> next{0};
+  static std::atomic<int> quota{0};
+  const Clock::rep now = Clock::now().time_since_epoch().count();
+  if (quota.load(std::memory_order_relaxed) == 0 || now >= next.load(std::memory_order_relaxed)) {
+    quota.store(read_cgroup_quota(), std::memory_order_relaxed);
+    next.store(now + kSecond, std::memory_order_relaxed);
+  }
+  return quota.load(std::memory_order_relaxed);
 }
 
 }  // namespace

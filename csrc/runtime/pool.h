@@ -2,7 +2,8 @@
 // One thread pool per process. A parallel call is cut into `parts`; part 0 runs in the caller, and after it those that
 // no worker has begun. Parts are static, so results do not depend on timing, and nor do they on who does which. A
 // nested call, or one made while the pool is busy, runs serially in its caller. Workers start at the first parallel
-// call, sleep when idle, and are started afresh after a fork.
+// call and are started afresh after a fork. They sleep when idle, but for 45 us after a call that closely followed
+// another: docs/decisions/0007-workers-wait-awake-between-close-calls.md.
 #pragma once
 #include <atomic>
 #include <type_traits>

@@ -6,6 +6,7 @@ namespace accel::avx2 {
 struct u64w {  // its tile counts bytes: csrc/kernels/binary/tile_avx2.h
   static constexpr int lanes = 4;
 };
+inline constexpr bool kBitQuads = false;
 inline constexpr int kBitPixels = 4, kBitVectors = 16;
 struct i32 {
   __m256i v;

@@ -34,6 +34,13 @@ ACCEL_INLINE i32 interleave(u64w even, u64w odd) {
 }
 ACCEL_INLINE i32 minus_twice(i32 a, i32 b) { return {_mm512_sub_epi32(a.v, _mm512_add_epi32(b.v, b.v))}; }
 ACCEL_INLINE unsigned bits_at_most(i32 a, i32 b) { return _mm512_cmple_epi32_mask(a.v, b.v); }  // lane i: bit i
+// Bit i where count i, below 2^16, is less than limits[i]. Counts 0, 1, 8, 9, 16 .. are in the first vector, 2, 3, 10
+// .. in the second: packing to 16 bits sorts them.
+inline constexpr bool kBitQuads = true;
+ACCEL_INLINE std::uint32_t counts_below(u64w a, u64w b, u64w c, u64w d, const std::uint16_t* limits) {
+  const __m512i four = _mm512_packus_epi32(_mm512_packus_epi32(a.v, b.v), _mm512_packus_epi32(c.v, d.v));
+  return _mm512_cmplt_epu16_mask(four, _mm512_loadu_si512(limits));
+}
 ACCEL_INLINE f32 to_f32(i32 a) { return {_mm512_cvtepi32_ps(a.v)}; }
 ACCEL_INLINE unsigned bits_at_least(f32 a, f32 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
 // word |= bit in the lanes where a >= b, or where a <= b; NaN is neither.

@@ -8,6 +8,7 @@ struct u64w {
   v2u v;
   static constexpr int lanes = 2;
 };
+inline constexpr bool kBitQuads = false;
 inline constexpr int kBitPixels = 2, kBitVectors = 4;
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {v2u{*p, *p}}; }
 ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {

@@ -7,6 +7,7 @@ struct u64w {
   uint64x2_t v;
   static constexpr int lanes = 2;
 };
+inline constexpr bool kBitQuads = false;
 inline constexpr int kBitPixels = 6, kBitVectors = 4;
 ACCEL_INLINE u64w spread_word(const std::uint64_t* p) { return {vld1q_dup_u64(p)}; }
 ACCEL_INLINE u64w differing(u64w a, const std::uint64_t* w) {

@@ -45,6 +45,22 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {_mm256_castps_pd(exchange<2 * D>(f32{_mm256_castpd_ps(a.v)}).v)};
 }
+ACCEL_INLINE f32 magnitude(f32 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.f), a.v)}; }
+ACCEL_INLINE f32 signed_as(f32 a, f32 s) { return {_mm256_xor_ps(a.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.f)))}; }
+template <int K>
+ACCEL_INLINE void transpose_step(f32* t) {
+  ACCEL_UNROLL(8)
+  for (int i = 0; i < 8; ++i) {
+    if (i >> K & 1) continue;
+    const __m256 a = t[i].v, b = t[i + (1 << K)].v;
+    const __m256d c = _mm256_castps_pd(a), d = _mm256_castps_pd(b);
+    __m256 &low = t[i].v, &high = t[i + (1 << K)].v;
+    if constexpr (K == 0) low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
+    if constexpr (K == 1)
+      low = _mm256_castpd_ps(_mm256_unpacklo_pd(c, d)), high = _mm256_castpd_ps(_mm256_unpackhi_pd(c, d));
+    if constexpr (K == 2) low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
+  }
+}
 ACCEL_INLINE void transpose_quads(f32* t) {
   const __m256 p = _mm256_unpacklo_ps(t[0].v, t[1].v), q = _mm256_unpackhi_ps(t[0].v, t[1].v);
   const __m256 r = _mm256_unpacklo_ps(t[2].v, t[3].v), s = _mm256_unpackhi_ps(t[2].v, t[3].v);

@@ -51,6 +51,25 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {_mm512_castps_pd(exchange<2 * D>(f32{_mm512_castpd_ps(a.v)}).v)};
 }
+ACCEL_INLINE f32 magnitude(f32 a) { return {_mm512_abs_ps(a.v)}; }
+// a with its sign changed where the sign bit of s is set.
+ACCEL_INLINE f32 signed_as(f32 a, f32 s) { return {_mm512_xor_ps(a.v, _mm512_and_ps(s.v, _mm512_set1_ps(-0.f)))}; }
+// Transposes t[lanes] when all K below log2(lanes) have been taken, 0 before 1 and 2 before 3: then lane i of t[j] is
+// in lane j of t[i with its two low bits exchanged]. Works on pairs of vectors 2^K apart.
+template <int K>
+ACCEL_INLINE void transpose_step(f32* t) {
+  ACCEL_UNROLL(16)
+  for (int i = 0; i < 16; ++i) {
+    if (i >> K & 1) continue;
+    const __m512 a = t[i].v, b = t[i + (1 << K)].v;
+    const __m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
+    __m512 &low = t[i].v, &high = t[i + (1 << K)].v;
+    if constexpr (K == 0) low = _mm512_unpacklo_ps(a, b), high = _mm512_unpackhi_ps(a, b);
+    if constexpr (K == 1)
+      low = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d)), high = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
+    if constexpr (K > 1) low = _mm512_shuffle_f32x4(a, b, 0x88), high = _mm512_shuffle_f32x4(a, b, 0xdd);
+  }
+}
 // Four rows by lanes become lanes / 4 x 4 quads: within every 16 bytes, t[i] lane j becomes t[j] lane i.
 ACCEL_INLINE void transpose_quads(f32* t) {
   const __m512 p = _mm512_unpacklo_ps(t[0].v, t[1].v), q = _mm512_unpackhi_ps(t[0].v, t[1].v);

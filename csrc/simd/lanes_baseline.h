@@ -55,6 +55,33 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {__builtin_shufflevector(a.v, a.v, 1, 0)};
 }
+ACCEL_INLINE f32 magnitude(f32 a) {
+  v4u bits;
+  std::memcpy(&bits, &a.v, sizeof bits);
+  bits &= 0x7fffffffu;
+  std::memcpy(&a.v, &bits, sizeof bits);
+  return a;
+}
+ACCEL_INLINE f32 signed_as(f32 a, f32 s) {
+  v4u bits, sign;
+  std::memcpy(&bits, &a.v, sizeof bits);
+  std::memcpy(&sign, &s.v, sizeof sign);
+  bits ^= sign & 0x80000000u;
+  std::memcpy(&a.v, &bits, sizeof bits);
+  return a;
+}
+template <int K>
+ACCEL_INLINE void transpose_step(f32* t) {
+  for (int i = 0; i < 4; ++i) {
+    if (i >> K & 1) continue;
+    const auto a = t[i].v, b = t[i + (1 << K)].v;
+    if constexpr (K == 0) {
+      t[i].v = __builtin_shufflevector(a, b, 0, 4, 1, 5), t[i + 1].v = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    } else {
+      t[i].v = __builtin_shufflevector(a, b, 0, 1, 4, 5), t[i + 2].v = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    }
+  }
+}
 ACCEL_INLINE void transpose_quads(f32* t) { transpose(t); }
 ACCEL_INLINE f32 gather_quads(const float* p, const std::uint32_t* at) { return load(p + at[0]); }
 }  // namespace accel::baseline

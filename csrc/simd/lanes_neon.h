@@ -44,6 +44,23 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {vextq_f64(a.v, a.v, 1)};
 }
+ACCEL_INLINE f32 magnitude(f32 a) { return {vabsq_f32(a.v)}; }
+ACCEL_INLINE f32 signed_as(f32 a, f32 s) {
+  const uint32x4_t sign = vandq_u32(vreinterpretq_u32_f32(s.v), vdupq_n_u32(0x80000000u));
+  return {vreinterpretq_f32_u32(veorq_u32(vreinterpretq_u32_f32(a.v), sign))};
+}
+template <int K>
+ACCEL_INLINE void transpose_step(f32* t) {
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    if (i >> K & 1) continue;
+    float32x4_t &low = t[i].v, &high = t[i + (1 << K)].v;
+    const float32x4_t a = low, b = high;
+    const float64x2_t c = vreinterpretq_f64_f32(a), d = vreinterpretq_f64_f32(b);
+    if constexpr (K == 0) low = vzip1q_f32(a, b), high = vzip2q_f32(a, b);
+    if constexpr (K == 1) low = vreinterpretq_f32_f64(vzip1q_f64(c, d)), high = vreinterpretq_f32_f64(vzip2q_f64(c, d));
+  }
+}
 ACCEL_INLINE void transpose_quads(f32* t) { transpose(t); }
 ACCEL_INLINE f32 gather_quads(const float* p, const std::uint32_t* at) { return load(p + at[0]); }
 }  // namespace accel::neon

@@ -11,6 +11,7 @@ inline constexpr int kRegisters = 16;
 ACCEL_INLINE f32 zero() { return {_mm256_setzero_ps()}; }
 ACCEL_INLINE f32 set1(float x) { return {_mm256_set1_ps(x)}; }
 ACCEL_INLINE f32 load(const float* p) { return {_mm256_loadu_ps(p)}; }
+ACCEL_INLINE f32 load_once(const float* p) { return load(p); }
 ACCEL_INLINE f32 load_n(const float* p, int n) {
   float t[8] = {};
   std::memcpy(t, p, static_cast<std::size_t>(n) * sizeof(float));

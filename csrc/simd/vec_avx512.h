@@ -13,6 +13,11 @@ ACCEL_INLINE __mmask16 first(int n) { return static_cast<__mmask16>((1u << n) - 
 ACCEL_INLINE f32 zero() { return {_mm512_setzero_ps()}; }
 ACCEL_INLINE f32 set1(float x) { return {_mm512_set1_ps(x)}; }
 ACCEL_INLINE f32 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+ACCEL_INLINE f32 load_once(const float* p) {  // GCC would load it again for every use
+  f32 a = load(p);
+  asm("" : "+v"(a.v));
+  return a;
+}
 ACCEL_INLINE f32 load_n(const float* p, int n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
 ACCEL_INLINE void store(float* p, f32 a) { _mm512_storeu_ps(p, a.v); }
 ACCEL_INLINE void store_n(float* p, f32 a, int n) { _mm512_mask_storeu_ps(p, first(n), a.v); }

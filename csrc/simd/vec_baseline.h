@@ -19,6 +19,7 @@ ACCEL_INLINE f32 load_n(const float* p, int n) {
   return a;
 }
 ACCEL_INLINE f32 load(const float* p) { return load_n(p, 4); }
+ACCEL_INLINE f32 load_once(const float* p) { return load(p); }
 ACCEL_INLINE void store_n(float* p, f32 a, int n) { std::memcpy(p, &a.v, static_cast<std::size_t>(n) * sizeof(float)); }
 ACCEL_INLINE void store(float* p, f32 a) { store_n(p, a, 4); }
 ACCEL_INLINE f32 operator+(f32 a, f32 b) { return {a.v + b.v}; }

@@ -11,6 +11,7 @@ inline constexpr int kRegisters = 32;
 ACCEL_INLINE f32 zero() { return {vdupq_n_f32(0.f)}; }
 ACCEL_INLINE f32 set1(float x) { return {vdupq_n_f32(x)}; }
 ACCEL_INLINE f32 load(const float* p) { return {vld1q_f32(p)}; }
+ACCEL_INLINE f32 load_once(const float* p) { return load(p); }
 ACCEL_INLINE f32 load_n(const float* p, int n) {
   float t[4] = {};
   std::memcpy(t, p, static_cast<std::size_t>(n) * sizeof(float));

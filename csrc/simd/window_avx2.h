@@ -23,10 +23,13 @@ ACCEL_INLINE __m256 sign_from(Dwords d) {  // blends go by the sign
 
 struct Window {
   __m256 part[4];
+  explicit ACCEL_FORCE_INLINE Window(const float* p) {
+    ACCEL_UNROLL(4)
+    for (int i = 0; i < 4; ++i) part[i] = _mm256_loadu_ps(p + 8 * i);
+  }
 };
-ACCEL_INLINE Window window(const float* p) {
-  return {{_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8), _mm256_loadu_ps(p + 16), _mm256_loadu_ps(p + 24)}};
-}
+inline constexpr int kWideWindow = 32;  // more would take four look-ups more
+using WideWindow = Window;
 // Four permutations and three blends; a gather takes 9 cycles on Zen 4.
 template <int I>
 ACCEL_INLINE f32 look_up(const Window& w, Dwords places) {
@@ -55,11 +58,15 @@ struct Book16 {
   __m256 low, high;
   explicit ACCEL_FORCE_INLINE Book16(const float* p) : low(_mm256_loadu_ps(p)), high(_mm256_loadu_ps(p + 8)) {}
 };
+template <int N>
+ACCEL_INLINE f32 look_up_nibble(const Book16& book, Dwords codes) {
+  const __m256i at = N ? _mm256_srli_epi32(codes.v, 4 * N) : codes.v;
+  const __m256 bit3 = _mm256_castsi256_ps(N < 7 ? _mm256_slli_epi32(codes.v, 28 - 4 * N) : codes.v);
+  return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, at), _mm256_permutevar8x32_ps(book.high, at), bit3)};
+}
 template <int I>
 ACCEL_INLINE f32 look_up(const Book16& book, Dwords codes) {
-  const __m256i at = byte_down<I>(codes);
-  return {_mm256_blendv_ps(_mm256_permutevar8x32_ps(book.low, at), _mm256_permutevar8x32_ps(book.high, at),
-                           sign_from<I, 3>(codes))};
+  return look_up_nibble<2 * I>(book, codes);
 }
 struct Book256 {
   const float* p;
@@ -75,5 +82,8 @@ ACCEL_INLINE void look_up_four(const Book256& book, const std::uint8_t* codes, f
     four[i].v = _mm256_i32gather_ps(book.p, _mm256_cvtepu8_epi32(both), 4);
   }
 }
+template <int, bool>
+using ByteBook = Book256;
+ACCEL_INLINE f32 spread_from(const float* p) { return set1(*p); }
 }  // namespace accel::avx2
 #endif

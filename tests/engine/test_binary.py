@@ -131,6 +131,17 @@ def test_groups_of_few_filters_give_floats_too() -> None:
     y = s.binary_conv(s.signs(s.input("N", 12, 6, 6)), 12, 9, group=3, pads=(1, 1, 1, 1))
     network = s.network(s.add("Relu", y))
     check_bits(network, (2, 12, 6, 6))
+    assert kernels(network, (2, 12, 6, 6)) == ["pack bits", "binary 3x3 to floats", "transpose"]
+
+
+def test_groups_of_few_filters_add_a_residual() -> None:
+    s = BinarySketch()
+    x = s.input("N", 12, 6, 6)
+    y = s.binary_conv(s.signs(x), 12, 12, group=3, scaled=True, pads=(1, 1, 1, 1))
+    network = passes.simplify(s.network(s.add("Add", s.norm(y, 12, 36), x)))
+    check_bits(network, (2, 12, 6, 6), exact=False)
+    steps = kernels(network, (2, 12, 6, 6))
+    assert steps == ["pack bits", "transpose", "binary 3x3 to floats", "transpose"]
 
 
 @pytest.mark.parametrize("value", [-1, 1])

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from engine.sketch import Sketch, check, normal
+from kernels.floats import assert_same_bits
 
 import accel
+from accel.engine.lowering import circulant_conv
 from accel.graph import Network
 from accel.kernels import runtime
-from accel.weights import Fastfood, Hashed, Weight
+from accel.weights import BlockCirculant, Fastfood, Hashed, Weight
 
 if runtime.core is None:
     pytest.skip("only native kernels run structured weights in a plan", allow_module_level=True)
@@ -68,3 +71,50 @@ def test_a_saved_network_gives_the_same_bits(tmp_path: Path, name: str) -> None:
     after = accel.InferenceSession(str(tmp_path / "n.accel")).run(None, {"x0": x})
     assert before[0].tobytes() == after[0].tobytes()
     assert (tmp_path / "n.accel").stat().st_size < np.prod(WEIGHTS[name].shape) * 4 / 4
+
+
+CONVOLUTIONS: dict[str, tuple[tuple[int, ...], int, dict[str, Any]]] = {
+    "padded": ((64, 64, 3, 3), 16, {"pads": (1, 1, 1, 1)}),
+    "unequal": ((40, 33, 3, 2), 16, {"pads": (0, 1, 2, 3), "strides": (2, 1), "dilations": (1, 2)}),
+    "one pixel": ((32, 48, 1, 1), 16, {"strides": (2, 2)}),
+    "large": ((16, 16, 7, 7), 8, {"pads": (3, 3, 3, 3), "strides": (2, 2)}),
+}
+
+
+def convolution(name: str, after: str, batch: int) -> tuple[accel.Network, dict[str, np.ndarray]]:
+    """Two convolutions of which the second is dense, so that the result is wanted in blocks, or one."""
+    shape, block, attributes = CONVOLUTIONS[name]
+    sketch = Sketch()
+    x, w = sketch.input(None, shape[1], 13, 11), sketch.weights(*shape)
+    sketch.constants[w] = BlockCirculant.project(normal(*shape), block)
+    y = sketch.add("Relu", sketch.add("Conv", x, w, sketch.weights(shape[0]), **attributes))
+    if after:
+        y = sketch.add("Conv", y, sketch.weights(16, shape[0], 3, 3), pads=(1, 1, 1, 1))
+    return sketch.network(y), {"x0": normal(batch, shape[1], 13, 11)}
+
+
+@pytest.mark.parametrize("after", ["", "dense"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_a_block_circulant_convolution(isa: str, name: str, after: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circulant_conv, "circulant_cycles", lambda *_: -1e9)
+    monkeypatch.setattr(circulant_conv, "_MOST_FLOATS", 9000)  # several bands
+    made, feeds = convolution(name, after, 3)
+    session = check(made, feeds)
+    assert "conv circulant" in [step["kernel"] for step in session.explain(feeds)]
+    found = session.run(None, feeds)[0]
+    for threads in (1, 2):
+        again = accel.InferenceSession(made, threads=threads)
+        assert_same_bits(again.run(None, feeds)[0], found)
+    alone = accel.InferenceSession(made).run(None, {"x0": feeds["x0"][1:2].copy()})[0]
+    assert_same_bits(alone[0], found[1])
+
+
+def test_transforms_are_taken_where_they_should_be_faster() -> None:
+    for block, expected in ((128, True), (4, False)):
+        sketch = Sketch()
+        x, w = sketch.input(1, 256, 14, 14), sketch.weights(256, 256, 3, 3)
+        sketch.constants[w] = BlockCirculant.project(normal(256, 256, 3, 3), block)
+        made = sketch.network(sketch.add("Conv", x, w, pads=(1, 1, 1, 1)))
+        session = accel.InferenceSession(made)
+        kernels = [step["kernel"] for step in session.explain({"x0": normal(1, 256, 14, 14)})]
+        assert ("conv circulant" in kernels) == expected

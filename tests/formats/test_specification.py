@@ -92,7 +92,10 @@ def join(part: dict[str, Any], streams: list[np.ndarray]) -> np.ndarray:
 
 def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray:
     if tensor["kind"] == "codebook":
-        return parts["codebook"][parts["codes"]]
+        return shared_of(**parts)
+    if tensor["kind"] == "product_quantized":
+        rows = [np.concatenate([parts["centroids"][j, c] for j, c in enumerate(row)]) for row in parts["codes"]]
+        return np.stack(rows)[:, : tensor["fields"]["inputs"]]
     if tensor["kind"] == "binary":
         return signs_of(tensor["fields"]["shape"], parts)
     if tensor["kind"] == "nm":
@@ -104,6 +107,12 @@ def dense_of(tensor: dict[str, Any], parts: dict[str, np.ndarray]) -> np.ndarray
     if tensor["kind"] in ("fastfood", "hashed"):
         return (blocks_of if tensor["kind"] == "fastfood" else unhashed)(tensor["fields"], parts)
     return parts["array" if tensor["kind"] == "dense" else ""]
+
+
+def shared_of(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
+    if codebook.ndim == 1:
+        return codebook[codes]
+    return np.stack([codebook[o * len(codebook) // len(codes)][row] for o, row in enumerate(codes)])
 
 
 def hash64(x: int) -> int:
@@ -202,6 +211,7 @@ Golden = tuple[bytes, dict[str, np.ndarray]]
         "version1_circulant",
         "version1_fastfood",
         "version1_float",
+        "version1_shared",
     ],
 )
 def golden(request: pytest.FixtureRequest) -> Golden:

@@ -105,6 +105,12 @@ def test_in_place_out_of_place_and_a_row_alone_have_the_same_bits(implementation
         assert_same_bits(copy, scaled)
 
 
+def test_columns_that_are_worked_on_in_tiles(isa: str) -> None:
+    for n, inner in [(256, 700), (1024, 200), (1 << 13, 70)]:
+        x = np.random.default_rng(0).integers(-3, 4, (n, inner)).astype(np.float32)
+        assert (fwht(x, axis=0) == fwht(np.ascontiguousarray(x.T)).T).all()
+
+
 @pytest.mark.parametrize("name", [name for name in IMPLEMENTATIONS if name.startswith("native")])
 def test_threads_do_not_change_bits(name: str) -> None:
     for shape, axis in [((64, 1024), 1), ((1 << 18,), 0), ((2, 512, 600), 1), ((3, 1 << 15), 1), ((1 << 16,), 0)]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from kernels.floats import EPS, IMPLEMENTATIONS, assert_same_bits, normal, using
 
-from accel.kernels.hashed import hashed_matmul
+from accel.kernels.hashed import hashed_backward, hashed_matmul
 from accel.reference import structured as reference
 
 
@@ -68,3 +68,32 @@ def test_narrow_integers_count_as_others(implementation: str) -> None:
     assert np.array_equal(y, hashed_matmul(x, values, 200, 255, bias))
     with pytest.raises(ValueError, match="out_features: expected an integer in 1"):
         hashed_matmul(x, values, 1 << 70)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "out", "depth", "count"), [(3, 5, 7, 4), (1, 70, 9, 200), (6, 130, 3, 1)])
+def test_gradients_are_those_of_the_unfolded_matrix(dtype: type, rows: int, out: int, depth: int, count: int) -> None:
+    grad, x, values = (
+        normal(*size, seed=i).astype(dtype) for i, size in enumerate([(rows, out), (rows, depth), (count,)])
+    )
+    dx, dvalues = hashed_backward(grad, x, values, 9)
+    tolerance = 100 * rows * out * depth * np.finfo(dtype).eps
+    np.testing.assert_allclose(dx, grad @ reference.unhash(values, (out, depth), 9), atol=tolerance)
+    for k in range(0, count, 37):  # the product is linear in the values
+        unit = np.eye(count)[k]
+        by_value = (grad * (x @ reference.unhash(unit, (out, depth), 9).T)).sum()
+        np.testing.assert_allclose(dvalues[k], by_value, atol=tolerance)
+    assert dx.dtype == dvalues.dtype == dtype and dx.shape == x.shape and dvalues.shape == values.shape
+
+
+def test_bad_operands_of_gradients_are_named() -> None:
+    grad, x, values = normal(2, 5), normal(2, 8), normal(3)
+    with pytest.raises(TypeError, match="x: expected float32"):
+        hashed_backward(grad, x.astype(np.float64), values)
+    with pytest.raises(ValueError, match=r"grad: expected leading sizes \(3,\) as of x, got \(2,\)"):
+        hashed_backward(grad, normal(3, 8), values)
+    with pytest.raises(ValueError, match=r"grad: expected shape \(\.\.\., n\) with n >= 1"):
+        hashed_backward(normal(2, 0), x, values)
+    with pytest.raises(ValueError, match=r"values: expected 1\.\."):
+        hashed_backward(grad, x, values[:0])
+    assert not hashed_backward(normal(0, 5), normal(0, 8), values)[1].any()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import time
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -112,6 +114,116 @@ def test_many_values_come_close_to_the_optimum(monkeypatch: pytest.MonkeyPatch) 
             patch.setattr(kmeans, "MOST_POINTS", 1 << 16)
             exact, _ = kmeans_1d(values, k)
         assert reference.error(values, coarse) <= 1.001 * reference.error(values, exact)
+
+
+DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "normal": lambda rng, n: rng.normal(size=n) * 0.02,
+    "heavy tails": lambda rng, n: rng.standard_t(2, size=n),
+    "far from 0": lambda rng, n: rng.normal(size=n) + 1000,
+    "one octave": lambda rng, n: rng.random(n) + 1,
+    "pruned": lambda rng, n: rng.normal(size=n) * (rng.random(n) < 0.2),
+    "two scales": lambda rng, n: np.append(rng.normal(size=n // 2) * 1e-6, rng.normal(size=n - n // 2) + 100),
+    "outliers": lambda rng, n: np.append(rng.normal(size=n - 2), [1e6, -1e5]),
+}
+
+
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_a_histogram_does_as_well_as_all_values_sorted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = DISTRIBUTIONS[name](np.random.default_rng(5), kmeans.MANY + 1000).astype(np.float32)
+    for k in (16, 256):
+        centroids, codes = kmeans_1d(values, k)
+        assert centroids.size == k
+        with monkeypatch.context() as patch:
+            patch.setattr(kmeans, "MANY", values.size)
+            exact, _ = kmeans_1d(values, k)
+        found = float(((values.astype(np.float64) - centroids[codes]) ** 2).sum())
+        best = float(((values.astype(np.float64) - exact[assign_codes(values, exact)]) ** 2).sum())
+        assert found <= 1.001 * best
+    with accel.using(backend="numpy"):
+        np.testing.assert_array_equal(codes, assign_codes(values, centroids))
+
+
+def test_back_ends_make_the_same_histogram(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    n = kmeans.MANY + 1
+    few = rng.integers(-100, 100, n) / 8
+    for values in (
+        rng.normal(size=n),
+        rng.normal(size=n) + 1000,
+        few,
+        np.append(np.zeros(n - 3), [-0.0, 1e-45, -3e38]),
+    ):
+        results = set()
+        for backend in BACKENDS:
+            with accel.using(backend=backend):
+                centroids, codes = kmeans_1d(values.astype(np.float32), 16)
+                results.add(centroids.tobytes() + codes.tobytes())
+        assert len(results) == 1
+
+
+def test_many_values_that_are_few_numbers_are_solved_exactly(backend: str) -> None:
+    rng = np.random.default_rng(7)
+    numbers = np.sort(rng.normal(size=kmeans.MOST_POINTS)).astype(np.float32)
+    values = np.concatenate([np.repeat(numbers[:200], 400), numbers, rng.choice(numbers, kmeans.MANY)])
+    kept, counts = np.unique(values, return_counts=True)
+    exact, _ = kmeans_1d(kept, 7, weights=counts.astype(np.float64))
+    np.testing.assert_allclose(kmeans_1d(values, 7)[0], exact, rtol=1e-6)
+    few = np.resize(np.array([3, -0.0, 0.0, 1e-40, -7], np.float32), kmeans.MANY + 1)
+    centroids, codes = kmeans_1d(few, 256)
+    np.testing.assert_array_equal(centroids, np.array([-7, 0, 1e-40, 3], np.float32))
+    np.testing.assert_array_equal(centroids[codes], few)
+
+
+def test_many_values_take_little_memory_beside_their_own() -> None:
+    if "native" not in BACKENDS:
+        pytest.skip("the native kernels are not built")
+    values = np.random.default_rng(8).standard_normal(1 << 24, np.float32)
+    tracemalloc.start()
+    try:
+        kmeans_1d(values, 16)
+        peak = tracemalloc.get_traced_memory()[1]
+        assert peak <= 0.25 * values.nbytes + 32e6  # codes, and tables of one size for any number of values
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_many_values_have_to_be_finite_too(backend: str, bad: float) -> None:
+    values = np.zeros(kmeans.MANY + 5, np.float32)
+    values[1234] = bad
+    with pytest.raises(ValueError, match=f"values: expected finite values, got {bad} at index 1234"):
+        kmeans_1d(values, 4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 255, 256])
+def test_codes_of_many_values_are_those_of_few(count: int) -> None:
+    """With a table of prefixes and without: thresholds in the same prefix, at its ends, around 0 and far out."""
+    if "native" not in BACKENDS:
+        pytest.skip("the native kernels are not built")
+    rng = np.random.default_rng(count)
+    for scale, shift in ((1.0, 0.0), (1e-3, 1000.0), (1e-40, 0.0), (1e37, 0.0)):
+        centroids = np.unique((rng.normal(size=4 * count) * scale + shift).astype(np.float32))[:count].copy()
+        near = np.concatenate([kmeans._thresholds(centroids), centroids, np.array([0.0, -0.0, 3.4e38, -3.4e38])])
+        near = near.astype(np.float32)
+        near = np.concatenate([near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))])
+        values = np.resize(near[np.isfinite(near)], (1 << 18) + 3)
+        codes = assign_codes(values, centroids)
+        alone = assign_codes(values[: near.size].copy(), centroids)
+        np.testing.assert_array_equal(codes[: near.size], alone)
+        np.testing.assert_array_equal(codes, np.searchsorted(kmeans._thresholds(centroids), values))
+
+
+def test_the_extension_checks_what_memory_hangs_on() -> None:
+    if "native" not in BACKENDS:
+        pytest.skip("the native kernels are not built")
+    values, core = np.ones(3, np.float32), runtime.core
+    places = np.full(1 << 16, 16, np.uint32)
+    assert [part.tolist() for part in core.value_histogram(values, places, 1)] == [[3], [3 * 0]]
+    for bad in (places[:9].copy(), np.full(1 << 16, 17, np.uint32), np.full(1 << 16, 15, np.uint32)):
+        with pytest.raises(ValueError, match="kmeans: a place"):
+            core.value_histogram(values, bad, 1)
+    with pytest.raises(ValueError, match="at most 255 thresholds"):
+        core.assign_codes(values, np.zeros(256, np.float32))
 
 
 def test_outliers_do_not_starve_the_middle() -> None:

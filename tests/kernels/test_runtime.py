@@ -341,3 +341,13 @@ def test_array_kernels_keep_denormals_on_every_thread() -> None:
     with accel.using(threads=3):
         assert (conv2d(x, w) == x).all()
         assert (max_pool2d(x, 2) == x[0, 0, 0, 0]).all()
+
+
+def test_the_environment_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEL_NUM_THREADS", " 3 ,1")
+    assert runtime.threads() == 3
+    monkeypatch.setenv("ACCEL_NUM_THREADS", "4")
+    assert runtime.threads() == 4
+    monkeypatch.setenv("ACCEL_NUM_THREADS", "\u00b2")  # a digit that is no number
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    assert runtime.threads() == 5

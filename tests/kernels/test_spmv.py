@@ -181,10 +181,10 @@ def masks(draw: st.DrawFn) -> np.ndarray:
 @settings(max_examples=100, deadline=None)
 @given(masks(), st.sampled_from(KINDS), st.integers(1, 5), st.integers(0, 100))
 def test_any_pattern(mask: np.ndarray, kind: str, batch: int, seed: int) -> None:
-    matrix = make(mask, kind, seed)
-    assert_memory_is_bounded(matrix, kind)
     for isa in ISAS:
         with accel.using(isa=isa):
+            matrix = make(mask, kind, seed)
+            assert_memory_is_bounded(matrix, kind)
             check(matrix, batch, seed=seed)
 
 
@@ -225,12 +225,35 @@ def test_instruction_sets_with_fused_operations_agree(kind: str) -> None:
     fused = [isa for isa in ISAS if isa != "baseline"]
     if len(fused) < 2:
         pytest.skip("fewer than two of them")
-    packed = make(random_mask(300, 500, 0.2), kind).packed
     results = set()
     for isa in fused:
         with accel.using(isa=isa):
+            packed = make(random_mask(300, 500, 0.2), kind).packed  # dense enough for windows of one width
             results.add(spmv(packed, normal(3, 500)).tobytes())
     assert len(results) == 1
+
+
+def test_a_matrix_packed_for_another_instruction_set_is_refused() -> None:
+    if len(ISAS) < 2:
+        pytest.skip("fewer than two of them")
+    with accel.using(isa=ISAS[0]):
+        packed = make(random_mask(20, 50, 0.2)).packed
+    with accel.using(isa=ISAS[1]), pytest.raises(ValueError, match="packed for another isa"):
+        spmv(packed, normal(50))
+
+
+@pytest.mark.parametrize("columns", [31, 40, 63, 64, 65, 200, 3000])
+def test_few_floats_in_wide_windows(isa: str, columns: int) -> None:
+    for rows in (1, 17, 130, 300):
+        check(make(random_mask(rows, columns, 0.03, rows)), 3)
+
+
+def test_more_floats_than_fit_the_cache_in_wide_windows(isa: str) -> None:
+    matrix = make(random_mask(1200, 1300, 0.1))
+    check(matrix, 2)
+    bad = normal(1300)
+    bad[::9] = np.nan
+    np.testing.assert_array_equal(np.isnan(spmv(matrix.packed, bad)), matrix.stored[:, ::9].any(1))
 
 
 # -- special values ------------------------------------------------------------------------------------------------

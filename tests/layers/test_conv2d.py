@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 
 import accel
-from accel.kernels import conv2d
+from accel.kernels import conv2d, runtime
 from accel.layers.activation import ACTIVATIONS, apply_activation
 
 
@@ -108,3 +110,31 @@ def test_bad_inputs_are_named(error: type[Exception], message: str, x: Any) -> N
 def test_groups_that_do_not_divide_the_filters_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="group: expected to divide the 4 filters of weight, got 3"):
         accel.Conv2d(np.zeros((4, 3, 1, 1), np.float32), group=3)
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_large_kernel_of_one_pixel_runs_from_its_codes(groups: int) -> None:
+    rng = np.random.default_rng(0)
+    book = rng.standard_normal((groups, 16), np.float32)
+    weight = accel.weights.Codebook(rng.integers(0, 16, (512, 256, 5, 5), dtype=np.uint8), book)
+    bias, x = rng.standard_normal(512, np.float32), rng.standard_normal((2, 256, 5, 5), np.float32)
+    layer = accel.Conv2d(weight, bias, activation="Relu")
+    if runtime.core is not None and runtime.isa() == "avx512":
+        assert layer._own is not None and layer._own.serves(x)
+        assert not layer._own.serves(np.zeros((1, 256, 60, 60), np.float32))
+    expected = np.maximum(conv2d(x, weight.dense(), bias), 0)
+    np.testing.assert_allclose(layer(x), expected, atol=1e-3)
+
+
+def test_a_called_layer_is_pickled_without_what_is_packed(backend: str) -> None:
+    circulant = accel.weights.BlockCirculant(normal(2, 2, 8, 1, 1, seed=3))
+    for layer, x in (
+        (accel.Conv2d(W, B, activation="Relu", **GEOMETRY), X),
+        (accel.Conv2d(accel.weights.Binary.from_dense(W), B, **GEOMETRY, binarize_input=True, pad_value=-1), X),
+        (accel.Conv2d(circulant), normal(1, 16, 5, 5)),
+    ):
+        y = layer(x)
+        again = pickle.loads(pickle.dumps(layer))
+        assert not again._packed
+        np.testing.assert_array_equal(again(x), y)
+        np.testing.assert_array_equal(copy.deepcopy(layer)(x), y)

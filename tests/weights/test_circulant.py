@@ -12,9 +12,10 @@ from engine.sketch import Sketch
 import accel
 from accel.errors import FormatError
 from accel.kernels import _circulant_cost, runtime
-from accel.layers import _circulant as circulant_layer
+from accel.layers import _windows
 from accel.reference import circulant as reference
 from accel.weights import BlockCirculant, Circulant, Weight, _circulant_product, weight_kinds
+from accel.weights.circulant import CirculantBlocks
 
 
 def normal(*shape: int, seed: int = 0) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_a_projection_of_its_own_form_is_itself() -> None:
     for weight in weights():
         signs = weight.signs  # type: ignore[attr-defined]
         if isinstance(weight, Circulant):
-            again: BlockCirculant = Circulant.project(weight.dense(), signs)
+            again: CirculantBlocks = Circulant.project(weight.dense(), signs)
         else:
             again = BlockCirculant.project(weight.dense(), 4, signs)
         np.testing.assert_allclose(again.dense(), weight.dense(), atol=1e-6)
@@ -146,7 +147,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """By transforms, or as a dense product: whichever is predicted, both are right."""
     cycles = 0.0 if request.param == "transforms" else 1e30
     monkeypatch.setattr(_circulant_product, "circulant_cycles", lambda *_: cycles)
-    monkeypatch.setattr(circulant_layer, "circulant_cycles", lambda *_: cycles - 1e9)
+    monkeypatch.setattr(_windows, "circulant_cycles", lambda *_: cycles - 1e9)
     return str(request.param)
 
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import accel
 from accel.errors import FormatError
-from accel.weights import Codebook, weight_kinds
+from accel.weights import Codebook, CsrCodebook, weight_kinds
+from accel.weights.zeros import few_values
 
 
 def pruned(seed: int, size: int = 600, share: float = 0.5) -> np.ndarray:
@@ -88,7 +90,8 @@ BOOK = np.zeros(1, np.float32)
         (CODES, np.zeros(257, np.float32), "1..256 values, got 257"),
         (CODES, np.full(1, np.nan, np.float32), "finite"),
         (CODES, np.full(1, np.inf, np.float32), "finite"),
-        (CODES, BOOK.reshape(1, 1), "codebook: expected 1 axes"),
+        (CODES, BOOK.reshape(1, 1, 1), r"codebook: expected shape \(k,\) or \(groups, k\)"),
+        (CODES, np.zeros((3, 2), np.float32), "groups that divides 2"),
     ],
 )
 def test_bad_state_is_refused(codes: np.ndarray, codebook: np.ndarray, message: str) -> None:
@@ -119,3 +122,40 @@ def test_wrong_arguments_are_named() -> None:
         Codebook.fit(np.full((2, 2), np.nan, np.float32))
     with pytest.raises(TypeError, match="w: expected float32"):
         Codebook.fit(w.astype(np.float64))
+
+
+def test_a_codebook_for_every_group_of_outputs() -> None:
+    w = np.random.default_rng(4).standard_normal((12, 50), np.float32) * np.repeat(np.float32([1, 10, 100]), 4)[:, None]
+    one, three = Codebook.fit(w, 3), Codebook.fit(w, 3, groups=3)
+    assert three.codebook.shape == (3, 8) and three.shape == w.shape
+    for group, rows in enumerate(np.split(w, 3)):
+        np.testing.assert_array_equal(Codebook.fit(rows, 3).dense(), np.split(three.dense(), 3)[group])
+    small = slice(0, 4)
+    assert np.square(three.dense() - w)[small].sum() < np.square(one.dense() - w)[small].sum() / 4
+    again = Codebook.from_state(*three.state())
+    np.testing.assert_array_equal(again.dense(), three.dense())
+    assert three.parameters == w.size + 24 and three.nbytes == w.size + 96
+    with pytest.raises(ValueError, match="groups: expected to divide the outputs"):
+        Codebook.fit(w, 3, groups=5)
+
+
+def test_groups_with_zeros_stay_codebooks() -> None:
+    w = pruned(1, share=0.8)
+    weight = Codebook.fit(w, 4, groups=4)
+    np.testing.assert_array_equal(weight.dense() == 0, w == 0)
+    assert few_values(weight) is None and few_values(Codebook.fit(w, 4)) == np.count_nonzero(w)
+    with pytest.raises(ValueError, match="weight: expected one codebook"):
+        CsrCodebook.from_codebook(weight)
+    layer = accel.Linear(weight)
+    np.testing.assert_allclose(layer(np.ones((1, 6), np.float32))[0], weight.dense().sum(1), atol=1e-5)
+
+
+def test_values_rounded_to_bfloat16() -> None:
+    w = np.random.default_rng(4).standard_normal((12, 50), np.float32)
+    book = Codebook.fit(w, 4, values="bfloat16").codebook
+    assert (book.view(np.uint32) & 0xFFFF == 0).all()
+    np.testing.assert_allclose(book, Codebook.fit(w, 4).codebook, rtol=2**-8)
+    with pytest.raises(ValueError, match="values: expected one of float32, bfloat16"):
+        Codebook.fit(w, 4, values="float16")
+    with pytest.raises(ValueError, match="w: expected values that bfloat16 holds"):
+        Codebook.fit(np.full((1, 1), np.finfo(np.float32).max), 1, values="bfloat16")

@@ -53,6 +53,38 @@ def test_random_rows_are_as_long_as_normal_ones() -> None:
     assert abs(lengths.mean() - 256) < 3 and abs(lengths.var() - 512) < 100  # chi squared
 
 
+def test_a_projection_beats_every_change_of_s_or_g() -> None:
+    w = np.random.default_rng(2).standard_normal((64, 32)).astype(np.float32)
+    found = Fastfood.project(w, seed=4)
+    least = ((found.dense() - w) ** 2).sum()
+    assert least < (w**2).sum() and (np.abs(found.b) == 1).all()
+    for name in ("s", "g"):
+        for at in [(0, 3), (1, 20)]:
+            for factor in (0.99, 1.01):
+                changed = {n: getattr(found, n).copy() for n in ("s", "g", "b")}
+                changed[name][at] *= factor
+                assert ((Fastfood(**changed, seed=4, shape=w.shape).dense() - w) ** 2).sum() > least
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (32, 32), (50, 16)])
+def test_a_projection_finds_what_can_be_expressed(shape: tuple[int, int]) -> None:
+    start = Fastfood.project(np.ones(shape, np.float32), seed=7)  # its signs and permutations
+    rng = np.random.default_rng(3)
+    s, g = (rng.standard_normal(start.s.shape).astype(np.float32) for _ in range(2))
+    w = Fastfood(s, g, start.b, 7, shape).dense()
+    np.testing.assert_allclose(Fastfood.project(w, seed=7).dense(), w, atol=1e-5 * np.abs(w).max())
+
+
+def test_projections_of_other_things() -> None:
+    assert not Fastfood.project(np.zeros((3, 5), np.float32)).dense().any()
+    with pytest.raises(TypeError, match="w: expected float32"):
+        Fastfood.project(np.zeros((3, 5)))
+    with pytest.raises(ValueError, match="w: expected finite values"):
+        Fastfood.project(np.full((3, 5), np.nan, np.float32))
+    with pytest.raises(ValueError, match="shape: expected"):
+        Fastfood.project(np.zeros((0, 5), np.float32))
+
+
 def test_the_permutation_of_a_seed_is_fixed() -> None:
     """Written down: files of other machines depend on it."""
     assert Fastfood.random((8, 8), seed=42).perm.tolist() == [reference.permutation(8, 42).tolist()]

@@ -4,6 +4,7 @@ from accel.engine.builder import PlanBuilder
 from accel.engine.lowering import (
     binary,
     circulant,
+    codebook,
     convolution,
     elementwise,
     fastfood,
@@ -22,6 +23,7 @@ from accel.graph.network import Node
 __all__ = [
     "binary",
     "circulant",
+    "codebook",
     "conv_halo",
     "convolution",
     "elementwise",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.engine.builder import BITS, BLOCKED, Arrays, BitImage, PlanBuilder, Tensor
+from accel.engine.builder import BITS, BLOCKED, BitImage, PlanBuilder, Tensor
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedBinary
 from accel.engine.shapes import Window, window
@@ -111,15 +111,29 @@ def _blocked_result(builder: PlanBuilder, node: Node) -> tuple[Tensor, Tensor | 
 
 
 def _multiply_pixels(builder: PlanBuilder, node: Node, conv: BinaryConv, x: Tensor) -> None:
-    """Filters of a group that fill no blocks: pixel by pixel, then into planes by NumPy."""
-    added = builder.plain(node.input(RESIDUAL)) if node.input(RESIDUAL) else None
-    y = builder.new_plain(node.outputs[0])
+    """Filters of a group that fill no blocks: pixel by pixel, then into planes."""
+    residual_name, (images, channels, height, width) = node.input(RESIDUAL), builder.spec(node.outputs[0]).shape
+    area = height * width
+    sizes = images, area, channels
+    planes, pixels = (
+        native.side(0, steps, images * area * channels)
+        for steps in ((channels * area, 1, area), (area * channels, channels, 1))
+    )
 
-    def bind(arrays: Arrays) -> Callable[[], object]:
-        words, out, residual = arrays(x), arrays(y), None if added is None else arrays(added)
-        return lambda: conv(words, residual=residual, out=out)
+    def turn(source: Tensor, from_: Any, target: Tensor, to: Any) -> Tensor:
+        def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
+            program.copy_strided(4, sizes, from_, at(source), to, at(target))
 
-    builder.python_step("binary groups", str(node), [x] if added is None else [x, added], [y], bind)
+        builder.native_step("transpose", str(node), [source], [target], emit)
+        return target
+
+    residual = None
+    if residual_name:
+        added = builder.scratch(images * area * channels)
+        residual = turn(builder.plain(residual_name), planes, added, pixels)
+    y = builder.scratch(images * area * channels)
+    _multiply(builder, node, conv, x, y, residual)
+    turn(y, pixels, builder.new_plain(node.outputs[0]), planes)
 
 
 def _geometry(builder: PlanBuilder, node: Node, weight: Binary, image: BitImage) -> tuple[Window, int]:

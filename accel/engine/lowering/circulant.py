@@ -10,11 +10,12 @@ from accel.engine.lowering.structured import multiplies
 from accel.graph.network import Node
 from accel.weights import BlockCirculant, Circulant
 from accel.weights._circulant_product import CirculantProduct
+from accel.weights.circulant import CirculantBlocks
 
 
 @multiplies(Circulant)
 @multiplies(BlockCirculant)
-def _circulant(builder: PlanBuilder, node: Node, w: BlockCirculant, rows: int, bias: np.ndarray | None) -> bool:
+def _circulant(builder: PlanBuilder, node: Node, w: CirculantBlocks, rows: int, bias: np.ndarray | None) -> bool:
     product = w.product(bias)
     if not isinstance(product, CirculantProduct) or not product.gains(rows):
         return False

@@ -11,6 +11,7 @@ import numpy as np
 from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.binary import lower_product, multiplies_bits
+from accel.engine.lowering.circulant_conv import circulant_window, lower_circulant
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Known, Spec, Window, window
@@ -31,7 +32,7 @@ from accel.kernels.conv_native import (
     grouped_channels,
     route,
 )
-from accel.kernels.sparse import NO_WEIGHTS, WIDE, SparseWeights, strip_window
+from accel.kernels.sparse import NO_STRIPS, NO_WEIGHTS, WIDE, SparseArrays, SparseWeights, strip_window
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import few_values, sparse_arrays
@@ -69,7 +70,8 @@ def planned(builder: PlanBuilder, node: Node) -> Planned | None:
     """How `node` is computed, decided once; None where no kernel for floats takes it."""
     name = node.outputs[0]
     if name not in builder.convolutions:
-        found = None if multiplies_bits(builder, node) else _native_conv(builder.known, node)
+        other = multiplies_bits(builder, node) or circulant_window(builder, node) is not None
+        found = None if other else _native_conv(builder.known, node)
         builder.convolutions[name] = None if found is None else _decide(builder, node, *found)
     result: Planned | None = builder.convolutions[name]
     return result
@@ -100,7 +102,7 @@ def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Plan
     first = any(value.name == node.inputs[0] for value in builder.network.inputs)  # others are mostly in blocks
     option = None if pixel else _without_zeros(builder, node, w, bias, layer, first)
     choice = choose(layer, w, pack, tune=builder.tune, folds=first, sparse=option)
-    if choice.method == SPARSE:
+    if choice.method == SPARSE and few_values(w) is not None:
         builder.let_go(node.inputs[1], PackedCsr.of)
     for key in set(builder.packed) - before:
         if builder.packed[key] is not choice.packed:  # packed to see its error or its time
@@ -151,23 +153,36 @@ def _product(builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | N
 def _without_zeros(
     builder: PlanBuilder, node: Node, w: Constant, bias: np.ndarray | None, layer: Layer, first: bool
 ) -> SparseOption | None:
-    """The layer's weights without their zeros, where there are enough of them. `first`: of the network."""
+    """The layer's weights without their zeros, where there are enough of them. `first`: of the network; with few
+    channels it may keep them all and be sparse for its readers' sake."""
     values = None if layer.w_shape[1] == 1 else few_values(w)
-    if values is None:
-        return None
     columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
     kernel = layer.w_shape[2], layer.w_shape[3]
     strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
+    whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4
+    if values is None and not (whole and _read_by_sparse(builder, node)):
+        return None
 
     def make() -> Packed:
-        arrays = sparse_arrays(w)
+        arrays = SparseArrays.whole(dense(w)) if whole else sparse_arrays(w)
         assert arrays is not None
         weights = SparseWeights(arrays, columns, layer.group, width, strips)
         return weights, native.pack_bias(bias, layer.w_shape[0])
 
-    size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
     pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width, strips), make)
+    if values is None:
+        return SparseOption(w.size, pack, -layer.w_shape[0] * layer.output[0] * layer.output[1])
+    size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
     return SparseOption(values, pack, -size if node.inputs[0] in builder.planes else size)
+
+
+def _read_by_sparse(builder: PlanBuilder, node: Node) -> bool:
+    """Whether only convolutions with few values read the result: they want planes, and blocks would be copied."""
+    (name, *_), weights = node.outputs, []
+    for reader in builder.network.nodes:
+        if name in reader.inputs:
+            weights.append(builder.known.get(reader.inputs[1]) if reader.op == "Conv" else None)
+    return all(w is not None and not isinstance(w, Spec) and few_values(w) is not None for w in weights)
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:
@@ -181,6 +196,8 @@ def conv_halo(builder: PlanBuilder, node: Node) -> int:
 def _conv(builder: PlanBuilder, node: Node) -> bool:
     if multiplies_bits(builder, node):
         return lower_product(builder, node)
+    if geometry := circulant_window(builder, node):
+        return lower_circulant(builder, node, geometry)
     plan = planned(builder, node)
     if plan is None:
         return False
@@ -189,7 +206,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
         return _vector_conv(builder, node, plan)
     if method.route is Route.PLANES:
         return _planes_conv(builder, node, plan)
-    x, geometry = _source(builder, node, plan)
+    x, seen = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     pool = 2 if node.outputs[0] in builder.pooled else 1
     result, added, activation = target, residual, activation_of(node)
@@ -197,8 +214,8 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if gaps:
         result, added, activation = _with_gaps(builder, node), None, native.activation(None)
     spec = native.conv_spec(
-        x.map, result.map, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
+        x.map, result.map, seen.kernel, strides=seen.strides, before=seen.pads[:2],
+        dilations=seen.dilations, groups=1 if method.route is Route.DEPTHWISE else plan.group,
         fold=(plan.geometry.strides[0], plan.geometry.kernel[0]) if method.route is Route.FOLDED else (1, 0),
         pool=pool,
         residual=None if added is None else added.map, activation=activation,
@@ -232,11 +249,12 @@ def _vector_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
 def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
     x, residual = builder.plain(node.inputs[0]), node.input(RESIDUAL)
     added = builder.plain(residual) if residual else None
-    target = builder.new_plain(node.outputs[0])
+    pool = 2 if node.outputs[0] in builder.pooled else 1
+    target = builder.new_plain(builder.pooled.get(node.outputs[0], node.outputs[0]))
     layout, geometry = native.plain_map(target.spec.shape), plan.geometry
     spec = native.conv_spec(
         native.plain_map(x.spec.shape), layout, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=plan.group, residual=None if added is None else layout,
+        dilations=geometry.dilations, groups=plan.group, pool=pool, residual=None if added is None else layout,
         activation=activation_of(node),
     )  # fmt: skip
     weights, bias = plan.choice.packed
@@ -251,7 +269,9 @@ def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
         program.conv(prepared, at(x), at(target), residual_place, at(scratch), weights, bias)
 
     reads = [x] if added is None else [x, added]
-    builder.native_step(f"conv {plan.method}", str(node), reads, [target, scratch], emit, plan.choice)
+    builder.native_step(
+        f"conv {plan.method}{' pool' if pool > 1 else ''}", str(node), reads, [target, scratch], emit, plan.choice
+    )
     return True
 
 
@@ -309,10 +329,13 @@ def _residual_and_target(builder: PlanBuilder, node: Node) -> tuple[Tensor | Non
 def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
     """Whether `node` is a convolution that can give the largest of each 2 x 2 results instead of all.
 
-    It adds the bias to the largest sum, which is the largest result as long as the bias is finite. Its tiles must hold
-    whole pairs, which those of nearly equal length do not.
+    Winograd's adds the bias to the largest sum, which is the largest result as long as the bias is finite; its tiles
+    must hold whole pairs, which those of nearly equal length do not. A sparse one takes the largest result, in strips.
     """
     plan = planned(builder, node) if node.op == "Conv" else None
+    if plan is not None and plan.method == SPARSE:
+        clamps = node.attributes.get("activation") in (None, "Relu", "Clip")
+        return plan.choice.packed[0].strips and clamps and not node.input(RESIDUAL)
     return (
         plan is not None
         and plan.method.tile > 0

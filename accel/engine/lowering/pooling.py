@@ -59,12 +59,12 @@ def halves(node: Node) -> bool:
 def _pool(builder: PlanBuilder, node: Node) -> bool:
     if pools_bits(builder, node):
         return lower_bit_pool(builder, node)
+    if node.inputs[0] in builder.pooled:
+        return True  # made by the convolution
     if keeps_planes(builder, node):
         return _pool_planes(builder, node)
     if not makes_blocks(builder, node):
         return False
-    if node.inputs[0] in builder.pooled:
-        return True  # made by the convolution
     x = builder.blocked(node.inputs[0])
     target = builder.new_blocked(node.outputs[0])
     spec = _spec(builder, node, lambda _: x.map, lambda _: target.map)

@@ -7,9 +7,10 @@
     clip_weights_(model)
     accel.InferenceSession(export_onnx(model, example))
 
-One module per family of layers (`binary`), the functions under them beside it (`binarize`), and `export` for all:
-a layer of any family has `to_dense()`, the weight that its forward pass multiplies by, and `freeze_()`, which keeps
-that one as the layer's weight. Importing accel never imports torch; importing this package does.
+One module per family of layers (`binary`, `structured_linear`, `structured_conv`), what is under them beside it
+(`binarize`, `structured`, `structured_ops`), and `export` for all: a layer of any family has `to_dense()`, the weight
+that its forward pass multiplies by, and `freeze_()`, which keeps that one as the layer's weight. Importing accel never
+imports torch; importing this package does.
 """
 
 from __future__ import annotations
@@ -35,16 +36,23 @@ from accel.integrations.torch.binary import (
     clip_weights_,
     update_curvature_,
 )
-from accel.integrations.torch.export import export_onnx, frozen
+from accel.integrations.torch.export import export_network, export_onnx, frozen
+from accel.integrations.torch.structured_conv import CirculantConv2d
+from accel.integrations.torch.structured_linear import CirculantLinear, FastfoodLinear, HashedLinear
 
 __all__ = [
     "METHODS",
     "BinaryConv2d",
     "BinaryLinear",
+    "CirculantConv2d",
+    "CirculantLinear",
+    "FastfoodLinear",
+    "HashedLinear",
     "activation_scale",
     "binarize_activations",
     "binarize_weights",
     "clip_weights_",
+    "export_network",
     "export_onnx",
     "frozen",
     "loss_aware_scale",

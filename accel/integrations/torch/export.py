@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from accel.errors import missing_extra
+from accel.graph import load
+from accel.graph.network import Network
+from accel.integrations.torch.structured import Structured
 from accel.kernels.checks import describe
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ def export_onnx(module: nn.Module, example: Tensor, *, names: tuple[str, str] = 
 
     Returns
     -------
-    onnx.ModelProto, of standard operators: signs of activations are Where(x >= 0, 1, -1), binary weights ±1 or ±α.
+    onnx.ModelProto, of standard operators: signs of activations are Where(x >= 0, 1, -1), binary weights ±1 or ±α,
+    structured ones dense.
 
     Raises
     ------
@@ -71,3 +75,18 @@ def export_onnx(module: nn.Module, example: Tensor, *, names: tuple[str, str] = 
     tidy = (rules.materialize_reshape_shape_rule, rules.remove_optional_bias_from_conv_rule)
     rewriter.rewrite(program.model, tidy)
     return program.model_proto
+
+
+def export_network(module: nn.Module, example: Tensor, *, names: tuple[str, str] = ("input", "output")) -> Network:
+    """The module as a network of accel, structured layers with the few numbers that were trained as their weights.
+
+    Binary weights are found as accel.load(..., binary="auto") finds them. Arguments and errors as of `export_onnx`.
+    """
+    network = load(export_onnx(module, example, names=names), simplify=False)
+    weights = {
+        f"{name}.frozen_weight": layer.to_weight()
+        for name, layer in module.named_modules()
+        if isinstance(layer, Structured)
+    }
+    # Before what follows is folded into weights: of these nothing can be.
+    return load(network.with_constants({n: w for n, w in weights.items() if n in network.constants}), binary="auto")

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 
 #include "kernels/binary/copy_bits.h"
@@ -126,6 +127,7 @@ void BinaryConv::fill_rows() {
   rows_.assign(inside_.size() * row, bits ? -1 : 0);  // no count is at most -1: filters that do not exist are 0
   flip_.assign(static_cast<std::size_t>(filters_->panels()), 0);
   scale_.assign(row, 0.f), bias_.assign(row, 0.f);
+  if (bits && filters_->kernels().quads) limits_.assign(rows_.size(), 0);
   for (int f = 0; f < g.filters; ++f) {
     const int group = f / g.group_filters(), i = f % g.group_filters();
     const std::size_t at =
@@ -144,6 +146,8 @@ void BinaryConv::fill_rows() {
       // count >= least  is  popcount <= (most - least) / 2, rounded down; count <= at is not count >= at + 1.
       const long least = bits ? std::clamp<long>(e.at[filter], -kMostOffset, kMostOffset - 1l) + (below ? 1 : 0) : 0;
       rows_[b * row + at] = static_cast<std::int32_t>(bits ? std::max((most - least) >> 1, -1l) : most);
+      if (!limits_.empty())
+        limits_[b * row + at] = static_cast<std::uint16_t>(std::min(rows_[b * row + at] + 1l, 0xffffl));
     }
   }
 }
@@ -326,7 +330,8 @@ void BinaryConv::run_panel(const BinaryArrays& arrays, const Batch& batch, const
   if (!filters_->side_by_side()) p.image += group * (g.channels / kWordBits) * (kernels.nibbles ? 2 : 1);
   p.pixel_at = pixel_at_.data(), p.word_at = word_at_.data(), p.words = filters_->words();
   p.weights = filters_->panel(panel);
-  p.rows = rows_.data() + panel * size, p.row_at = row_at_.data();
+  p.rows = rows_.data() + panel * size, p.row_at = row_at_.data(), p.one_row = inside_.size() == 1;
+  if (filters_->is_quad(panel)) p.limits = limits_.data() + panel * size;
   p.filters = static_cast<int>(std::min(size, g.group_filters() - within));
   p.first = pixels.begin, p.last = pixels.end;
   switch (filters_->epilogue().output) {

@@ -40,6 +40,8 @@ struct BinaryPanel {
   const std::uint64_t* weights;  // [words][panel]
   const std::int32_t* rows;      // what counts are held against: [border][filter]
   const std::int32_t* row_at;    // where each pixel's row begins
+  const std::uint16_t* limits;   // bits of a quad: popcounts that are too many, as rows; else null
+  bool one_row;                  // all pixels' rows are the first
   int filters;                   // whose results are wanted
   long first, last;
 };
@@ -77,6 +79,9 @@ struct BinaryKernels {
   int panel;   // filters side by side
   // Weights are bytes, [words][8][panel], and every nibble of the image is a byte of 16 times itself.
   bool nibbles;
+  // For bits, the filters of a panel of more than half its width are a quad: they take turns in four vectors, and their
+  // counts are compared at once, in 16 bits.
+  bool quads;
   void (*bits)(const BinaryPanel&, const BinaryBits&) noexcept;
   void (*counts)(const BinaryPanel&, const BinaryCounts&) noexcept;
   void (*reals)(const BinaryPanel&, const BinaryReals&) noexcept;
@@ -117,6 +122,7 @@ class BinaryFilters {
   int words() const noexcept { return words_; }                 // of a window
   int panel_filters() const noexcept { return kernels_.panel; }
   int group_panels() const noexcept { return group_panels_; }
+  bool is_quad(long panel) const noexcept;  // of all groups
   int panels() const noexcept { return group_panels_ * geometry_.groups; }
   std::size_t nbytes() const noexcept;
   const std::uint64_t* panel(long p) const noexcept;  // of all groups
@@ -126,7 +132,7 @@ class BinaryFilters {
 
  private:
   void pack(const std::uint64_t* bits);
-  void place(const std::vector<std::uint64_t>& window, std::uint64_t* panel, long lane) const noexcept;
+  void place(const std::vector<std::uint64_t>& window, long panel, long lane) noexcept;
 
   BinaryGeometry geometry_;
   BinaryEpilogue epilogue_;
@@ -198,6 +204,7 @@ class BinaryConv {
   std::vector<std::int32_t> pixel_at_, word_at_, row_at_;  // [together * pixels], [words], [together * pixels]
   std::vector<std::array<int, 4>> inside_;                 // [border]: the taps inside: rows first .. last-1, columns
   std::vector<std::int32_t> rows_;                         // [border][filter of all panels]
+  std::vector<std::uint16_t> limits_;                      // the same, or empty
   std::vector<std::uint64_t> flip_;                        // [panel]
   std::vector<float> scale_, bias_;                        // [filter of all panels]
   std::vector<float> turn_, limit_;                        // the same, or empty

@@ -31,6 +31,32 @@ struct ToBits {
   const std::int32_t *rows, *row_at;
 };
 
+// The same of a panel whose filters take turns in four vectors. ONE_ROW: all pixels are held against the same.
+template <bool ONE_ROW>
+struct QuadsToBits {
+  explicit QuadsToBits(const BinaryPanel& panel, const BinaryBits& to)
+      : y(to.y),
+        pixel(to.pixel),
+        flip(static_cast<std::uint32_t>(to.flip)),
+        limits(panel.limits),
+        row_at(panel.row_at) {}
+  template <int P, int V, bool CLAMPED>
+  ACCEL_FORCE_INLINE void operator()(const BitTile<P, V, CLAMPED>& t) const {
+    if constexpr (V == kBitVectors) {
+      ACCEL_UNROLL(8)
+      for (int p = 0; p < P; ++p) {
+        const std::uint32_t bits = t.below(p, ONE_ROW ? limits : limits + row_at[t.at(p)]) ^ flip;
+        std::memcpy(y + t.at(p) * pixel, &bits, sizeof bits);
+      }
+    }
+  }
+  std::uint8_t* y;
+  long pixel;
+  std::uint32_t flip;
+  const std::uint16_t* limits;
+  const std::int32_t* row_at;
+};
+
 struct ToCounts {
   explicit ToCounts(const BinaryPanel& panel, const BinaryCounts& to)
       : y(to.y), pixel(to.pixel), filters(panel.filters), rows(panel.rows), row_at(panel.row_at) {}
@@ -57,13 +83,38 @@ struct ToCounts {
   const std::int32_t *rows, *row_at;
 };
 
+bool is_identity(const Activation& f) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  return f.kind == Activation::Kind::clamp && f.low == -kInfinity && f.high == kInfinity;
+}
+
 struct Identity {
   ACCEL_FORCE_INLINE f32 operator()(f32 x) const { return x; }
 };
 
-// EXTRA: there is a residual or a scale of each pixel, or signs are wanted. Tried: calling the residual into the cache
-// while the tile counts, no gain.
-template <bool EXTRA, class Function>
+// What may come between a count and its float. Tried: calling the residual into the cache while the tile counts, no
+// gain.
+struct Nothing {
+  static constexpr bool residual(const BinaryReals&) { return false; }
+  static constexpr bool pixel_scale(const BinaryReals&) { return false; }
+  static constexpr bool signs(const BinaryReals&) { return false; }
+  static constexpr bool whole(int left) { return left >= f32::lanes; }  // of the filters from here on
+};
+// The same, and what residual networks want, of filters that fill blocks: nothing is asked for every pixel.
+struct NothingInBlocks : Nothing {
+  static constexpr bool whole(int) { return true; }
+};
+struct ResidualAndSigns : NothingInBlocks {
+  static constexpr bool residual(const BinaryReals&) { return true; }
+  static constexpr bool signs(const BinaryReals&) { return true; }
+};
+struct Anything : Nothing {
+  static ACCEL_FORCE_INLINE bool residual(const BinaryReals& to) { return to.residual; }
+  static ACCEL_FORCE_INLINE bool pixel_scale(const BinaryReals& to) { return to.pixel_scale; }
+  static ACCEL_FORCE_INLINE bool signs(const BinaryReals& to) { return to.signs; }
+};
+
+template <class Extra, class Function>
 struct ToReals {
   ToReals(const BinaryPanel& panel, const BinaryReals& reals, const Function& function)
       : to(reals), f(function), filters(panel.filters), rows(panel.rows), row_at(panel.row_at) {}
@@ -73,29 +124,29 @@ struct ToReals {
     for (int i = 0; i < V / 2; ++i) {
       const int filter = t.first + i * i32::lanes, left = filters - filter;
       if (left <= 0) return;
+      const bool whole = Extra::whole(left), signs = Extra::signs(to);
       const f32 scale = load(to.scale + filter), bias = load(to.bias + filter);
       float* y = to.y + filter / 16 * to.y_block + filter % 16;
       const float* residual = to.residual + filter / 16 * to.residual_block + filter % 16;
-      const bool signs = EXTRA && to.signs;
       const f32 turn = signs ? load(to.turn + filter) : scale, limit = signs ? load(to.limit + filter) : scale;
       unsigned bits[P] = {};
       ACCEL_UNROLL(8)
       for (int p = 0; p < P; ++p) {
-        if (EXTRA && t.again(p)) break;  // a residual that is y must not be added twice
+        if (t.again(p)) break;  // a residual that is y must not be added twice
         const long pixel = t.at(p);
         const f32 count = to_f32(minus_twice(load_i32(rows + row_at[pixel] + filter), t.get(p, i)));
         f32 r =
-            EXTRA && to.pixel_scale ? fma(scale * set1(to.pixel_scale[pixel]), count, bias) : fma(scale, count, bias);
-        if (EXTRA && to.residual) {
+            Extra::pixel_scale(to) ? fma(scale * set1(to.pixel_scale[pixel]), count, bias) : fma(scale, count, bias);
+        if (Extra::residual(to)) {
           const float* more = residual + to.residual_at[pixel];
-          r = r + (left >= f32::lanes ? load(more) : load_n(more, left));
+          r = r + (whole ? load(more) : load_n(more, left));
         }
         r = f(r);
-        if (left >= f32::lanes)
+        if (whole)
           store(y + to.y_at[pixel], r);
         else
           store_n(y + to.y_at[pixel], r, left);
-        if (EXTRA) bits[p] = bits_at_least(r * turn, limit);
+        if (signs) bits[p] = bits_at_least(r * turn, limit);
       }
       if (signs) put_signs<P>(t, to.signs + filter / 8, filter, bits);
     }
@@ -153,34 +204,45 @@ ACCEL_INLINE void all_filters(const BinaryPanel& panel, const To& to) {
   }
 }
 
-void binary_bits(const BinaryPanel& panel, const BinaryBits& to) noexcept { all_filters(panel, ToBits(panel, to)); }
+void binary_bits(const BinaryPanel& panel, const BinaryBits& to) noexcept {
+  if constexpr (kBitQuads) {
+    if (panel.limits && panel.one_row) return all_filters(panel, QuadsToBits<true>(panel, to));
+    if (panel.limits) return all_filters(panel, QuadsToBits<false>(panel, to));
+  }
+  all_filters(panel, ToBits(panel, to));
+}
 
 void binary_counts(const BinaryPanel& panel, const BinaryCounts& to) noexcept {
   all_filters(panel, ToCounts(panel, to));
 }
 
-template <bool EXTRA>
+template <class Extra>
 void reals(const BinaryPanel& panel, const BinaryReals& to) {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const Activation& f = to.activation;
   const auto any = [&](f32 x) __attribute__((always_inline)) { return activate(f, x); };
-  if (f.kind == Activation::Kind::clamp && f.low == -kInfinity && f.high == kInfinity)
-    all_filters(panel, ToReals<EXTRA, Identity>(panel, to, {}));
+  if (is_identity(f))
+    all_filters(panel, ToReals<Extra, Identity>(panel, to, {}));
   else  // one tile for all other activations, which would be made six times over otherwise
-    all_filters(panel, ToReals<EXTRA, decltype(any)>(panel, to, any));
+    all_filters(panel, ToReals<Extra, decltype(any)>(panel, to, any));
 }
 
 void binary_reals(const BinaryPanel& panel, const BinaryReals& to) noexcept {
-  if (to.residual || to.pixel_scale || to.signs)
-    reals<true>(panel, to);
+  const bool nothing = !to.residual && !to.pixel_scale && !to.signs;
+  const bool blocks = is_identity(to.activation) && panel.filters % kBlock == 0;
+  if (blocks && nothing)
+    all_filters(panel, ToReals<NothingInBlocks, Identity>(panel, to, {}));
+  else if (blocks && to.residual && to.signs && !to.pixel_scale)
+    all_filters(panel, ToReals<ResidualAndSigns, Identity>(panel, to, {}));
+  else if (nothing)
+    reals<Nothing>(panel, to);
   else
-    reals<false>(panel, to);
+    reals<Anything>(panel, to);
 }
 
 }  // namespace
 
 extern const BinaryKernels kBinaryKernels;
-const BinaryKernels kBinaryKernels = {u64w::lanes,  kBitPixels,     kBitPanel,    kBitNibbles,
-                                      &binary_bits, &binary_counts, &binary_reals};
+const BinaryKernels kBinaryKernels = {u64w::lanes, kBitPixels,   kBitPanel,      kBitNibbles,
+                                      kBitQuads,   &binary_bits, &binary_counts, &binary_reals};
 
 }  // namespace accel::ACCEL_ISA

@@ -62,13 +62,20 @@ const std::uint64_t* BinaryFilters::panel(long p) const noexcept {
   return reinterpret_cast<const std::uint64_t*>(weights_.begin) + p * words_ * kernels_.panel;
 }
 
+bool BinaryFilters::is_quad(long panel) const noexcept {
+  constexpr long kMostCount = 0xffff;  // is the limit of a filter whose counts are never too many
+  const long filters =
+      std::min<long>(kernels_.panel, geometry_.group_filters() - panel % group_panels_ * kernels_.panel);
+  return kernels_.quads && epilogue_.output == BinaryOutput::bits && geometry_.terms() < kMostCount &&
+         2 * filters > kernels_.panel;
+}
+
 void BinaryFilters::pack(const std::uint64_t* bits) {
   const BinaryGeometry& g = geometry_;
   const int taps = g.kernel_h * g.kernel_w;
   const long tap_words = words_of(g.channels);
   std::vector<std::uint64_t> window(static_cast<std::size_t>(words_));
   tap_sums_.resize(static_cast<std::size_t>(g.filters) * static_cast<std::size_t>(taps));
-  auto* packed = reinterpret_cast<std::uint64_t*>(weights_.begin);
   for (long f = 0; f < g.filters; ++f) {
     const std::uint64_t* from = bits + f * taps * tap_words;
     std::fill(window.begin(), window.end(), 0u);
@@ -80,15 +87,17 @@ void BinaryFilters::pack(const std::uint64_t* bits) {
                 side_by_side_ ? t * long{g.channels} : t * tap_words * kWordBits, g.channels);
     }
     const long group = f / g.group_filters(), i = f % g.group_filters(), panel = kernels_.panel;
-    place(window, packed + (group * group_panels_ + i / panel) * words_ * panel, i % panel);
+    place(window, group * group_panels_ + i / panel, i % panel);
   }
 }
 
-void BinaryFilters::place(const std::vector<std::uint64_t>& window, std::uint64_t* panel, long lane) const noexcept {
+void BinaryFilters::place(const std::vector<std::uint64_t>& window, long index, long lane) noexcept {
+  auto* panel = reinterpret_cast<std::uint64_t*>(weights_.begin) + index * words_ * kernels_.panel;
   const long pair = 2l * kernels_.lanes;
   if (!kernels_.nibbles) {
-    // Two vectors take turns: filters 0, 2, 4 .. in the first.
-    std::uint64_t* to = panel + lane / pair * pair + lane % 2 * kernels_.lanes + lane % pair / 2;
+    // Two vectors take turns: filters 0, 2, 4 .. in the first. Four take turns in pairs: 0, 1, 8, 9 .. in the first.
+    std::uint64_t* to = is_quad(index) ? panel + lane % 8 / 2 * kernels_.lanes + lane / 8 * 2 + lane % 2
+                                       : panel + lane / pair * pair + lane % 2 * kernels_.lanes + lane % pair / 2;
     for (std::size_t k = 0; k < window.size(); ++k, to += kernels_.panel) *to = window[k];
     return;
   }

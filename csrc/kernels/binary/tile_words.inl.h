@@ -17,6 +17,10 @@ struct BitTile {
   ACCEL_FORCE_INLINE bool again(int p) const { return CLAMPED && pixel + p >= last; }
   // Dwords i * i32::lanes and on, in the filters' order.
   ACCEL_FORCE_INLINE i32 get(int p, int i) const { return interleave(v[p][2 * i], v[p][2 * i + 1]); }
+  // Where four vectors take turns in pairs: bit i where filter i counts less than limits[i].
+  ACCEL_FORCE_INLINE std::uint32_t below(int p, const std::uint16_t* limits) const {
+    return counts_below(v[p][0], v[p][1], v[p][2], v[p][3], limits);
+  }
 };
 
 template <bool FIRST, class Tile>

@@ -55,9 +55,11 @@ struct Transform {
     if (kBack) turn_round(p, p.round, Direction::backward);
   }
 
-  // Where the parts of the first round lie a multiple of 4 KB apart in the vectors, it would draw on one cache set, and
-  // on two where they are not aligned: the vectors pass by way of the planes, whose parts stand further apart.
-  bool apart() const { return t.piece != t.length[1] * kColumns; }
+  // Where more than four parts of the first round lie a multiple of 4 KB apart in the vectors, it would draw on one
+  // cache set, and on two where they are not aligned: the vectors pass by way of the planes, whose parts stand further
+  // apart.
+  bool apart() const { return t.radix[0] > 4 && t.piece != inner(); }
+  long inner() const { return t.length[1] * kColumns; }
 
   void forward_first(const float* re, const float* im, float* work, float* squares) const {
     const bool copied = apart();
@@ -68,7 +70,7 @@ struct Transform {
     }
     const Direction direction = squares && !copied ? Direction::first : Direction::forward;
     t.run[0][static_cast<int>(direction)](
-        {re, im, t.piece, work, work + t.plane, t.piece, t.rows, t.rows, t.twiddles[0], squares});
+        {re, im, copied ? t.piece : inner(), work, work + t.plane, t.piece, t.rows, t.rows, t.twiddles[0], squares});
   }
   float copy_in(const float* from, float* to) const {
     const long part = t.length[1] * kColumns;
@@ -96,8 +98,9 @@ struct Transform {
   void backward_first(float* to_re, float* to_im, float* work) const {
     float *const re = work, *const im = work + t.plane;
     const bool copied = apart();
-    t.run[0][static_cast<int>(Direction::backward)](
-        {im, re, t.piece, copied ? im : to_im, copied ? re : to_re, t.piece, t.rows, t.rows, t.twiddles[0], nullptr});
+    t.run[0][static_cast<int>(Direction::backward)]({im, re, t.piece, copied ? im : to_im, copied ? re : to_re,
+                                                     copied ? t.piece : inner(), t.rows, t.rows, t.twiddles[0],
+                                                     nullptr});
     if (copied) copy_out(re, to_re), copy_out(im, to_im);
   }
 };
@@ -110,8 +113,24 @@ ACCEL_INLINE bool alike(const float* squares) {
          squares[0] + squares[1] <= (kCirculantRatio + 1) * least;
 }
 
+// Two rounds of radix 4 in one function: 5 % faster than by the table; with radix 8 calls cost nothing that shows.
+bool apply_fours(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,
+                 float* to_im, float* work) noexcept {
+  constexpr long kRows = 16, kStep = 4 * kColumns;
+  float *const re = work, *const im = work + t.plane;
+  float squares[2];
+  round_here<4, false, true, true>({from.re, from.im, kStep, re, im, kStep, kRows, kRows, t.twiddles[0], squares});
+  if (from.pair && !alike(squares)) return false;
+  round_here<4, true, true, false>({re, im, kColumns, re, im, kColumns, kRows, 4, t.twiddles[1], nullptr});
+  run_middle<Middle::product>(t.half_turn, re, im, kRows, const_cast<float*>(spectrum), 2 * f32::lanes);
+  round_here<4, true, false, false>({im, re, kColumns, im, re, kColumns, kRows, 4, t.twiddles[1], nullptr});
+  round_here<4, false, false, false>({im, re, kStep, to_im, to_re, kStep, kRows, kRows, t.twiddles[0], nullptr});
+  return true;
+}
+
 bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,
                      float* to_im, float* work) noexcept {
+  if (t.rounds == 2 && t.radix[0] == 4 && t.radix[1] == 4) return apply_fours(t, from, spectrum, to_re, to_im, work);
   const Transform<Middle::product> transform{t, {const_cast<float*>(spectrum), 2 * f32::lanes}};
   float squares[2];
   transform.forward_first(from.re, from.im, work, from.pair ? squares : nullptr);

@@ -160,7 +160,7 @@ struct Lines {
 // Forward: transform, then twiddles; backward: twiddles, then transform. In the last round, where a block is one
 // butterfly of rows side by side, they differ from column to column. FIRST adds up the squares of its input.
 template <int R, bool LAST, bool FORWARD, bool FIRST>
-void run_round(const CirculantRound& a) noexcept {
+ACCEL_INLINE void round_here(const CirculantRound& a) {
   const long step = LAST ? kColumns : a.step, to_step = LAST ? kColumns : a.to_step;
   Lines<const float> re(a.re, step), im(a.im, step);
   Lines<float> to_re(a.to_re, to_step), to_im(a.to_im, to_step);
@@ -197,6 +197,11 @@ void run_round(const CirculantRound& a) noexcept {
     a.squares[0] = sum_lanes(squares_re[0] + squares_re[1]);
     a.squares[1] = sum_lanes(squares_im[0] + squares_im[1]);
   }
+}
+
+template <int R, bool LAST, bool FORWARD, bool FIRST>
+void run_round(const CirculantRound& a) noexcept {
+  round_here<R, LAST, FORWARD, FIRST>(a);
 }
 
 using Direction = CirculantRound::Direction;

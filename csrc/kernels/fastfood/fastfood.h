@@ -7,6 +7,9 @@
 // and everything stays in the L1 cache up to n = 512. Five passes for n = 1024 with AVX-512: rows to quads and six
 // stages; four stages; quads gathered by the permutation and two stages; two stages; six stages, and quads to rows.
 //
+// Where n is at most 16 vectors long (8 with 16 registers), at least one, and there are more than four rows, as many
+// rows at a time as a vector has lanes: strips.inl.h.
+//
 // A row has the same bits alone, in any batch, and on any number of threads. x and y must not overlap.
 #pragma once
 #include <cstdint>
@@ -22,16 +25,18 @@ inline constexpr int kFastfoodMostLog2 = 26;  // an offset into the quads has 32
 
 // What is done to S H G Pi H B x = v, by its element i.
 struct FastfoodFinish {
-  enum class Kind { none, add, cosine };  // v; v + offset[i]; amplitude cos(v + offset[i])
+  // v; v + offset[i]; amplitude cos(v + offset[i]), and in d_out more numbers of the row the sines of the same.
+  enum class Kind { none, add, waves };
   Kind kind = Kind::none;
   float amplitude = 1.f;
 };
 
-// A quad of rows on its way in or out; `rows` of the four are real, the pointers of others repeat one.
+// Four rows on their way in or out, or a strip of `lanes`; `rows` of them are real, the pointers of others repeat one.
 struct FastfoodRows {
-  const float* x[4];
-  float* y[4];
+  const float* x[16];
+  float* y[16];
   int rows;
+  long sines;  // where in a row of y they begin
 };
 // Of one block: its column blocks (each of `lanes` elements), and how many numbers of x and y it has.
 struct FastfoodBlock {
@@ -51,6 +56,12 @@ struct FastfoodKernels {
   void (*gather[kFastfoodGathered + 1])(const FastfoodBlock&, const float* quads, float* to, int skipped) noexcept;
   // As `first`, back to rows, times s.
   void (*last[3][3])(const FastfoodRows&, const FastfoodBlock&, const float* quads) noexcept;  // [kind][bits]
+  // Strips: from one vector to 2^strip_bits elements. `up`: log2 of the number of column blocks.
+  int strip_bits;
+  void (*strip_in)(const FastfoodRows&, const FastfoodBlock&, float* x) noexcept;                        // transposed
+  void (*strip_first[kFwhtMostBits + 1])(const FastfoodBlock&, const float* x, float* to) noexcept;      // [up]
+  void (*strip_gather[kFwhtMostBits + 1])(const FastfoodBlock&, const float* from, float* to) noexcept;  // [up]
+  void (*strip_last[3])(const FastfoodRows&, const FastfoodBlock&, const float* from) noexcept;          // [kind]
 };
 extern const FastfoodKernels* const kFastfood[kIsaCount];
 
@@ -71,11 +82,19 @@ class Fastfood {
   const FastfoodSpec& spec() const noexcept { return spec_; }
   std::size_t isa() const noexcept { return isa_; }
   std::size_t nbytes() const noexcept { return bytes_; }
-  long scratch_floats(int threads) const noexcept { return 2 * 4 * padded_ * threads; }
+  long scratch_floats(int threads) const noexcept { return thread_floats() * threads; }
+  long row_floats() const noexcept {
+    return finish_.kind == FastfoodFinish::Kind::waves ? 2 * spec_.d_out : spec_.d_out;
+  }
   void run(long rows, const float* x, float* y, float* scratch, int threads) const noexcept;
 
  private:
-  void block(const FastfoodRows& rows, long number, float* scratch) const noexcept;
+  FastfoodBlock block(long number) const noexcept;
+  FastfoodRows rows_at(const float* x, float* y, long first, int height, long rows) const noexcept;
+  void quads(const FastfoodRows& rows, const FastfoodBlock& a, float* scratch) const noexcept;
+  void strip(const FastfoodRows& rows, const FastfoodBlock& a, bool first, float* scratch) const noexcept;
+  bool has_strips() const noexcept;
+  long thread_floats() const noexcept;
   void between(float* quads, int skipped, int bits) const noexcept;
 
   FastfoodSpec spec_;

@@ -7,6 +7,8 @@
 #include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on
 #include "kernels/fwht/butterflies.inl.h"
+// after the words that it is made of
+#include "kernels/fastfood/finish.inl.h"
 
 namespace accel::ACCEL_ISA {
 namespace {
@@ -14,10 +16,6 @@ namespace {
 constexpr int kLanes = f32::lanes, kColumn = 4 * kLanes;  // floats of a column block
 constexpr int kQuadStages = (kLanes - 1) & ~3;            // lane distances 4 and 8, as far as there are
 constexpr int kOuterBits = kFwhtBits - 2;
-
-ACCEL_INLINE f32 load_up_to(const float* p, long left) {
-  return left >= kLanes ? load(p) : left > 0 ? load_n(p, static_cast<int>(left)) : zero();
-}
 
 // The stages of four vectors that are all of a transform no longer than a vector: those of its bits.
 ACCEL_INLINE void short_stages(f32* v, int log2n, const Signs<float>& signs, f32 one) {
@@ -34,6 +32,15 @@ ACCEL_INLINE void outer_stages(f32* v, int log2n, const Signs<float>& signs, f32
   if constexpr (BITS == 0)
     if ((1 << log2n) < kLanes) return short_stages(v, log2n, signs, one);
   butterflies<2 + BITS, kQuadStages>(v, signs, one);
+}
+
+// The same in the other order: the bits of the column block's number first.
+template <int BITS>
+ACCEL_INLINE void last_stages(f32* v, int log2n, const Signs<float>& signs, f32 one) {
+  if constexpr (BITS > 0) stage<4 << BITS, 4, false>(v, one);
+  if constexpr (BITS > 1) stage<4 << BITS, 8, false>(v, one);
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 1 << BITS; ++i) outer_stages<0>(v + 4 * i, log2n, signs, one);
 }
 
 ACCEL_INLINE long column_blocks(const FastfoodBlock& a) { return std::max((1l << a.log2n) / kLanes, 1l); }
@@ -88,59 +95,33 @@ void fastfood_gather(const FastfoodBlock& a, const float* quads, float* to, int 
     }
 }
 
-// cos(x) within 2e-7 for |x| <= 2^13, within [-1, 1] beyond: x = k pi + r, pi in three parts of which the first two
-// have 11 bits, so that k times them is exact; then the even polynomial of degree 10 on |r| <= pi / 2, off by less than
-// 2e-9.
-ACCEL_INLINE f32 cosine(f32 x) {
-  const f32 k = round_even(x * set1(0.318309886f));
-  f32 r = fma(k, set1(-3.140625f), x);
-  r = fma(k, set1(-9.67502593994140625e-4f), r);
-  r = fma(k, set1(-1.50995799e-7f), r);
-  r = min(set1(1.575f), max(set1(-1.575f), r));  // k may be one off
-  const f32 q = r * r;
-  f32 p = set1(-2.61937998e-7f);
-  p = fma(p, q, set1(2.47693042e-5f));
-  p = fma(p, q, set1(-1.38885691e-3f));
-  p = fma(p, q, set1(4.16666567e-2f));
-  p = fma(p, q, set1(-0.5f));
-  p = fma(p, q, set1(1.f));
-  const f32 odd = k - set1(2.f) * round_even(k * set1(0.5f));  // -1, 0 or 1
-  return p * fma(odd * odd, set1(-2.f), set1(1.f));
-}
-
 template <FastfoodFinish::Kind KIND, int BITS>
 void fastfood_last(const FastfoodRows& rows, const FastfoodBlock& a, const float* quads) noexcept {
-  using Kind = FastfoodFinish::Kind;
   constexpr int kBlocks = 1 << BITS;
   const Signs<float> signs;
-  const f32 one = signs.one(), amplitude = set1(a.amplitude);
+  const f32 one = signs.one();
+  const Finish<KIND> finish(rows, a);
   const long step = column_blocks(a) / kBlocks;
   for (long c = 0; c < step; ++c) {
     f32 v[4 * kBlocks];
     ACCEL_UNROLL(16)
     for (int i = 0; i < 4 * kBlocks; ++i) v[i] = load(quads + (c + i / 4 * step) * kColumn + i % 4 * kLanes);
-    outer_stages<BITS>(v, a.log2n, signs, one);
+    last_stages<BITS>(v, a.log2n, signs, one);
     ACCEL_UNROLL(4)
     for (int i = 0; i < kBlocks; ++i) {
-      const long at = (c + i * step) * kLanes, left = a.out - at;
-      if (left <= 0) continue;
+      const long at = (c + i * step) * kLanes;
+      if (at >= a.out) continue;
       transpose_quads(v + 4 * i);
-      const f32 s = load(a.s + at);
-      f32 offset = zero();
-      if constexpr (KIND != Kind::none) offset = load(a.offset + at);
-      ACCEL_UNROLL(4)
-      for (int r = 0; r < 4; ++r) {
-        if (r >= rows.rows) continue;
-        f32 y = KIND == Kind::none ? v[4 * i + r] * s : fma(v[4 * i + r], s, offset);
-        if constexpr (KIND == Kind::cosine) y = amplitude * cosine(y);
-        if (left >= kLanes)
-          store(rows.y[r] + at, y);
-        else
-          store_n(rows.y[r] + at, y, static_cast<int>(left));
-      }
+      finish.template put<4>(v + 4 * i, at);
     }
   }
 }
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA
+#include "kernels/fastfood/strips.inl.h"
+namespace accel::ACCEL_ISA {
+namespace {
 
 template <FastfoodFinish::Kind KIND, int BITS>
 constexpr void fill_last(FastfoodKernels& k) {
@@ -153,6 +134,15 @@ constexpr void fill_fastfood(FastfoodKernels& k) {
   k.gather[BITS] = &fastfood_gather<BITS>;
   if constexpr (BITS < kFastfoodGathered) fill_fastfood<BITS + 1>(k);
 }
+template <FastfoodFinish::Kind KIND>
+constexpr void fill_strip_last(FastfoodKernels& k) {
+  k.strip_last[static_cast<int>(KIND)] = &strip_last<KIND>;
+}
+template <int UP>
+constexpr void fill_strips(FastfoodKernels& k) {
+  k.strip_first[UP] = &strip_first<UP>, k.strip_gather[UP] = &strip_gather<UP>;
+  if constexpr (UP < kFwhtBits) fill_strips<UP + 1>(k);
+}
 constexpr FastfoodKernels fastfood_kernels() {
   FastfoodKernels k{};
   k.lanes = kLanes;
@@ -161,7 +151,13 @@ constexpr FastfoodKernels fastfood_kernels() {
   fill_fastfood<0>(k);
   fill_last<FastfoodFinish::Kind::none, 0>(k);
   fill_last<FastfoodFinish::Kind::add, 0>(k);
-  fill_last<FastfoodFinish::Kind::cosine, 0>(k);
+  fill_last<FastfoodFinish::Kind::waves, 0>(k);
+  k.strip_bits = log2_of(kLanes) + kFwhtBits;
+  k.strip_in = &strip_in;
+  fill_strips<0>(k);
+  fill_strip_last<FastfoodFinish::Kind::none>(k);
+  fill_strip_last<FastfoodFinish::Kind::add>(k);
+  fill_strip_last<FastfoodFinish::Kind::waves>(k);
   return k;
 }
 constexpr FastfoodKernels kFastfoodKernels = fastfood_kernels();

@@ -21,10 +21,10 @@ const FwhtKernels<std::int32_t>* const kFwhtI32[kIsaCount] = {ACCEL_FOR_EACH_ISA
 
 namespace {
 
-constexpr long kBlockBytes = 32 * 1024;  // an L1 cache: in here all passes follow each other
-constexpr long kTileBytes = 512 * 1024;  // half an L2 cache: columns of an inner axis that are worked on together
-constexpr long kLeastColumns = 64;       // of such a tile
-constexpr long kShared = 1 << 15;        // from this size on threads share one transform
+constexpr long kBlockBytes = 128 * 1024;  // an eighth of an L2 cache: in here all passes follow each other
+constexpr long kTileBytes = 512 * 1024;   // half an L2 cache: columns of an inner axis that are worked on together
+constexpr long kLeastColumns = 64;        // of such a tile
+constexpr long kShared = 1 << 15;         // from this size on threads share one transform
 
 template <class T>
 class Transform {
@@ -87,7 +87,11 @@ class Transform {
     const long below = 1l << (bits - p.bits);
     if (p.bits == 0) return pass(x, y, {0, (s_.inner * blocks) << bits, 1}, scale_);
     if (columns == s_.inner) return pass(x, y, {below * s_.inner, below * s_.inner, blocks}, scale_);
-    for (long i = 0; i < below; ++i) pass(x + i * s_.inner, y + i * s_.inner, {below * s_.inner, columns, 1}, scale_);
+    for (long b = 0; b < blocks; ++b)
+      for (long i = 0; i < below; ++i) {
+        const long at = ((b << bits) + i) * s_.inner;
+        pass(x + at, y + at, {below * s_.inner, columns, 1}, scale_);
+      }
   }
 
   // One long transform: threads share the columns of the first pass, then the blocks that it leaves.

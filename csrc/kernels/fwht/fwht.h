@@ -27,8 +27,9 @@ struct FwhtPass {
 };
 
 // The passes of one transform, from the top bit down. Three bits a pass: eight lines whose addresses differ by a power
-// of two fit into a set of the L1 cache. One bit too many makes a pass of four near the end, whose numbers lie closer,
-// or two of two; two bits too many make one pass more.
+// of two fit into a set of the L1 cache, sixteen do not. With registers for it, four bits in the last two passes, whose
+// numbers lie closer, and before them as few passes as it takes, those of two bits first; else a bit too many makes two
+// passes of two, and two make one pass more.
 struct FwhtPlan {
   struct Step {
     std::int8_t bits = 0, lanes = 0;  // lanes: bit k for the stage at lane distance 2^k
@@ -39,8 +40,25 @@ struct FwhtPlan {
   constexpr FwhtPlan() = default;
   // `log2n` bits, of which the lowest `lane_bits` lie within a vector.
   constexpr FwhtPlan(int log2n, int lane_bits, int most_bits) {
-    const int lanes = std::min(log2n, lane_bits), between = log2n - lanes, over = between % 3;
+    const int lanes = std::min(log2n, lane_bits), between = log2n - lanes;
     if (log2n == 0) return;
+    if (most_bits > 3 && between >= 8) {
+      for (int left = between - 8, passes = (left + 2) / 3; passes > 0; left -= step[steps++].bits, --passes)
+        step[steps].bits = static_cast<std::int8_t>(left / passes);
+      step[steps++].bits = 4;
+      step[steps++].bits = 4;
+    } else {
+      by_threes(between, most_bits);
+    }
+    // The first passes of long transforms wait for memory; with few registers the last ones have the least time to
+    // spare.
+    const int none = most_bits > 3 ? std::max(steps - lanes, 0) : 0;
+    for (int i = 0; i < steps; ++i) step[i].lanes = static_cast<std::int8_t>(deal(lanes, i, none));
+  }
+
+ private:
+  constexpr void by_threes(int between, int most_bits) {
+    const int over = between % 3;
     for (int i = 0; i < between / 3; ++i) step[steps++].bits = 3;
     if (over == 1 && steps > 0 && most_bits > 3) {
       step[std::max(steps - 2, 0)].bits = 4;
@@ -50,16 +68,14 @@ struct FwhtPlan {
     } else if (over > 0 || steps == 0) {
       step[steps++].bits = static_cast<std::int8_t>(over);
     }
-    for (int i = 0; i < steps; ++i) step[i].lanes = static_cast<std::int8_t>(deal(lanes, i));
   }
 
- private:
-  // The stages within lanes of pass `at`: from the top one each; of fewer passes the last ones have two.
-  constexpr int deal(int lane_bits, int at) const {
+  // The stages within lanes of pass `at`: one each from pass `none` on; of fewer passes the last ones have two.
+  constexpr int deal(int lane_bits, int at, int none) const {
     if (steps == 1) return (1 << lane_bits) - 1;
-    const int single = steps - std::max(lane_bits - steps, 0);  // passes with one
-    const int first = at < single ? at : 2 * at - single, count = at < single ? 1 : 2;
-    return first >= lane_bits ? 0 : ((1 << count) - 1) << (lane_bits - first - count);
+    const int single = steps - std::max(lane_bits - steps, 0);  // passes with at most one
+    const int first = at < single ? at - none : 2 * at - single, count = at < single ? 1 : 2;
+    return first < 0 || first >= lane_bits ? 0 : ((1 << count) - 1) << (lane_bits - first - count);
   }
 };
 

@@ -82,18 +82,4 @@ void kmeans_starts(const KMeansSums& sums, std::size_t m, std::size_t k, void* w
   starts[0] = 0;
 }
 
-void assign_codes(const float* values, std::size_t n, const float* thresholds, std::size_t count,
-                  std::uint8_t* codes) noexcept {
-  // Padded to a power of two, so that every value takes the same steps and none branches.
-  float padded[256];
-  std::fill(std::copy(thresholds, thresholds + count, padded), padded + 256, std::numeric_limits<float>::infinity());
-  std::size_t half = 1;
-  while (2 * half <= count) half *= 2;
-  for (std::size_t i = 0; i < n; ++i) {
-    std::size_t below = 0;
-    for (std::size_t step = half; step; step /= 2) below += padded[below + step - 1] < values[i] ? step : 0;
-    codes[i] = static_cast<std::uint8_t>(below);
-  }
-}
-
 }  // namespace accel

@@ -38,10 +38,9 @@ void PlanePhases::split(const float* plane, float* phases, CopyEvery copy) const
   for (const Phase& phase : phases_) {
     const long rows = std::min((in_.height - phase.y + stride_h_ - 1) / stride_h_, height_ - top_),
                columns = std::min((in_.width - phase.x + stride_w_ - 1) / stride_w_, row_ - left_);
-    const float* from = plane + phase.y * in_.row + phase.x;
-    float* to = phases + top_ * row_ + left_;
-    for (long i = 0; i < rows && columns > 0; ++i, from += stride_h_ * in_.row, to += row_)
-      copy(from, stride_w_, columns, to);
+    if (rows > 0 && columns > 0)
+      copy(plane + phase.y * in_.row + phase.x, stride_h_ * in_.row, stride_w_, rows, columns,
+           phases + top_ * row_ + left_, row_);
     phases += height_ * row_;
   }
 }

@@ -5,12 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/conv/conv.h"
+#include "kernels/planes/shifts.h"
 
 namespace accel {
-
-// Copies `count` floats, every step-th of `from`.
-using CopyEvery = void (*)(const float* from, long step, long count, float* to);
 
 class PlanePhases {
  public:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/activation/activation.inl.h"
+#include "kernels/planes/pairs.inl.h"
 
 namespace accel::ACCEL_ISA {
 namespace {
@@ -64,6 +65,7 @@ void all_rows(const PlaneWindow& p) noexcept {
   with_activation(p.activation, [&](const auto& f) __attribute__((always_inline)) {
     long row = 0;
     for (; row + kRowsAtOnce <= p.height; row += kRowsAtOnce) some_rows<Op, kRowsAtOnce, TALL>(p, row, f);
+    for (; row + 2 <= p.height; row += 2) some_rows<Op, 2, TALL>(p, row, f);
     for (; row < p.height; ++row) some_rows<Op, 1, TALL>(p, row, f);
   });
 }
@@ -76,34 +78,32 @@ void plane_window(const PlaneWindow& p) noexcept {
     all_rows<Op, false>(p);
 }
 
-template <class V>
-ACCEL_INLINE V even_lanes(V a, V b) {  // of a, then of b
-  if constexpr (f32::lanes == 16)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  else if constexpr (f32::lanes == 8)
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-  else
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-}
-
-void copy_every(const float* from, long step, long count, float* to) noexcept {
+ACCEL_FORCE_INLINE void copy_row(const float* from, long count, float* to) {
   constexpr long kLanes = f32::lanes;
   long i = 0;
-  if (step == 1) {
-    for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
-    if (i < count) store_n(to + i, load_n(from + i, static_cast<int>(count - i)), static_cast<int>(count - i));
-    return;
-  }
-  if (step == 2) {
-    for (; i + kLanes < count; i += kLanes)  // behind the last of count there may be nothing
-      store(to + i, {even_lanes(load(from + 2 * i).v, load(from + 2 * i + kLanes).v)});
-    const int left = static_cast<int>(2 * (count - i) - 1), low = left < kLanes ? left : kLanes;
-    if (left > 0)
-      store_n(to + i, {even_lanes(load_n(from + 2 * i, low).v, load_n(from + 2 * i + low, left - low).v)},
-              static_cast<int>(count - i));
-    return;
-  }
-  for (; i < count; ++i) to[i] = from[i * step];
+  for (; i + kLanes <= count; i += kLanes) store(to + i, load(from + i));
+  const int left = static_cast<int>(count - i);
+  if (left > 0) store_n(to + i, load_n(from + i, left), left);
+}
+
+ACCEL_FORCE_INLINE void copy_every_second(const float* from, long count, float* to) {
+  constexpr long kLanes = f32::lanes;
+  long i = 0;
+  for (; i + kLanes < count; i += kLanes)  // behind the last of count there may be nothing
+    store(to + i, {even_lanes(load(from + 2 * i).v, load(from + 2 * i + kLanes).v)});
+  const int left = static_cast<int>(2 * (count - i) - 1), low = left < kLanes ? left : kLanes;
+  store_n(to + i, {even_lanes(load_n(from + 2 * i, low).v, load_n(from + 2 * i + low, left - low).v)},
+          static_cast<int>(count - i));
+}
+
+void copy_every(const float* from, long from_row, long step, long rows, long columns, float* to, long to_row) noexcept {
+  for (long r = 0; r < rows; ++r, from += from_row, to += to_row)
+    if (step == 1)
+      copy_row(from, columns, to);
+    else if (step == 2)
+      copy_every_second(from, columns, to);
+    else
+      for (long i = 0; i < columns; ++i) to[i] = from[i * step];
 }
 
 constexpr PlaneKernels kPlaneKernels{f32::lanes, &plane_window<Convolve>, &plane_window<Maximum>, &copy_every};

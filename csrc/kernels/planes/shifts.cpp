@@ -55,14 +55,14 @@ void TapShifts::add_tap(long y, long x) {
   }
 }
 
-void TapShifts::split(const float* from, float* phases,
-                      void (*copy)(const float* from, long step, long count, float* to)) const noexcept {
-  for (const Phase& phase : phases_)
-    for (long i = 0; i < height_; ++i, phases += width_) {
-      const long row = i * stride_h_ + phase.y;
-      if (row < in_.height && phase.x < in_.width)
-        copy(from + row * in_.row + phase.x, stride_w_, (in_.width - phase.x + stride_w_ - 1) / stride_w_, phases);
-    }
+void TapShifts::split(const float* from, float* phases, CopyEvery copy) const noexcept {
+  for (const Phase& phase : phases_) {
+    const long rows = (in_.height - phase.y + stride_h_ - 1) / stride_h_,
+               columns = (in_.width - phase.x + stride_w_ - 1) / stride_w_;
+    if (phase.y < in_.height && phase.x < in_.width)
+      copy(from + phase.y * in_.row + phase.x, stride_h_ * in_.row, stride_w_, rows, columns, phases, width_);
+    phases += height_ * width_;
+  }
 }
 
 }  // namespace accel

@@ -12,6 +12,10 @@
 
 namespace accel {
 
+// to[i * to_row + j] = from[i * from_row + j * step], rows x columns of them.
+using CopyEvery = void (*)(const float* from, long from_row, long step, long rows, long columns, float* to,
+                           long to_row);
+
 class TapShifts {
  public:
   // Whether the window of `spec`, over plain maps without halos, is of this kind.
@@ -27,9 +31,7 @@ class TapShifts {
   // Floats from one channel to the next, where the taps read: in the phases of a strided window, else in the input.
   long plane() const noexcept { return plane_; }
   // phases[row][column] = from[row * stride + y][column * stride + x] for every phase (y, x) that some tap reads.
-  // `copy` copies every step-th float.
-  void split(const float* from, float* phases,
-             void (*copy)(const float* from, long step, long count, float* to)) const noexcept;
+  void split(const float* from, float* phases, CopyEvery copy) const noexcept;
 
  private:
   struct Phase {

@@ -23,7 +23,9 @@ void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatr
                       s.left >= 0 && s.dilation_h > 0 && s.dilation_w > 0;
   const bool groups = s.groups > 0 && s.input.channels % s.groups == 0 && s.output.channels % s.groups == 0 &&
                       std::ssize(matrices) == s.groups && s.input.pixels() > 0 && s.output.pixels() > 0;
-  if (!maps || !window || !groups || s.pool != 1 || s.fold != 1)
+  const bool pool = s.pool == 1 || (s.pool == 2 && !s.has_residual && s.activation.kind == Activation::Kind::clamp &&
+                                    !matrices.empty() && matrices.front()->strips());
+  if (!maps || !window || !groups || !pool || s.fold != 1)
     throw std::invalid_argument("sparse conv: maps, kernel or groups do not fit");
   const double depth = static_cast<double>(s.input.channels / s.groups) * s.kernel_h * s.kernel_w;
   for (const auto& m : matrices)
@@ -59,15 +61,16 @@ SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const S
 
 void SparseConv::prepare_strips() {
   const Map& out = spec_.output;
-  bool fits = out.width % lanes_ == 0 && spec_.stride_h == 1 && spec_.stride_w == 1;
+  const long width = static_cast<long>(out.width) * spec_.pool, high = kSpmmVectors / spec_.pool;
+  bool fits = width % lanes_ == 0 && spec_.stride_h == 1 && spec_.stride_w == 1;
   for (const auto& m : matrices_) {
     const SpmmWindow& w = m->window();
     fits = fits && w.kernel_h == spec_.kernel_h && w.kernel_w == spec_.kernel_w && w.dilation_h == spec_.dilation_h;
   }
   if (!fits) throw std::invalid_argument("sparse conv: a matrix packed for strips does not fit");
   strips_ = true, tail_ = false;
-  vectors_ = out.pixels() / lanes_;
-  column_tiles_ = out.width / lanes_ * ((out.height + kSpmmVectors - 1) / kSpmmVectors);
+  across_ = width / lanes_;
+  column_tiles_ = across_ * ((out.height + high - 1) / high);
 }
 
 void SparseConv::find_pixels() {
@@ -88,6 +91,7 @@ void SparseConv::find_pixels() {
 
 void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
   const int most = std::min(threads, threads_);
+  const long middle = column_tiles_ / 2;  // what two threads share is the tile with the tail
   for (long image = 0; image < spec_.output.images; ++image) {
     const float* x = arrays.x + image * spec_.input.image;
     if (phase_floats_ > 0) {
@@ -100,8 +104,10 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
     for (long g = 0; g < spec_.groups; ++g)
       share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
         float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
-        for (long t = tiles.begin; t < tiles.end; ++t)
-          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, t, parts);
+        for (long t = tiles.begin; t < tiles.end; ++t) {
+          const long tile = tail_ && t == middle ? column_tiles_ - 1 : tail_ && t + 1 == column_tiles_ ? middle : t;
+          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, tile, parts);
+        }
       });
   }
 }
@@ -142,29 +148,47 @@ SpmmPiece SparseConv::results(const ConvArrays& arrays, long group, long first) 
   return to;
 }
 
+// What is read after `count` channels, from `channel` on, of a strip of n rows: further channels, or the strip to the
+// right. Of each row one line, that of its last pixel: the strip to the left reads the others.
+SpmmAhead SparseConv::next_block(const SpmmStrip& strip, const float* channels, long channel, int count,
+                                 int n) const noexcept {
+  const SpmmWindow& w = strip.window;
+  const bool same = channel + count < spec_.input.channels / spec_.groups;
+  const long last = strip.column + (w.kernel_w - 1l) * strip.dilation_w + lanes_ - 1 + (same ? 0 : lanes_);
+  if (last >= strip.width) return {};
+  const long row = std::max(strip.row, 0l),
+             end = std::min(strip.row + n + (w.kernel_h - 1l) * w.dilation_h, strip.height);
+  const float* const from = channels + (same ? channel + count : 0) * strip.plane + row * strip.width + last;
+  const int lines = static_cast<int>(std::max(end - row, 0l));
+  return {from, strip.width, strip.plane, lines, static_cast<long>(lines) * count};
+}
+
 void SparseConv::run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                            Range parts) const noexcept {
   const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
   const Map &in = spec_.input, &out = spec_.output;
-  const long across = out.width / lanes_, column = tile % across * lanes_;  // neighbours share what they read
-  const Range rows = part_of(out.height, static_cast<int>(tile / across), static_cast<int>(column_tiles_ / across));
-  const int n = static_cast<int>(rows.end - rows.begin);
+  const int pool = spec_.pool;
+  const long column = tile % across_ * lanes_;  // neighbours share what they read
+  const Range rows = part_of(out.height, static_cast<int>(tile / across_), static_cast<int>(column_tiles_ / across_));
+  const int n = static_cast<int>(rows.end - rows.begin) * pool;
   SpmmStrip strip{x + group * (in.channels / spec_.groups) * in.plane,
                   in.plane,
                   in.height,
                   in.width,
-                  rows.begin - spec_.top,
+                  rows.begin * pool - spec_.top,
                   column - spec_.left,
                   spec_.dilation_w,
                   matrix.window()};
-  SpmmPiece to = results(arrays, group, rows.begin * out.width + column);
+  SpmmPiece to = results(arrays, group, rows.begin * out.width + column / pool);
   to.y_line = out.width;
+  to.halved = pool == 2;
   const float* const channels = strip.x;
   matrix.multiply(
       parts, n, false, to, scratch,
       [&](long k, int count, float* x_tile, float*) {
         strip.x = channels + k / strip.window.taps() * in.plane;
         matrix.kernels().pack_strip(strip, count / strip.window.taps(), n, x_tile);
+        return next_block(strip, channels, k / strip.window.taps(), count / strip.window.taps(), n);
       },
       [&](Range filters, float*) {
         if (spec_.activation.kind == Activation::Kind::clamp) return;
@@ -198,6 +222,7 @@ void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scrat
           matrix.kernels().pack_image[n](image, k, count, v.begin, x_tile, tails);
         else
           gather(channels, k, count, v.begin, n, x_tile);
+        return SpmmAhead{};
       },
       [&](Range rows, float*) {
         for (long r = rows.begin; f.kind != Activation::Kind::clamp && r < rows.end; ++r)

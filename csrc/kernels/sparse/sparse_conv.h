@@ -16,7 +16,8 @@ namespace accel {
 
 class SparseConv final : public PreparedConv {
  public:
-  // spec: plain maps without halos. matrices: one per group, rows: its filters, columns: (channel, tap row, tap
+  // spec: plain maps without halos; the largest of each 2 x 2 results only of matrices packed for strips, without
+  // residual, and bounds as the activation. matrices: one per group, rows: its filters, columns: (channel, tap row, tap
   // column). `threads`: the most that run() will be asked for.
   SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices, const TileSet& tiles,
              const PlaneKernels& planes, int threads);
@@ -32,6 +33,7 @@ class SparseConv final : public PreparedConv {
   void prepare_strips();
   void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                 Range parts) const noexcept;
+  SpmmAhead next_block(const SpmmStrip& strip, const float* channels, long channel, int count, int n) const noexcept;
   void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                  Range parts) const noexcept;
   SpmmPiece results(const ConvArrays& arrays, long group, long first) const noexcept;
@@ -42,8 +44,9 @@ class SparseConv final : public PreparedConv {
   const PlaneKernels& planes_;
   int threads_, lanes_;
   std::optional<TapShifts> taps_;
-  bool tail_;                    // the last tile has up to four pixels more than its vectors
-  long vectors_, column_tiles_;  // of an image
+  bool tail_;                        // the last tile has up to four pixels more than its vectors
+  long vectors_ = 0, column_tiles_;  // of an image
+  long across_ = 0;                  // strips side by side
   bool strips_ = false;
   long phase_floats_ = 0;
   std::vector<std::int32_t> row_at_, column_at_;  // [tap row or column][pixel], below 0 outside the image

@@ -23,6 +23,15 @@
 
 namespace accel {
 
+// Cache lines that the next block reads, to be called into the L2 cache while this one is multiplied: lines of
+// neighbouring channels lie pages apart, where no hardware prefetcher follows.
+struct SpmmAhead {
+  const float* from = nullptr;
+  long line = 0, plane = 0;  // floats from one line, and from one channel, to the next
+  int lines = 0;             // of a channel
+  long count = 0;            // of all channels
+};
+
 // Some rows of W in one block, and where their sums go.
 struct SpmmRun {
   std::uint16_t count;  // values that each of
@@ -46,6 +55,9 @@ struct SpmmPiece {
   long residual_row;
   int last_lanes;  // of the last vector that y has, or of the tail
   long y_line;     // in strips, from one vector of y and residual to the next
+  bool halved;     // in strips of an even number of vectors: y is the largest of each 2 x 2 results; no residual
+  SpmmAhead ahead;
+  long ahead_per_row;  // lines of `ahead` that a row calls for
 };
 
 // Columns that are the pixels of one image's planes.
@@ -120,9 +132,9 @@ class SparseMatrix {
   // Floats that one thread needs to work on a tile.
   static constexpr long scratch_floats() noexcept { return kTileFloats + kTailFloats + kSumFloats; }
   // A tile of `n` vectors, and a tail of up to four columns more, times the rows of some parts. `out` holds bias,
-  // bounds, last_lanes, y of row 0 and residual. `pack(k, count, tile, tails)` packs rows k .. k + count - 1 of X;
-  // `done(rows, sums)` is called when some rows are finished, which lie in `sums`, [row][vector][lanes], where `out`
-  // has no y.
+  // bounds, last_lanes, y of row 0 and residual. `pack(k, count, tile, tails)` packs rows k .. k + count - 1 of X and
+  // returns what the next block will read; `done(rows, sums)` is called when some rows are finished, which lie in
+  // `sums`, [row][vector][lanes], where `out` has no y.
   template <class Pack, class Done>
   void multiply(Range parts, int n, bool tail, const SpmmPiece& out, float* scratch, Pack&& pack,
                 Done&& done) const noexcept {
@@ -131,8 +143,9 @@ class SparseMatrix {
       const long end = group_end(begin, parts.end);
       for (long b = 0; b < blocks_; ++b) {
         const Range k = block(b);
-        pack(k.begin, static_cast<int>(k.end - k.begin), scratch, tails);
-        for (long p = begin; p < end; ++p) run_piece(p, b, begin, n, tail, out, scratch);
+        SpmmPiece piece = out;
+        piece.ahead = pack(k.begin, static_cast<int>(k.end - k.begin), scratch, tails);
+        for (long p = begin; p < end; ++p, piece.ahead.count = 0) run_piece(p, b, begin, n, tail, piece, scratch);
       }
       done(Range{first_row(begin), first_row(end)}, scratch + kTileFloats + kTailFloats);
       begin = end;

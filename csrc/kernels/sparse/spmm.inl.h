@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Tiles of a sparse product; spmm.h says what and why.
+#include "kernels/planes/pairs.inl.h"
+
 namespace accel::ACCEL_ISA {
 namespace {
 
@@ -117,7 +119,17 @@ struct RowSums {
     for (int j = 0; j < NZ; ++j) store(sum + j * f32::lanes, even[j] + odd[j]);
     if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
+  // The largest of each 2 x 2 results in the order of kernels/planes, down and then across.
+  ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, long row) const {
+    float* y = p.y + row * p.y_row;
+    for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) {
+      const f32 upper = finished(p, row, even[j] + odd[j], nullptr, f32::lanes),
+                lower = finished(p, row, even[j + 1] + odd[j + 1], nullptr, f32::lanes), tall = max_nan(upper, lower);
+      store_n(y, max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)}), f32::lanes / 2);
+    }
+  }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
+    if (FORM == SpmmForm::strip && p.halved) return finish_halved(p, row);
     float* const y = p.y + row * p.y_row;
     const float* const residual = p.residual ? p.residual + row * p.residual_row : nullptr;
     const auto put = [&](f32 v, long at, int n) __attribute__((always_inline)) {
@@ -139,12 +151,28 @@ struct RowSums {
   }
 };
 
-constexpr int kAheadRows = 6;      // of y fetched ahead
+constexpr int kAheadRows = 6;      // of y and residual fetched ahead
 constexpr int kAheadBytes = 1024;  // of values, for which 2 KB are too far; of positions: no gain
 constexpr int kAheadChannels = 8;
 
+// Calls for the lines of the next block, some at a time.
+struct AheadLines {
+  SpmmAhead left;
+  const float* line;
+  int at = 0;
+  explicit ACCEL_FORCE_INLINE AheadLines(const SpmmAhead& all) : left(all), line(all.from) {}
+  ACCEL_FORCE_INLINE void call(long n) {
+    n = n < left.count ? n : left.count, left.count -= n;
+    for (; n > 0; --n, ++at, line += left.line) {
+      if (at == left.lines) at = 0, line = left.from += left.plane;
+      prefetch(line);
+    }
+  }
+};
+
 // Tried: fetching the partial sums ahead, and code unrolled for every count of values, no gain; positions of two bytes
-// that need no shift, slower than bytes read together.
+// that need no shift, slower than bytes read together; adding the sums of earlier blocks last, and tails at an eighth
+// of a tile's offsets, no gain or slower.
 template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, FORM>;
@@ -157,8 +185,10 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   float* const base = p.sums;
   const bool first = p.first, last = p.last;
   const long line = FORM == SpmmForm::strip ? p.y_line : Sums::kLine;
+  AheadLines ahead(p.ahead);
   for (const SpmmRun *run = p.runs, *end = run + p.run_count; run != end; ++run) {
     const int count = run->count, rest = count % 4, rows = run->rows;
+    if constexpr (FORM == SpmmForm::strip) ahead.call(rows * p.ahead_per_row);
     for (int r = 0; r < rows; ++r, ++row) {
       float* sum = base + static_cast<long>(*row) * kPitch;
       prefetch(values + kAheadBytes);
@@ -167,6 +197,11 @@ void spmm_rows(const SpmmPiece& p) noexcept {
         ACCEL_UNROLL(4)
         for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
           prefetch(p.y + row[kAheadRows] * p.y_row + j / Sums::kLine * line);
+        if (p.residual) {
+          ACCEL_UNROLL(4)
+          for (int j = 0; j < Sums::kWidth; j += Sums::kLine)
+            prefetch(p.residual + row[kAheadRows] * p.residual_row + j / Sums::kLine * line);
+        }
       }
       Sums sums;
       sums.begin(sum, first);
@@ -197,37 +232,59 @@ void spmm_rows(const SpmmPiece& p) noexcept {
   }
 }
 
-// One tap of one channel; fetches that of a later channel too if no tile has read its pixels yet.
+// One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead`
+// is not 0.
 template <int N, bool MASKED>
-ACCEL_INLINE void pack_tap(const float* from, const std::uint16_t* bits, long ahead, float* tile, float* tail) {
-  ACCEL_UNROLL(4)
-  for (int j = 0; j < N; ++j) {
-    if (ahead) prefetch(from + ahead + j * f32::lanes);
-    store(tile + j * f32::lanes,
-          MASKED ? load_bits(from + j * f32::lanes, bits[j], zero()) : load(from + j * f32::lanes));
+ACCEL_INLINE void pack_tap(const SpmmImage& s, const float* from, const std::uint16_t* bits, long count, long ahead,
+                           float* tile, float* tail) {
+  const long step = static_cast<long>(s.taps) * N * f32::lanes;
+  unsigned inside[N + 1] = {};
+  for (int j = 0; j < N + (tail ? 1 : 0); ++j) inside[j] = bits[j];
+  for (long i = 0; i < count; ++i, from += s.plane, tile += step) {
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < N; ++j) {
+      if (ahead) prefetch(from + ahead + j * f32::lanes);
+      store(tile + j * f32::lanes,
+            MASKED ? load_bits(from + j * f32::lanes, inside[j], zero()) : load(from + j * f32::lanes));
+    }
+    if (tail) store_quarter(tail + 4 * i * s.taps, quarter(load_bits(from + N * f32::lanes, inside[N], zero())));
   }
-  if (tail) store_quarter(tail, quarter(load_bits(from + N * f32::lanes, bits[N], zero())));
 }
 
+// Tap by tap: its lanes outside the image are the same in all channels.
 template <int N>
 void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile, float* tails) noexcept {
   constexpr unsigned kAll = (1u << f32::lanes) - 1u;
   const float* plane = s.x + k / s.taps * s.plane + v * f32::lanes;
-  const std::uint16_t* bits = s.bits + v;
-  bool whole = s.taps == 1;
-  for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
   int tap = static_cast<int>(k % s.taps);
-  for (int i = 0; i < count; ++i, tile += N * f32::lanes) {
+  for (int i = 0; i < s.taps && i < count; ++i) {
     const bool last = tap + 1 == s.taps;
-    const long ahead = last ? kAheadChannels * s.plane : 0;
-    float* tail = tails ? tails + 4 * i : nullptr;
-    if (whole)
-      pack_tap<N, false>(plane + s.at[0], bits, ahead, tile, tail);
-    else
-      pack_tap<N, true>(plane + s.at[tap], bits + tap * s.vectors, ahead, tile, tail);
+    const std::uint16_t* bits = s.bits + tap * s.vectors + v;
+    bool whole = true;
+    for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
+    const long channels = count / s.taps + (i < count % s.taps ? 1 : 0), ahead = last ? kAheadChannels * s.plane : 0;
+    float *to = tile + static_cast<long>(i) * N * f32::lanes, *tail = tails ? tails + 4 * i : nullptr;
+    (whole ? pack_tap<N, false> : pack_tap<N, true>)(s, plane + s.at[tap], bits, channels, ahead, to, tail);
     if (last) plane += s.plane;
     tap = last ? 0 : tap + 1;
   }
+}
+
+template <int N>
+ACCEL_FORCE_INLINE void copy_rows(const float* from, long width, float* to) {
+  ACCEL_UNROLL(8)
+  for (int r = 0; r < N; ++r) store(to + r * f32::lanes, load(from + r * width));
+}
+
+constexpr int kStripRows = kSpmmVectors + 2;  // of a window of three rows
+
+// What windows of three rows read where nothing lies outside the image: most strips of most networks.
+void pack_inner_strip(const SpmmStrip& s, int count, float* tile) {
+  const long copy = s.window.rows() * f32::lanes;
+  const float* plane = s.x + s.row * s.width + s.column;
+  for (int c = 0; c < count; ++c, plane += s.plane)
+    for (int q = 0; q < s.window.kernel_w; ++q, tile += copy)
+      copy_rows<kStripRows>(plane + q * s.dilation_w, s.width, tile);
 }
 
 void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept {
@@ -235,11 +292,12 @@ void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept
   const SpmmWindow& w = s.window;
   const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;
   const long first = s.row < 0 ? -s.row : 0, end = s.height - s.row < needed ? s.height - s.row : needed;
+  const bool inner = s.column >= 0 && s.column + (w.kernel_w - 1l) * s.dilation_w + kLanes <= s.width;
+  if (inner && first == 0 && end == kStripRows && needed == kStripRows) return pack_inner_strip(s, count, tile);
   const float* plane = s.x + s.row * s.width + s.column;
-  // The last pixel of the last copy: the tile to the left has read the others.
   const long ahead = kAheadChannels * s.plane + (w.kernel_w - 1l) * s.dilation_w + kLanes - 1;
   for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {
-    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);
+    for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);  // no block before called for all
     for (int q = 0; q < w.kernel_w; ++q) {
       const long column = s.column + q * s.dilation_w;
       const float* from = plane + q * s.dilation_w;

@@ -37,7 +37,7 @@ long Spmv::slots() const noexcept {
   return sum;
 }
 
-void Spmv::run(const SpmvKernels& kernels, long batch, const Activation& f, const float* x, const float* bias, float* y,
+void Spmv::run(long batch, const Activation& f, const float* x, const float* bias, float* y,
                int threads) const noexcept {
   const long count = static_cast<long>(blocks_.size()) - 1;
   const double work = blocks_.back().cost;
@@ -52,26 +52,28 @@ void Spmv::run(const SpmvKernels& kernels, long batch, const Activation& f, cons
     for (auto block = begin_of(part); block != end; ++block)
       for (long b = 0; b < batch; b += kMostBatch) {
         const long n = std::min(kMostBatch, batch - b);
-        run_block(kernels, *block, f, {x + b * columns_, bias, y + b * rows_, n});
+        run_block(*block, f, {x + b * columns_, bias, y + b * rows_, n});
       }
   });
 }
 
-void Spmv::run_block(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f,
-                     const Arrays& a) const noexcept {
+void Spmv::run_block(const SpmvBlock& block, const Activation& f, const Arrays& a) const noexcept {
   const int kind = static_cast<int>(kind_);
   const int bytes = value_bytes(kind_);
   const long value_step = spmv_lines(block.groups, bytes) * kSpmvLine,
              index_step = spmv_lines(block.groups, 1) * kSpmvLine;
   const SpmvBlock& next = *(&block + 1);
   const long chunk = a.batch == 1 ? next.step - block.step : kL2Bytes / (value_step + index_step);
-  float sums[kMostBatch][kSpmvRows] = {}, narrow[kMostBatch][kSpmvWindow] = {};
+  float sums[kMostBatch][kSpmvRows] = {}, narrow[kMostBatch][kSpmvMostWindow] = {};
+  const bool wide = window_ != kSpmvWindow;
+  const SpmvKernels::Steps kernel =
+      wide ? kernels_.wide_steps[block.groups - 1] : kernels_.steps[kind][block.groups - 1];
   const SpmvBook book{book_.data(), planes_.data()};
   const float* x[kMostBatch];
   for (long b = 0; b < a.batch; ++b) {
     x[b] = a.x + b * columns_;
-    if (columns_ >= kSpmvWindow) continue;
-    std::copy_n(x[b], columns_, narrow[b]);  // a window reads 32 columns
+    if (columns_ >= window_) continue;
+    std::copy_n(x[b], columns_, narrow[b]);  // a window is read whole
     x[b] = narrow[b];
   }
   for (long step = block.step; step < next.step; step += chunk) {
@@ -79,19 +81,19 @@ void Spmv::run_block(const SpmvKernels& kernels, const SpmvBlock& block, const A
     const SpmvSteps steps{values_.begin + block.values + done * value_step,
                           index_.begin + block.index + done * index_step, windows_.data() + step,
                           std::min(chunk, next.step - step)};
-    for (long b = 0; b < a.batch; ++b) kernels.steps[kind][block.groups - 1](steps, x[b], book, sums[b]);
+    for (long b = 0; b < a.batch; ++b) kernel(steps, x[b], book, sums[b]);
   }
   const SpmvSingles singles{single_values_.data() + block.single * bytes, single_columns_.data() + block.single,
                             single_lanes_.data() + block.single, next.single - block.single};
   for (long b = 0; b < a.batch; ++b) {
-    kernels.singles[kind](singles, x[b], book, sums[b]);
-    finish(kernels, block, f, sums[b], a.bias, a.y + b * rows_);
+    kernels_.singles[kind](singles, x[b], book, sums[b]);
+    finish(block, f, sums[b], a.bias, a.y + b * rows_);
   }
 }
 
 // Sums of lanes to rows, in place, and rows to y.
-void Spmv::finish(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f, float* sums,
-                  const float* bias, float* y) const noexcept {
+void Spmv::finish(const SpmvBlock& block, const Activation& f, float* sums, const float* bias,
+                  float* y) const noexcept {
   const long first = block.row;
   const int n = static_cast<int>((&block + 1)->row - first);
   const std::int32_t* order = order_.data() + first;
@@ -107,7 +109,7 @@ void Spmv::finish(const SpmvKernels& kernels, const SpmvBlock& block, const Acti
   std::fill_n(scale, kSpmvRows, 1.f);
   if (!scale_.empty()) std::copy_n(scale_.data() + first, n, scale);
   for (int i = 0; i < n; ++i) shift[i] = bias[order[i]];
-  kernels.finish(f, sums, scale, shift, result, n);
+  kernels_.finish(f, sums, scale, shift, result, n);
   for (int i = 0; i < n; ++i) y[order[i]] = result[i];
 }
 

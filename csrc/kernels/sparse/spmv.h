@@ -2,10 +2,11 @@
 // Sparse matrix times a vector or a few: y[b, r] = f(scale[r] sum_k w[r, k] x[b, k] + bias[r]).
 //
 // Lanes are rows. Step t of a block of up to kSpmvGroups * 16 rows multiplies one value of each by an element of x that
-// is looked up in a window of 32 columns held in registers: no gather. Windows move right as fast as the rows' values
-// let them, so a block of dense rows slides slowly, and columns that nobody needs are jumped over. A row that has no
-// value in the window leaves its slot empty; values that their window would miss, and windows that would serve too few,
-// go to a list of single values. A row much longer than the others is dealt out over several lanes, value by value.
+// is looked up in a window of 32 columns held in registers, or of 64 on AVX-512 where there are few float32 values: no
+// gather. Windows move right as fast as the rows' values let them, so a block of dense rows slides slowly, and columns
+// that nobody needs are jumped over. A row that has no value in the window leaves its slot empty; values that their
+// window would miss, and windows that would serve too few, go to a list of single values. A row much longer than the
+// others is dealt out over several lanes, value by value.
 //
 // Memory: one byte of index and the value per slot, at most twice compressed sparse rows for any pattern.
 // A row's sum is added up in the order of its packing, whatever the batch and the number of threads: the same bits.
@@ -24,7 +25,8 @@ namespace accel {
 
 inline constexpr int kSpmvLanes = 16;   // a group of rows, on every ISA
 inline constexpr int kSpmvGroups = 8;   // that share a window at most
-inline constexpr int kSpmvWindow = 32;  // columns
+inline constexpr int kSpmvWindow = 32;  // columns, but for wide ones
+inline constexpr int kSpmvMostWindow = 64;
 inline constexpr int kSpmvRows = kSpmvLanes * kSpmvGroups;
 inline constexpr std::uint8_t kSpmvReal = 0x80;  // marks a slot that holds a value
 
@@ -55,8 +57,11 @@ struct SpmvBook {
 };
 
 struct SpmvKernels {
-  // sums[groups * 16] += what the steps add up to; [kind][groups - 1].
-  void (*steps[kValueKinds][kSpmvGroups])(const SpmvSteps&, const float* x, const SpmvBook& book, float* sums) noexcept;
+  // sums[groups * 16] += what the steps add up to.
+  using Steps = void (*)(const SpmvSteps&, const float* x, const SpmvBook& book, float* sums) noexcept;
+  Steps steps[kValueKinds][kSpmvGroups];  // [kind][groups - 1]
+  int wide_window;                        // columns, of a matrix of float32 that has few values
+  Steps wide_steps[kSpmvGroups];
   void (*singles[kValueKinds])(const SpmvSingles&, const float* x, const SpmvBook& book, float* sums) noexcept;
   // y = f(scale sums + bias), n floats; all arrays are kSpmvRows long.
   void (*finish)(const Activation& f, const float* sums, const float* scale, const float* bias, float* y,
@@ -76,17 +81,17 @@ struct SpmvBlock {
 class Spmv {
  public:
   // Throws std::bad_alloc. The arrays of `a` are not needed afterwards.
-  Spmv(const CsrView& a, int threads);
+  Spmv(const CsrView& a, const SpmvKernels& kernels, int threads);
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
   long slots() const noexcept;
   long singles() const noexcept { return blocks_.back().single; }
   std::size_t nbytes() const noexcept;
+  const SpmvKernels& kernels() const noexcept { return kernels_; }
 
   // x is batch x columns, y batch x rows, row-major; bias is [rows].
-  void run(const SpmvKernels& kernels, long batch, const Activation& f, const float* x, const float* bias, float* y,
-           int threads) const noexcept;
+  void run(long batch, const Activation& f, const float* x, const float* bias, float* y, int threads) const noexcept;
 
  private:
   struct Arrays {
@@ -94,11 +99,11 @@ class Spmv {
     float* y;
     long batch;
   };
-  void run_block(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f,
-                 const Arrays& a) const noexcept;
-  void finish(const SpmvKernels& kernels, const SpmvBlock& block, const Activation& f, float* sums, const float* bias,
-              float* y) const noexcept;
+  void run_block(const SpmvBlock& block, const Activation& f, const Arrays& a) const noexcept;
+  void finish(const SpmvBlock& block, const Activation& f, float* sums, const float* bias, float* y) const noexcept;
 
+  const SpmvKernels& kernels_;
+  int window_;  // columns
   long rows_, columns_;
   ValueKind kind_;
   std::vector<SpmvBlock> blocks_;  // and one past the last

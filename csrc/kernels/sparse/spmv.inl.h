@@ -66,7 +66,7 @@ struct SpmvValues<ValueKind::code256> {
   f32 four[4];
 };
 
-template <ValueKind KIND, int GROUPS>
+template <ValueKind KIND, int GROUPS, class Columns>
 void spmv_steps(const SpmvSteps& s, const float* x, const SpmvBook& book, float* sums) noexcept {
   constexpr int kParts = kSpmvLanes / f32::lanes;  // vectors of a group
   constexpr long kValues = spmv_lines(GROUPS, value_bytes(KIND)) * kSpmvLine,
@@ -77,7 +77,7 @@ void spmv_steps(const SpmvSteps& s, const float* x, const SpmvBook& book, float*
   for (int i = 0; i < GROUPS * kParts; ++i) sum[i] = load(sums + i * f32::lanes);
   SpmvValues<KIND> w(book);
   for (long t = 0; t < s.steps; ++t) {
-    const Window at = window(x + s.windows[t]);
+    const Columns at(x + s.windows[t]);
     ACCEL_UNROLL(2)
     for (int first = 0; first < GROUPS; first += 4) {
       ACCEL_UNROLL(4)
@@ -129,16 +129,19 @@ void spmv_finish(const Activation& f, const float* sums, const float* scale, con
   });
 }
 
-#define ACCEL_SPMV_GROUPS(KIND)                                                                       \
-  {&spmv_steps<ValueKind::KIND, 1>, &spmv_steps<ValueKind::KIND, 2>, &spmv_steps<ValueKind::KIND, 3>, \
-   &spmv_steps<ValueKind::KIND, 4>, &spmv_steps<ValueKind::KIND, 5>, &spmv_steps<ValueKind::KIND, 6>, \
-   &spmv_steps<ValueKind::KIND, 7>, &spmv_steps<ValueKind::KIND, 8>}
+#define ACCEL_SPMV_GROUPS(KIND, Columns)                                               \
+  {&spmv_steps<ValueKind::KIND, 1, Columns>, &spmv_steps<ValueKind::KIND, 2, Columns>, \
+   &spmv_steps<ValueKind::KIND, 3, Columns>, &spmv_steps<ValueKind::KIND, 4, Columns>, \
+   &spmv_steps<ValueKind::KIND, 5, Columns>, &spmv_steps<ValueKind::KIND, 6, Columns>, \
+   &spmv_steps<ValueKind::KIND, 7, Columns>, &spmv_steps<ValueKind::KIND, 8, Columns>}
 }  // namespace
 
 extern const SpmvKernels kSpmvKernels;
 constexpr SpmvKernels kSpmvKernels = {
-    {ACCEL_SPMV_GROUPS(f32), ACCEL_SPMV_GROUPS(bf16), ACCEL_SPMV_GROUPS(i8), ACCEL_SPMV_GROUPS(code16),
-     ACCEL_SPMV_GROUPS(code256)},
+    {ACCEL_SPMV_GROUPS(f32, Window), ACCEL_SPMV_GROUPS(bf16, Window), ACCEL_SPMV_GROUPS(i8, Window),
+     ACCEL_SPMV_GROUPS(code16, Window), ACCEL_SPMV_GROUPS(code256, Window)},
+    kWideWindow,
+    ACCEL_SPMV_GROUPS(f32, WideWindow),
     {&spmv_singles<ValueKind::f32>, &spmv_singles<ValueKind::bf16>, &spmv_singles<ValueKind::i8>,
      &spmv_singles<ValueKind::code16>, &spmv_singles<ValueKind::code256>},
     &spmv_finish};

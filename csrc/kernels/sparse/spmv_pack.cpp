@@ -28,13 +28,14 @@ struct BlockPack {
 template <class T, bool PLANES>
 class Packer {
  public:
-  Packer(const CsrView& a, BlockPack& to)
+  Packer(const CsrView& a, std::int32_t window, BlockPack& to)
       : a_(a),
         to_(to),
+        window_(window),
         lanes_(to.groups * kSpmvLanes),
         value_step_(spmv_lines(to.groups, sizeof(T)) * kSpmvLine),
         index_step_(spmv_lines(to.groups, 1) * kSpmvLine),
-        last_window_(std::max<long>(a.columns - kSpmvWindow, 0)) {
+        last_window_(std::max<long>(a.columns - window, 0)) {
     std::fill_n(next_, kSpmvRows, kDone);
   }
 
@@ -58,13 +59,13 @@ class Packer {
       int served = 0;
       for (int i = 0; i < lanes_; ++i) {
         for (; next_[i] < window; --left) single(i);
-        served += next_[i] - window < kSpmvWindow;
+        served += next_[i] - window < window_;
       }
       if (worth_a_step(served))
         step(window);
       else
         for (int i = 0; i < lanes_; ++i)
-          if (next_[i] - window < kSpmvWindow) single(i);
+          if (next_[i] - window < window_) single(i);
       left -= served;
     }
   }
@@ -81,7 +82,8 @@ class Packer {
 
   // Where the slowest lane stands, but for a few lanes of a large block: they would hold up the others, who then leave
   // slots empty. Floats are bound by reading, so three of 128: tried on random patterns of 90 and 95 % zeros, one is 6
-  // to 10 % slower from memory, none a fifth. Smaller values are not, and single ones take them longer: one.
+  // to 10 % slower from memory, none a fifth. Smaller values are not, and single ones take them longer: one. So do wide
+  // windows, where three are as fast from memory and 6 % slower from L3.
   std::int32_t next_window() const {
     std::int32_t low[kMostLeft + 1];  // the slowest, ascending
     std::fill_n(low, kMostLeft + 1, kDone);
@@ -92,7 +94,7 @@ class Packer {
         low[j] = now;
       }
     }
-    int left = lanes_ < 64 ? 0 : sizeof(T) < 4 ? 1 : lanes_ * kMostLeft / kSpmvRows;
+    int left = lanes_ < 64 ? 0 : sizeof(T) < 4 || window_ > kSpmvWindow ? 1 : lanes_ * kMostLeft / kSpmvRows;
     while (left > 0 && low[left] == kDone) --left;
     return static_cast<std::int32_t>(std::min<long>(low[left], last_window_));
   }
@@ -127,7 +129,7 @@ class Packer {
                  *index = to_.index.data() + to_.index.size() - index_step_;
     for (int i = 0; i < lanes_; ++i) {
       const std::int32_t place = next_[i] - window;
-      if (place >= kSpmvWindow) continue;
+      if (place >= window_) continue;
       std::memcpy(values + place_of<sizeof(T), PLANES>(i), value(i), sizeof(T));
       index[place_of<1, false>(i)] = static_cast<std::uint8_t>(kSpmvReal | place);
       advance(i);
@@ -145,6 +147,7 @@ class Packer {
 
   const CsrView& a_;
   BlockPack& to_;
+  std::int32_t window_;  // columns
   int lanes_;
   long value_step_, index_step_;  // bytes of a step
   long last_window_;
@@ -203,9 +206,9 @@ Layout lay_out(const CsrView& a) {
 }
 
 template <class T, bool PLANES = false>
-void pack_block(const CsrView& a, const Layout& layout, std::size_t block, BlockPack& to) {
+void pack_block(const CsrView& a, const Layout& layout, std::size_t block, int window, BlockPack& to) {
   to.groups = layout.blocks[block].groups;
-  Packer<T, PLANES> packer(a, to);
+  Packer<T, PLANES> packer(a, window, to);
   for (long i = layout.blocks[block].row; i < layout.blocks[block + 1].row; ++i) {
     const auto at = static_cast<std::size_t>(i);
     packer.deal(layout.order[at], layout.lane[at], layout.lanes[at]);
@@ -213,7 +216,7 @@ void pack_block(const CsrView& a, const Layout& layout, std::size_t block, Block
   packer.pack();
 }
 
-std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int threads) {
+std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int window, int threads) {
   const long count = static_cast<long>(layout.blocks.size()) - 1;
   std::vector<BlockPack> packs(static_cast<std::size_t>(count));
   const auto pack = value_bytes(a.kind) == 4       ? pack_block<std::uint32_t>
@@ -224,7 +227,7 @@ std::vector<BlockPack> pack_blocks(const CsrView& a, const Layout& layout, int t
   parallel(parts_for(8.0 * a.indptr[a.rows], count, threads), [&](int part, int parts) {
     try {
       for (long b = part; b < count; b += parts)  // in turn: the first are the fullest
-        pack(a, layout, static_cast<std::size_t>(b), packs[static_cast<std::size_t>(b)]);
+        pack(a, layout, static_cast<std::size_t>(b), window, packs[static_cast<std::size_t>(b)]);
     } catch (const std::bad_alloc&) {
       out_of_memory = true;
     }
@@ -238,11 +241,22 @@ void append(std::vector<T>& to, const std::vector<T>& more) {
   to.insert(to.end(), more.begin(), more.end());
 }
 
+// Wide windows leave fewer slots empty but take longer to look up in: they pay where values come from L3 or memory, and
+// where few columns have one. Tried on Zen 4 with random patterns: smaller values are slower at 90 and 95 % zeros, and
+// so are floats in L2 at 90 %, and everywhere at 80 %.
+int window_for(const CsrView& a, const SpmvKernels& kernels) {
+  constexpr std::int32_t kL2Values = 128 * 1024;  // more than fit into 1 MB, with their places and empty slots
+  const double size = static_cast<double>(a.rows) * static_cast<double>(a.columns), values = a.indptr[a.rows];
+  const bool wide = values < 0.04 * size || (values < 0.12 * size && values > kL2Values);
+  return a.kind == ValueKind::f32 && wide ? kernels.wide_window : kSpmvWindow;
+}
+
 }  // namespace
 
-Spmv::Spmv(const CsrView& a, int threads) : rows_(a.rows), columns_(a.columns), kind_(a.kind) {
+Spmv::Spmv(const CsrView& a, const SpmvKernels& kernels, int threads)
+    : kernels_(kernels), window_(window_for(a, kernels)), rows_(a.rows), columns_(a.columns), kind_(a.kind) {
   Layout layout = lay_out(a);
-  const std::vector<BlockPack> packs = pack_blocks(a, layout, threads);
+  const std::vector<BlockPack> packs = pack_blocks(a, layout, window_, threads);
   blocks_ = std::move(layout.blocks);
   for (std::size_t i = 0; i < packs.size(); ++i) {
     const BlockPack& pack = packs[i];

@@ -96,19 +96,27 @@ const WinogradKernels& winograd_kernels(std::size_t isa, int m, int kernel, int 
   throw std::invalid_argument("winograd: no such form");
 }
 
+WinogradSteps winograd_steps(long out, long depth, const WinogradKernels& kernels) {
+  const long panels = (out + kBlock - 1) / kBlock, one = depth * kBlock;
+  return depth <= kBlock ? WinogradSteps{kLineWeights, kernels.units() * kLineWeights}
+                         : WinogradSteps{panels * one, one};
+}
+
 std::size_t winograd_size(long out, long depth, const WinogradKernels& kernels) {
-  return static_cast<std::size_t>(kernels.units() * ((out + kBlock - 1) / kBlock) * depth * kBlock);
+  const WinogradSteps steps = winograd_steps(out, depth, kernels);
+  return static_cast<std::size_t>(std::max(kernels.units() * steps.unit, (out + kBlock - 1) / kBlock * steps.panel));
 }
 
 void pack_winograd(const float* w, long out, long depth, const WinogradKernels& kernels, float* packed, int threads) {
   const WinogradMatrices matrices(kernels.m, kernels.r, kernels.stride);
+  const WinogradSteps steps = winograd_steps(out, depth, kernels);
   const long units = kernels.units(), panels = (out + kBlock - 1) / kBlock, taps = kernels.kernel() * kernels.kernel();
   const auto pack_filters = [&](long p, long d) {  // 16 outputs, one input channel
     double g[kMostTaps * kMostTaps * kBlock] = {};
     for (long l = 0; l < std::min<long>(kBlock, out - p * kBlock); ++l)
       for (long t = 0; t < taps; ++t)
         g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
-    kernels.weights(matrices.forward(), g, packed + (p * depth + d) * kBlock, panels * depth * kBlock);
+    kernels.weights(matrices.forward(), g, packed + p * steps.panel + d * kBlock, steps.unit);
   };
   const double work = static_cast<double>(out) * static_cast<double>(depth * units * kernels.kernel());
   parallel(parts_for(work, panels * depth, threads), [&](int part, int parts) {

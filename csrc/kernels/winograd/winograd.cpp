@@ -20,7 +20,6 @@ const WinogradSet* const kWinograd[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_RO
 
 namespace {
 
-constexpr long kSkew = 16;  // floats between frequencies, so that their stores do not fall into one cache set
 constexpr long kCacheFloats = 128 * 1024;                   // of transformed input in a block: half of a 1 MB L2 cache
 constexpr long kStreamFloats = 2l << 20;                    // weights from 8 MB on come from the L3 cache or memory
 constexpr int kFewTiles = 64;                               // then read all weights once for all tiles
@@ -122,6 +121,8 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   depth_ = spec.input.channels / spec.groups;
   depth_blocks_ = static_cast<int>(blocks_of(depth_));
   panels_ = static_cast<int>(blocks_of(out.channels / spec.groups));
+  weight_steps_ = winograd_steps(out.channels / spec.groups, depth_, kernels);
+  lines_ = depth_blocks_ == 1 && kernels.lines;
   const long per_image = tiling_.per_image(), count = tiling_.count();
   streams_ = phases_ > 1 || static_cast<long>(winograd_size(out.channels, depth_, kernels)) >= kStreamFloats;
   const bool at_once = streams_ && phases_ == 1 && per_image <= kFewTiles;
@@ -129,8 +130,9 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
   blocking_.tiles = static_cast<int>(std::min<long>(blocking_.tiles, count));
   // Few tiles and many weights: one pass over the weights counts for more than fewer loads a multiplication.
   single_ = streams_ && blocking_.tiles > tiles.most_rows && blocking_.tiles <= tiles.single_rows;
-  step_ = single_ ? 1 : std::min(tiles.most_panels, panels_);
+  step_ = single_ || lines_ ? 1 : std::min(tiles.most_panels, panels_);
   if (blocking_.panels == 0) blocking_.panels = at_once ? panels_ : phases_ > 1 ? kStridedPanels : kPanelGroup;
+  if (lines_) blocking_ = {std::min(blocking_.tiles, kLineTiles), 1};
   blocking_.panels = std::min((blocking_.panels + step_ - 1) / step_ * step_, panels_);
   long blocks = (count + blocking_.tiles - 1) / blocking_.tiles;
   if (blocks > threads) blocks = (blocks + threads - 1) / threads * threads;  // as many for each
@@ -142,13 +144,15 @@ Winograd::Winograd(const ConvSpec& spec, const WinogradKernels& kernels, const T
 
 long Winograd::tiles_of_block() const noexcept {
   if (phases_ > 1) return kStridedTiles;
+  if (lines_) return kLineTiles;
   const long most = std::max<long>(kCacheFloats / (frequencies_ * depth_blocks_ * kBlock), 1), rows = tiles_.most_rows;
   return most < rows ? most : std::min(most, kMostTiles) / rows * rows;
 }
 
 // Per block of tiles: transformed input, then one byte a tile.
 long Winograd::input_floats() const noexcept {
-  const long v = frequencies_ * (static_cast<long>(blocking_.tiles) * phases_ * depth_blocks_ * kBlock + kSkew);
+  const long v = frequencies_ *
+                 (static_cast<long>(lines_ ? kLineTiles : blocking_.tiles) * phases_ * depth_blocks_ * kBlock + kSkew);
   return v + (blocking_.tiles + kBlock * 4 - 1) / (kBlock * 4) * kBlock;
 }
 long Winograd::product_floats() const noexcept {
@@ -168,7 +172,7 @@ Winograd::Block Winograd::block_at(long index, float* buffer) const noexcept {
   b.group = static_cast<int>(index / tiling_.blocks());
   b.needs = tiling_.needs(block);
   b.v = buffer;
-  b.v_step = static_cast<long>(b.count) * phases_ * depth_blocks_ * kBlock + kSkew;
+  b.v_step = lines_ ? kLineInputs : static_cast<long>(b.count) * phases_ * depth_blocks_ * kBlock + kSkew;
   b.irregular = reinterpret_cast<unsigned char*>(buffer + frequencies_ * b.v_step);
   return b;
 }
@@ -246,25 +250,30 @@ long Winograd::unit(int i, int j, int phase) const noexcept {
   return (row ? n : i) * (n + 1l) + (column ? n : j);
 }
 
-// products[frequency][panel][tile][16] of panels panel .. panel + panels - 1.
+// products[frequency][panel][tile][16], of few channels [tile][n][m][16], of panels panel .. panel + panels - 1.
 void Winograd::multiply(const ConvArrays& arrays, const Block& b, long panel, int panels, float* products,
                         Ahead& ahead) const noexcept {
   alignas(64) static constexpr float kNoBias[2 * kBlock] = {};
+  const float* const first = group_weights(arrays, b.group) + panel * weight_steps_.panel;
+  if (lines_) {
+    const bool odd_fold = spec_.fold == 2 && spec_.folded_kernel == 2 * kernels_.r - 1;
+    return kernels_.lines({b.v, first, depth_, b.count, odd_fold, products});
+  }
   Tile t = plain_tile();
   t.a_row = kBlock;
   t.a_block = static_cast<long>(b.count) * kBlock;
   t.inner = kBlock;
   t.depth = depth_;
-  t.b_panel = static_cast<long>(depth_) * kBlock;
+  t.b_panel = weight_steps_.panel;
   t.bias = kNoBias;
   t.c_at = t.residual_at = row_at_.data();
   t.c_panel = t.residual_panel = t.a_block;
   t.ahead = weights_ahead(b.count);
-  const long first = static_cast<long>(b.group) * units_ * panels_ + panel, m_step = panels * t.a_block + kSkew;
+  const long m_step = panels * t.a_block + kSkew;
   const int n = kernels_.n();
   for (int f = 0; f < frequencies_; ++f)
     for (int p = 0; p < panels; p += step_) {
-      const float* weights = arrays.weights + (first + p) * t.b_panel;
+      const float* weights = first + p * t.b_panel;
       t.a = b.v + f * b.v_step;
       t.next_a = t.a + (p + step_ < panels ? 0 : b.v_step);
       t.c = products + f * m_step + p * t.c_panel;
@@ -283,10 +292,11 @@ long Winograd::weights_ahead(int tiles) const noexcept {
 // Where the weights lie that come from memory next, from those of a frequency and panel on: other panels, or where
 // phases share weights, so that panels are the outer loop, those of the next frequency that nothing else has.
 long Winograd::far_weights(int i, int j) const noexcept {
-  const long panel = static_cast<long>(depth_) * kBlock, n = kernels_.n();
-  if (phases_ == 1) return (unit(i, j, 0) * panels_ + kFarPanels) * panel;
+  const auto [unit_step, panel] = weight_steps_;
+  const long n = kernels_.n();
+  if (phases_ == 1) return unit(i, j, 0) * unit_step + kFarPanels * panel;
   if (i == n - 1 && j == n - 1) return blocking_.panels * panel;
-  return (j + 1 < n ? unit(i, j + 1, 0) : unit(i + 1, 0, 0)) * panels_ * panel;
+  return (j + 1 < n ? unit(i, j + 1, 0) : unit(i + 1, 0, 0)) * unit_step;
 }
 
 // One frequency of one or two panels; a, next_a and c: of the first tile of the block.
@@ -294,7 +304,7 @@ void Winograd::multiply_phases(const Block& b, Tile& t, const float* weights, st
                                Ahead& ahead) const noexcept {
   const auto [i, j] = frequency;
   const int n = kernels_.n();
-  const long phase_step = depth_blocks_ * t.a_block, unit_step = panels_ * t.b_panel;
+  const long phase_step = depth_blocks_ * t.a_block;
   const Range needed = b.needs.by[i == n - 1][j == n - 1];
   const int count = static_cast<int>(needed.end - needed.begin), most_rows = tiles_.rows(RowStep::neighbours, step_);
   t.own_ahead = count > most_rows ? t.a_block : 0;
@@ -306,7 +316,7 @@ void Winograd::multiply_phases(const Block& b, Tile& t, const float* weights, st
   for (int phase = 0; phase < phases_; ++phase) {
     const long which = unit(i, j, phase);
     if (which < 0) continue;
-    t.b = weights + which * unit_step;
+    t.b = weights + which * weight_steps_.unit;
     const bool fetches = streams && fetched < panels;
     split_rows(count, most_rows, [&](int first, int rows) {
       t.a = a + phase * phase_step + first * kBlock;
@@ -331,12 +341,14 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
   o.residual_row = res.row;
   o.pool = spec_.pool;
   o.activation = &spec_.activation;
+  const auto output = lines_ ? kernels_.output_of_lines : kernels_.output;
+  const long tile_floats = (lines_ ? kernels_.n() * kernels_.m : 1) * kBlock;  // from one tile to the next
   for (int p = 0; p < panels; ++p) {
     const long block = static_cast<long>(b.group) * panels_ + panel + p;
     o.bias = arrays.bias + block * kBlock;
     for (int t = 0; t < b.count; ++t) {
       const WinogradTile& at = tiling_[b.first + t];
-      o.m = products + (static_cast<long>(p) * b.count + t) * kBlock;
+      o.m = products + (static_cast<long>(p) * b.count + t) * tile_floats;
       o.y = arrays.y + at.image * out.image + block * out.plane + out.origin() + at.y / o.pool * out.row +
             at.x / o.pool * kBlock;
       if (arrays.residual)
@@ -345,7 +357,7 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
       o.rows = at.rows;
       o.columns = at.columns;
       if (!b.irregular[t]) {
-        kernels_.output(o);
+        output(o);
         continue;
       }
       float tile[6 * 6 * kBlock];
@@ -360,8 +372,8 @@ void Winograd::transform_output(const ConvArrays& arrays, const Block& b, long p
 void Winograd::direct_tile(const ConvArrays& arrays, const WinogradTile& at, long block, float* tile) const noexcept {
   const Map& in = spec_.input;
   const int m = kernels_.m, r = kernels_.kernel(), s = kernels_.stride;
-  const long group = block / panels_, per_panel = static_cast<long>(depth_) * kBlock;
-  const float* weights = arrays.weights + (group * units_ * panels_ + block % panels_) * per_panel;
+  const long group = block / panels_;
+  const float* weights = group_weights(arrays, group) + block % panels_ * weight_steps_.panel;
   const float* plane = arrays.x + at.image * in.image + group * depth_blocks_ * in.plane + in.origin();
   // Folding fills kernels up with taps of zero, which no NaN may meet.
   const auto exists = [this](int tap, int phase) {
@@ -370,7 +382,7 @@ void Winograd::direct_tile(const ConvArrays& arrays, const WinogradTile& at, lon
   std::fill_n(tile, m * m * kBlock, 0.f);
   for (int c = 0; c < depth_; ++c) {
     float w[kMostWinogradTaps * kMostWinogradTaps * kBlock];
-    matrices_.recover(weights + c * kBlock, panels_ * per_panel, w);
+    matrices_.recover(weights + c * kBlock, weight_steps_.unit, w);
     for (int i = 0; i < m * m; ++i)
       for (int tap = 0; tap < r * r; ++tap) {
         const int y = (at.y + i / m) * s + tap / r - spec_.top, x = (at.x + i % m) * s + tap % r - spec_.left;

@@ -36,6 +36,20 @@ struct WinogradOutput {
   const Activation* activation;
 };
 
+// The products of some tiles and one panel, for few channels (lines.inl.h), which lie at fixed distances.
+inline constexpr int kLineTiles = 12;  // at most: whole register tiles of every form
+inline constexpr int kSkew = 16;       // floats between frequencies, so that their stores do not
+                                       // fall into one cache set
+inline constexpr int kLineInputs = kLineTiles * kBlock + kSkew;  // floats from one frequency to the next
+inline constexpr int kLineWeights = kBlock * kBlock;
+struct WinogradLines {
+  const float* v;        // transformed inputs, [frequency][tile][16]
+  const float* weights;  // [frequency][depth][16]
+  int depth, tiles;
+  bool odd_fold;  // the channels are the phases of an odd kernel folded by two
+  float* lines;   // [tile][n][m][16]: half transformed
+};
+
 struct WinogradKernels {
   int m, r, stride;
   // u = G g G^T of 16 filters at once, in double but for u: g[kernel][kernel][16], frequency f of u at u + f * step. The
@@ -47,6 +61,9 @@ struct WinogradKernels {
   void (*output)(const WinogradOutput&) noexcept;
   // The same from sums that were made otherwise: tile[m][m][16].
   void (*finish)(const WinogradOutput&, int m, const float* tile) noexcept;
+  // For few channels; null where there are too few registers. WinogradOutput::m points to a tile's lines.
+  void (*lines)(const WinogradLines&) noexcept;
+  void (*output_of_lines)(const WinogradOutput&) noexcept;
   int n() const noexcept { return m + r - 1; }
   int kernel() const noexcept { return stride * (r - 1) + 1; }
   long units() const noexcept { return stride == 1 ? n() * n() : (n() + 1) * (n() + 1); }  // of transformed weights
@@ -60,6 +77,12 @@ extern const WinogradSet* const kWinograd[kIsaCount];
 // Throws std::invalid_argument where there are none.
 const WinogradKernels& winograd_kernels(std::size_t isa, int m, int kernel, int stride);
 
+// Floats from one transformed weight to that of the next frequency and of the next panel. Those of few channels lie
+// panel by panel.
+struct WinogradSteps {
+  long unit, panel;
+};
+WinogradSteps winograd_steps(long out, long depth, const WinogradKernels& kernels);
 // Floats of the transformed weights.
 std::size_t winograd_size(long out, long depth, const WinogradKernels& kernels);
 // From w[out][depth][kernel][kernel].
@@ -87,6 +110,9 @@ class Winograd final : public PreparedConv {
  private:
   struct Block;
   class Ahead;
+  const float* group_weights(const ConvArrays& arrays, long group) const noexcept {
+    return arrays.weights + group * (static_cast<long>(weight_floats()) / spec_.groups);
+  }
   Block block_at(long index, float* buffer) const noexcept;
   void transform_input(const ConvArrays& arrays, const Block& block, Range blocks) const noexcept;
   bool transform_window(const float* plane, const WinogradTile& at, int phase, float* v, long v_step) const noexcept;
@@ -115,9 +141,11 @@ class Winograd final : public PreparedConv {
   int threads_, frequencies_, phases_;
   long units_;
   int depth_, depth_blocks_, panels_, step_;  // per group; panels per register tile
-  bool streams_;                              // weights come from memory in every run
-  bool single_;                               // one panel per register tile: weights are passed over once
-  bool split_panels_;                         // threads share a block and split its panels, else they split the blocks
+  WinogradSteps weight_steps_;
+  bool lines_;         // few channels
+  bool streams_;       // weights come from memory in every run
+  bool single_;        // one panel per register tile: weights are passed over once
+  bool split_panels_;  // threads share a block and split its panels, else they split the blocks
   double macs_;
   std::vector<std::int32_t> row_at_;
 };

@@ -113,7 +113,7 @@ def choose(
         candidate = _sparse_candidate(layer, sparse, tune)
         candidates = (*candidates, candidate)
         without = _rank(candidate) + _relayout(sparse.moved, tune)
-        size = float(np.prod(layer.w_shape))
+        size = math.prod(layer.w_shape)
         reason = f"{reason}, {break_even(sparse.values / size, _rank(ordered[0]), without)}"
         if without < _rank(ordered[0]):
             return Choice(SPARSE, sparse.pack(), candidates, reason, None)

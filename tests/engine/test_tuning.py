@@ -115,20 +115,12 @@ def test_weights_that_fail_the_check_fall_back(monkeypatch: pytest.MonkeyPatch) 
     w = weights()
     w[:, 0] *= 100_000
     w[:, 1] = -w[:, 0] / 3
-    x = np.random.default_rng(0).standard_normal
-
-    class Alike:
-        """Random numbers of which the second channel is thrice the first: not a power of two, whose products would
-        cancel to the bit where they are rounded."""
-
-        def standard_normal(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-            image = x(shape, dtype)
-            image[:, 1] = 3 * image[:, 0]
-            return image
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tuning.np.random, "default_rng", lambda seed: Alike())
-        choice = chosen(w=w, tune=True)
+    image = np.random.default_rng(0).standard_normal((1, 64, 15, 15), np.float32)
+    # The second channel is thrice the first: not a power of two, whose products would cancel to the bit where they are
+    # rounded.
+    image[:, 1] = 3 * image[:, 0]
+    monkeypatch.setattr(tuning, "_normal", lambda count: image.reshape(-1)[:count])
+    choice = chosen(w=w, tune=True)
     assert choice.method.algorithm == "direct" and choice.error is None
     assert choice.reason.startswith("the error of winograd2") and choice.reason.endswith("is more than 5e-05")
 

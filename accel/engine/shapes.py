@@ -40,9 +40,7 @@ class DynamicShapeError(AccelError):
     """The shape of a node's output depends on data: the network cannot be planned, only interpreted."""
 
 
-def infer(
-    network: Network, inputs: Mapping[str, Spec], before: Mapping[str, Spec] | None = None
-) -> dict[str, Known]:
+def infer(network: Network, inputs: Mapping[str, Spec], before: Mapping[str, Spec] | None = None) -> dict[str, Known]:
     """Everything that is known of every value, for inputs of these shapes. `before`: of the network that this one was
     fused from, what was found of the values that a run makes: they keep their names.
 

@@ -73,8 +73,7 @@ std::size_t size_of_winograd(long out, long depth, int m, int kernel, int stride
   return winograd_size(out, depth, winograd_kernels(0, m, kernel, stride));
 }
 
-Array<float> packed_winograd(int isa, const Array<float>& w, int m, int stride, int threads,
-                             const Array<float>& out) {
+Array<float> packed_winograd(int isa, const Array<float>& w, int m, int stride, int threads, const Array<float>& out) {
   require(w.ndim() == 4 && w.shape(2) == w.shape(3), "pack_winograd: expected (out, depth, k, k)");
   const long o = w.shape(0), d = w.shape(1);
   const WinogradKernels& kernels = winograd_kernels(checked_isa(isa), m, static_cast<int>(w.shape(2)), stride);

@@ -148,6 +148,14 @@ def test_the_error_that_is_measured_is_the_error(isa: str) -> None:
             assert tuning.relative_error(LAYER, method, w, packed) > TOLERANCE
 
 
+def test_the_numbers_of_a_check_do_not_depend_on_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_drawn", np.zeros(0, np.float32))
+    for count in (7, 100, 33, 1001):
+        np.testing.assert_array_equal(
+            tuning._normal(count), np.random.default_rng(0).standard_normal(count, np.float32)
+        )
+
+
 def session_of(threads: int, batch: int, w: np.ndarray) -> list[str]:
     s = Sketch()
     network = s.network(s.conv(s.input("N", 64, 28, 28), 64, 64, 3, pad=1))

@@ -222,12 +222,15 @@ class InferenceSession:
         """`signs`: inputs that hold +1 and -1 alone."""
         specs = {name: Spec(a.shape, a.dtype) for name, a in feeds.items()}
         try:
-            shapes = {name: as_spec(known).shape for name, known in infer(self._network, specs).items()}
+            known = infer(self._network, specs)
+            shapes = {name: as_spec(value).shape for name, value in known.items()}
+            before = {name: value for name, value in known.items() if isinstance(value, Spec)}
+            del known  # constants are let go while they are packed
             if not self._native:
                 return Interpreter(self._network)
             fused = passes.fuse(self._network, shapes, activations=native.NATIVE_ACTIVATIONS, assumed=signs)
             held = [self._network.constants] if self._owned else []
-            inferred = infer(fused, specs)
+            inferred = infer(fused, specs, before)
             if better_by_image(fused, inferred):
                 one = self._plan_for_one(feeds, signs)
                 wanted = [(1, *inferred[v.name].shape[1:]) for v in fused.outputs]

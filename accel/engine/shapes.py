@@ -6,6 +6,7 @@ computed here once and never again at run time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ class Spec(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 Known = Spec | np.ndarray | Weight
@@ -39,13 +40,18 @@ class DynamicShapeError(AccelError):
     """The shape of a node's output depends on data: the network cannot be planned, only interpreted."""
 
 
-def infer(network: Network, inputs: Mapping[str, Spec]) -> dict[str, Known]:
-    """Everything that is known of every value, for inputs of these shapes.
+def infer(network: Network, inputs: Mapping[str, Spec], before: Mapping[str, Spec] | None = None) -> dict[str, Known]:
+    """Everything that is known of every value, for inputs of these shapes. `before`: of the network that this one was
+    fused from, what was found of the values that a run makes: they keep their names.
 
     Raises DynamicShapeError where a shape depends on data, ModelError where shapes do not fit.
     """
     known: dict[str, Known] = {**network.constants, **inputs}
+    earlier = before or {}
     for node in network.nodes:
+        if all(name in earlier for name in node.outputs):
+            known.update((name, earlier[name]) for name in node.outputs)
+            continue
         with naming(node):
             found = _infer_node(node, [known[name] if name else None for name in node.inputs])
         known.update(zip(node.outputs, found, strict=False))

@@ -6,6 +6,7 @@ one image and one thread, and a choice is kept, in the process and on disk.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -93,18 +94,17 @@ class SparseOption(NamedTuple):
 def choose(
     layer: Layer,
     w: np.ndarray | Weight,
-    pack: Callable[[Method], Packed],
+    pack: Callable[[Method, np.ndarray], Packed],
     *,
     tune: bool,
     folds: bool = True,
     sparse: SparseOption | None = None,
 ) -> Choice:
-    """The method for a layer with weights `w`; `pack` packs them as a method reads them. `folds`: whether a stride may
-    be folded, which wants the input in planes. `w` is not made dense where its zeros are left out."""
-    possible = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
-    fallback = next(pair for pair in possible if pair[0].algorithm == "direct")
+    """The method for a layer with weights `w`; `pack` packs them, dense, as a method reads them. `folds`: whether a
+    stride may be folded, which wants the input in planes. `w` is made dense once, and not where its zeros are left out.
+    """
     near = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
-    found = [pair for pair in near if folds or pair[0].route is not Route.FOLDED] or [fallback]
+    found = [pair for pair in near if folds or pair[0].route is not Route.FOLDED] or [_direct(layer)]
     seconds = measured(layer, [m for m, _ in found]) if tune and (sparse or len(found) > 1) else {}
     candidates = tuple(Candidate(method, cycles, seconds.get(str(method))) for method, cycles in found)
     ordered = sorted(candidates, key=_rank)
@@ -113,20 +113,28 @@ def choose(
         candidate = _sparse_candidate(layer, sparse, tune)
         candidates = (*candidates, candidate)
         without = _rank(candidate) + _relayout(sparse.moved, tune)
-        size = float(np.prod(layer.w_shape))
+        size = math.prod(layer.w_shape)
         reason = f"{reason}, {break_even(sparse.values / size, _rank(ordered[0]), without)}"
         if without < _rank(ordered[0]):
             return Choice(SPARSE, sparse.pack(), candidates, reason, None)
     array = dense(w)
     if not np.isfinite(array).all():
-        return Choice(fallback[0], pack(fallback[0]), (Candidate(*fallback, None),), "weights are not finite", None)
+        method, cycles = _direct(layer)
+        return Choice(method, pack(method, array), (Candidate(method, cycles, None),), "weights are not finite", None)
     for candidate in ordered:
-        method, packed = candidate.method, pack(candidate.method)
+        method, packed = candidate.method, pack(candidate.method, array)
         error = None if method.algorithm == "direct" else relative_error(layer, method, array, packed)
         if error is None or error <= TOLERANCE:
             return Choice(method, packed, candidates, reason, error)
         reason = f"the error of {method}, {error:.1e}, is more than {TOLERANCE:.0e}"
-    return Choice(fallback[0], pack(fallback[0]), candidates, reason, None)
+    method, _ = _direct(layer)
+    return Choice(method, pack(method, array), candidates, reason, None)
+
+
+def _direct(layer: Layer) -> tuple[Method, float]:
+    """What computes every layer, with its cycles."""
+    possible = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
+    return next(pair for pair in possible if pair[0].algorithm == "direct")
 
 
 def break_even(density: float, dense: float, sparse: float) -> str:
@@ -272,21 +280,32 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     size = [min(layer.output[i], _CHECKED_SIZE) for i in (0, 1)]
     kernel, strides = layer.w_shape[2:], layer.strides  # methods with an error have dilations 1
     inputs = ((size[i] - 1) * strides[i] + kernel[i] for i in (0, 1))
-    x = np.random.default_rng(0).standard_normal((1, layer.channels, *inputs), np.float32)
+    shape = (1, layer.channels, *inputs)
+    x = _normal(math.prod(shape)).reshape(shape)
     result = (1, layer.w_shape[0], size[0], size[1])
     no_bias = (packed[0], np.zeros_like(packed[1]))  # it is added alike by all methods, and may be large or not finite
     y = conv2d_native(x, layer.w_shape, method, no_bias, result, strides, (0, 0, 0, 0), (1, 1), layer.group)
-    corners = {(0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 3), (0, size[1] - 1)}
-    per_group = w.astype(np.float64).reshape(layer.group, -1, w[0].size)
-    worst = largest = 0.0
-    for i, j in corners:
-        top, left = i * strides[0], j * strides[1]
-        window = x[0, :, top : top + kernel[0], left : left + kernel[1]].astype(np.float64).reshape(layer.group, -1, 1)
-        expected = (per_group @ window).reshape(-1)
-        error = float(np.abs(y[0, :, i, j] - expected).max())
-        worst = max(worst, np.inf if np.isnan(error) else error)  # transforms of huge weights overflow
-        largest = max(largest, float(np.abs(expected).max()))
+    corners = sorted({(0, 0), (size[0] - 1, size[1] - 1), (size[0] // 2, size[1] // 3), (0, size[1] - 1)})
+    windows = [x[0, :, i * strides[0] :, j * strides[1] :][:, : kernel[0], : kernel[1]] for i, j in corners]
+    depth = w[0].size
+    columns = np.stack([window.reshape(layer.group, depth) for window in windows], axis=2, dtype=np.float64)
+    expected = (w.astype(np.float64).reshape(layer.group, -1, depth) @ columns).reshape(-1, len(corners))
+    error = float(np.abs(np.stack([y[0, :, i, j] for i, j in corners], axis=1) - expected).max())
+    worst = np.inf if np.isnan(error) else error  # transforms of huge weights overflow
+    largest = float(np.abs(expected).max())
     return worst / largest if largest else worst
+
+
+_drawn = np.zeros(0, np.float32)
+
+
+def _normal(count: int) -> np.ndarray:
+    """The first `count` random numbers, drawn once for all layers: a longer draw begins with the same ones."""
+    global _drawn
+    drawn = _drawn
+    if drawn.size < count:
+        _drawn = drawn = np.random.default_rng(0).standard_normal(count, np.float32)
+    return drawn[:count]
 
 
 __all__ = ["Candidate", "Choice", "Layer", "LinearChoice", "SparseOption", "break_even", "choose"]

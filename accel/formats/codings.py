@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,8 +29,7 @@ HUGE = 4 << 20
 """Bytes that surely hold a huge page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
+class Stream(NamedTuple):
     """`symbols` bytes, stored by `method` ("raw", "huffman" or "float") in `data`."""
 
     method: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ TENSOR_KEYS = ("name", "kind", "fields", "parts")
 PART_KEYS = ("name", "dtype", "shape", "coding", "streams", "crc32")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEntry:
+class StreamEntry(NamedTuple):
     """`symbols` bytes stored in `nbytes` bytes by `method`."""
 
     method: str
@@ -37,8 +36,7 @@ class StreamEntry:
     nbytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class PartEntry:
+class PartEntry(NamedTuple):
     """One array: of a plain tensor the tensor itself, of a Weight one of the arrays of its state."""
 
     name: str
@@ -60,7 +58,7 @@ class PartEntry:
     @property
     def stored(self) -> int:
         """Bytes in the file."""
-        return sum(stream.nbytes for stream in self.streams)
+        return sum([stream.nbytes for stream in self.streams])
 
     def as_json(self) -> dict[str, Any]:
         streams = [[stream.method, stream.symbols, stream.nbytes] for stream in self.streams]
@@ -68,8 +66,7 @@ class PartEntry:
         return dict(zip(PART_KEYS, values, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class TensorEntry:
+class TensorEntry(NamedTuple):
     """One tensor of the network: a plain array (kind "array") or a Weight of this kind."""
 
     name: str
@@ -80,12 +77,12 @@ class TensorEntry:
     @property
     def nbytes(self) -> int:
         """Bytes when decoded."""
-        return sum(part.nbytes for part in self.parts)
+        return sum([part.nbytes for part in self.parts])
 
     @property
     def stored(self) -> int:
         """Bytes in the file."""
-        return sum(part.stored for part in self.parts)
+        return sum([part.stored for part in self.parts])
 
     def as_json(self) -> dict[str, Any]:
         values = (self.name, self.kind, dict(self.fields), [part.as_json() for part in self.parts])
@@ -134,49 +131,50 @@ def _part(where: str, row: Any, limits: Limits) -> PartEntry:
     name, dtype, coding = (_text(where, text) for text in (name, dtype, coding))
     if dtype not in DTYPES:
         raise FormatError(f"{where}: expected a dtype of {', '.join(DTYPES)}, got {dtype!r:.40}")
-    dims = tuple(_count(f"{where}, shape", dim) for dim in _list(where, shape))
+    dims = tuple(_count(where, dim, ", shape") for dim in _list(where, shape))
     if len(dims) > MAX_AXES:
         raise FormatError(f"{where}: expected at most {MAX_AXES} axes, got {len(dims)}")
     entries = tuple(_stream(where, stream) for stream in _list(where, streams))
-    part = PartEntry(name, dtype, dims, coding, entries, _count(f"{where}, crc32", crc32))
+    part = PartEntry(name, dtype, dims, coding, entries, _count(where, crc32, ", crc32"))
     check(where, part.nbytes, limits.max_tensor, "max_tensor")
-    symbols = sum(stream.symbols for stream in entries)
+    symbols = sum([stream.symbols for stream in entries])
     check(f"{where}, symbols", symbols, limits.max_tensor, "max_tensor")
     check_ratio(where, max(part.nbytes, symbols), part.stored, limits)
     return part
 
 
 def _stream(where: str, row: Any) -> StreamEntry:
-    method, symbols, nbytes = _list(f"{where}, stream", row, 3)
+    method, symbols, nbytes = _list(where, row, 3, ", stream")
     return StreamEntry(
-        _text(f"{where}, method", method), _count(f"{where}, symbols", symbols), _count(f"{where}, bytes", nbytes)
+        _text(where, method, ", method"), _count(where, symbols, ", symbols"), _count(where, nbytes, ", bytes")
     )
 
 
-def _list(where: str, value: Any, size: int | None = None) -> list[Any]:
+def _list(where: str, value: Any, size: int | None = None, what: str = "") -> list[Any]:
+    """`where` and `what` are joined only for a message: there are hundreds of numbers in a file."""
     if not isinstance(value, list) or (size is not None and len(value) != size):
         expected = "a list" if size is None else f"a list of {size}"
-        raise FormatError(f"{where}: expected {expected}, got {value!r:.60}")
+        raise FormatError(f"{where}{what}: expected {expected}, got {value!r:.60}")
     return value
 
 
 def _object(where: str, value: Any, keys: tuple[str, ...]) -> list[Any]:
     """The values of an object that has exactly these keys."""
-    if not isinstance(value, dict) or set(value) != set(keys):
+    if not isinstance(value, dict) or value.keys() != set(keys):
         raise FormatError(f"{where}: expected an object with {', '.join(keys)}, got {value!r:.60}")
     return [value[key] for key in keys]
 
 
-def _text(where: str, value: Any) -> str:
+def _text(where: str, value: Any, what: str = "") -> str:
     if not isinstance(value, str):
-        raise FormatError(f"{where}: expected a string, got {value!r:.40}")
+        raise FormatError(f"{where}{what}: expected a string, got {value!r:.40}")
     return value
 
 
-def _count(where: str, value: Any) -> int:
+def _count(where: str, value: Any, what: str = "") -> int:
     # 2**63 - 1: what every other reader's signed 64-bit integers hold. bool is an int in Python, not in the format.
     if type(value) is not int or not 0 <= value < 1 << 63:
-        raise FormatError(f"{where}: expected an integer in 0..2**63-1, got {value!r:.40}")
+        raise FormatError(f"{where}{what}: expected an integer in 0..2**63-1, got {value!r:.40}")
     return value
 
 

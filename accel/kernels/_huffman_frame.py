@@ -71,14 +71,14 @@ def read_header(data: np.ndarray, max_symbols: int) -> Stream:
         raise corrupt("it does not begin as one; is this another kind of data?")
     if data[1] != VERSION or data[2] not in (FORMAT_H4, FORMAT_HT):
         raise corrupt(f"version {data[1]}, format {data[2]} is unknown; a newer accel may have written it")
-    stream = Stream(bool(data[2] == FORMAT_HT), 0, [], data)
-    view = data.data
+    is_tree, view = bool(data[2] == FORMAT_HT), data.data
+    block = trees.BLOCK if is_tree else BLOCK
     sizes: list[int] = []
     try:
         n, at = reference.unpack_varint(view, 3)
         if n > max_symbols:
             raise corrupt(f"it holds {n} symbols, more than max_symbols={max_symbols}")
-        while len(sizes) * stream.block < n:
+        while len(sizes) * block < n:
             size, at = reference.unpack_varint(view, at)
             sizes.append(size)
     except FormatError:
@@ -86,7 +86,7 @@ def read_header(data: np.ndarray, max_symbols: int) -> Stream:
     except ValueError as why:
         raise corrupt(f"the header is corrupt: {why}") from None
     _check_sum(view, at)
-    return Stream(stream.trees, n, list(itertools.accumulate(sizes)), data[at + _CHECKSUM :])
+    return Stream(is_tree, n, list(itertools.accumulate(sizes)), data[at + _CHECKSUM :])
 
 
 def read_end(data: np.ndarray, n: int) -> int:

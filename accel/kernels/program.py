@@ -197,9 +197,10 @@ def pack_winograd(w: np.ndarray, m: int, stride: int, groups: int) -> np.ndarray
     """Weights (out, in/groups, k, k) transformed for tiles of m x m outputs, group after group."""
     per_group = np.ascontiguousarray(w, np.float32).reshape(groups, -1, *w.shape[1:])
     size = runtime.core.winograd_size(*per_group.shape[1:3], m, w.shape[2], stride)
-    packed = aligned(groups * size)
+    packed, isa = aligned(groups * size), runtime.isa_index()
     for group, filters in enumerate(per_group):
-        runtime.core.pack_winograd(filters, m, stride, runtime.threads(), packed[group * size : (group + 1) * size])
+        room = packed[group * size : (group + 1) * size]
+        runtime.core.pack_winograd(isa, filters, m, stride, runtime.threads(), room)
     return packed
 
 

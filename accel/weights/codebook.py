@@ -129,8 +129,8 @@ class Codebook(Weight):
         """Weights whose value is not zero."""
         books = self.codebook.reshape(-1, self.codebook.shape[-1])
         parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
-        zeros = [int(np.count_nonzero(part == zero)) for part, book in parts for zero in np.flatnonzero(book == 0)]
-        return self.size - sum(zeros)
+        codes = [(part, code) for part, book in parts for code in np.flatnonzero(book == 0).tolist()]
+        return self.size - sum(int(np.count_nonzero(part == code)) for part, code in codes)
 
     @property
     def nbytes(self) -> int:

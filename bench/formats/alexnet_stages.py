@@ -35,8 +35,8 @@ from conftest import machine, publish, stay_on_one_processor  # noqa: E402
 
 @dataclass(frozen=True)
 class Layer:
-    """A row of table 4 of the paper: per cent of the weights kept, bits of a code, per cent of the bytes left after
-    quantization and after coding."""
+    """A row of table 4 of the paper (see PAPER): per cent of the weights kept, bits of a code, per cent of the bytes
+    left after quantization and after coding."""
 
     name: str
     shape: tuple[int, ...]
@@ -57,7 +57,8 @@ LAYERS = (
     Layer("fc8", (1000, 4096), 25, 5, 7.3, 5.85),
 )
 PAPER = {"float32": 240e6, "weights left": 27e6, "quantized": 8.9e6, "coded": 6.9e6}
-"""Han, Mao, Dally: Deep Compression, ICLR 2016: AlexNet as a whole, the pruned one without positions."""
+"""Han, Mao, Dally: Deep Compression, ICLR 2016, arXiv:1510.00149: AlexNet as a whole, pruned without
+positions."""
 
 
 def compress(layer: Layer, rng: np.random.Generator) -> Codebook:
@@ -70,6 +71,12 @@ def theirs(layer: Layer) -> dict[str, float]:
     whole = 4 * math.prod(layer.shape)
     shares = {"weights left": layer.kept, "quantized": layer.quantized, "coded": layer.coded}
     return {"float32": whole, **{stage: whole * share / 100 for stage, share in shares.items()}}
+
+
+def check_rates() -> None:
+    """The rates of the layers against the totals of the paper, whose shares are rounded and whose MB are not said."""
+    for stage, total in PAPER.items():
+        assert math.isclose(sum(theirs(layer)[stage] for layer in LAYERS), total, rel_tol=0.03), stage
 
 
 def ours(weight: Codebook, stored: int) -> dict[str, int]:
@@ -104,6 +111,7 @@ def load_seconds(path: Path, weights: dict[str, Codebook], rounds: int = 7) -> d
 
 
 def measure() -> dict[str, Any]:
+    check_rates()
     rng = np.random.default_rng(0)
     weights = {layer.name: compress(layer, rng) for layer in LAYERS}
     with tempfile.TemporaryDirectory() as folder, accel.using(threads=1):

@@ -109,7 +109,7 @@ def sparse_conv_step(layer: Layer, arrays: SparseArrays, x: np.ndarray) -> Step:
 
 def dense_conv_step(layer: Layer, w: np.ndarray, x: np.ndarray) -> tuple[Step, Choice]:
     """The same convolution by the dense kernel that the engine measures as the fastest, and why."""
-    choice = choose(layer, w, lambda m: m.pack(w, None, layer.strides, layer.group), tune=True, folds=False)
+    choice = choose(layer, w, lambda m, w: m.pack(w, None, layer.strides, layer.group), tune=True, folds=False)
     y, steps = np.empty((x.shape[0], layer.w_shape[0], *layer.output), np.float32), program.new_program()
     target, places = program.blocked_map(y.shape), [program.place(i) for i in range(5)]
     source, spec = conv_steps(

@@ -73,10 +73,10 @@ std::size_t size_of_winograd(long out, long depth, int m, int kernel, int stride
   return winograd_size(out, depth, winograd_kernels(0, m, kernel, stride));
 }
 
-Array<float> packed_winograd(const Array<float>& w, int m, int stride, int threads, const Array<float>& out) {
+Array<float> packed_winograd(int isa, const Array<float>& w, int m, int stride, int threads, const Array<float>& out) {
   require(w.ndim() == 4 && w.shape(2) == w.shape(3), "pack_winograd: expected (out, depth, k, k)");
   const long o = w.shape(0), d = w.shape(1);
-  const WinogradKernels& kernels = winograd_kernels(0, m, static_cast<int>(w.shape(2)), stride);
+  const WinogradKernels& kernels = winograd_kernels(checked_isa(isa), m, static_cast<int>(w.shape(2)), stride);
   require(static_cast<std::size_t>(out.size()) >= winograd_size(o, d, kernels), "pack_winograd: out is too small");
   float* to = const_cast<float*>(out.data());
   without_gil([&] { pack_winograd(w.data(), o, d, kernels, to, threads); });
@@ -154,7 +154,7 @@ void bind_conv(py::module_& m) {
            py::arg("output"));
   m.def("winograd_size", &size_of_winograd, py::arg("out"), py::arg("depth"), py::arg("m"), py::arg("kernel"),
         py::arg("stride"));
-  m.def("pack_winograd", &packed_winograd, py::arg("w").noconvert(), py::arg("m"), py::arg("stride"),
+  m.def("pack_winograd", &packed_winograd, py::arg("isa"), py::arg("w").noconvert(), py::arg("m"), py::arg("stride"),
         py::arg("threads"), py::arg("out").noconvert());
 }
 

@@ -34,7 +34,7 @@ def method_of(algorithm: str) -> Method:
 
 def chosen(w: np.ndarray, bias: np.ndarray | None = None) -> Choice:
     with convolving("winograd4"):
-        return tuning.choose(LAYER, w, lambda method: method.pack(w, bias, (1, 1), 1), tune=False)
+        return tuning.choose(LAYER, w, lambda method, w: method.pack(w, bias, (1, 1), 1), tune=False)
 
 
 def test_transforms_that_overflow_are_not_taken(isa: str) -> None:

@@ -15,6 +15,7 @@ import accel
 from accel.engine.interpreter import Interpreter
 from accel.engine.shapes import DynamicShapeError, Spec, infer, window
 from accel.errors import ModelError
+from accel.graph.passes import fuse
 from accel.kernels import runtime
 
 F32, I64 = np.dtype(np.float32), np.dtype(np.int64)
@@ -51,6 +52,25 @@ def test_reshapes_to_the_shape_of_the_input_are_planned() -> None:
         np.testing.assert_array_equal(session.run(None, feeds)[0], expected(network, feeds)[0])
     if runtime.core is not None:
         assert not any(isinstance(p, Interpreter) for p in session._plans.values())
+
+
+def test_a_fused_network_has_the_shapes_that_were_found_before() -> None:
+    """Of what its nodes make under names of their own, too: a network whose activation, residual and gate are fused."""
+    s = Sketch()
+    x = s.input("N", 8, 9, 9)
+    y = s.add("Relu", s.conv(x, 8, 16))
+    y = s.add("Relu", s.add("Add", y, s.conv(y, 16, 16)))
+    y = s.conv(y, 16, 8)
+    y = s.add("Mul", y, s.add("Sigmoid", y))
+    network = s.network(s.add("GlobalAveragePool", y))
+    inputs = {"x0": Spec((2, 8, 9, 9), F32)}
+    known = infer(network, inputs)
+    before = {name: value for name, value in known.items() if isinstance(value, Spec)}
+    fused = fuse(network, {name: value.shape for name, value in known.items()})
+    assert len(fused.nodes) == 4
+    assert infer(fused, inputs, before) == infer(fused, inputs)
+    del before[fused.nodes[1].outputs[0]]
+    assert infer(fused, inputs, before) == infer(fused, inputs)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def weights(layer: Layer = LAYER, seed: int = 0) -> np.ndarray:
 
 def chosen(layer: Layer = LAYER, w: np.ndarray | None = None, *, tune: bool = False) -> Choice:
     w = weights(layer) if w is None else w
-    return choose(layer, w, lambda method: method.pack(w, None, layer.strides, layer.group), tune=tune)
+    return choose(layer, w, lambda method, w: method.pack(w, None, layer.strides, layer.group), tune=tune)
 
 
 def times_of(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> list[list[str]]:
@@ -115,20 +115,12 @@ def test_weights_that_fail_the_check_fall_back(monkeypatch: pytest.MonkeyPatch) 
     w = weights()
     w[:, 0] *= 100_000
     w[:, 1] = -w[:, 0] / 3
-    x = np.random.default_rng(0).standard_normal
-
-    class Alike:
-        """Random numbers of which the second channel is thrice the first: not a power of two, whose products would
-        cancel to the bit where they are rounded."""
-
-        def standard_normal(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-            image = x(shape, dtype)
-            image[:, 1] = 3 * image[:, 0]
-            return image
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tuning.np.random, "default_rng", lambda seed: Alike())
-        choice = chosen(w=w, tune=True)
+    image = np.random.default_rng(0).standard_normal((1, 64, 15, 15), np.float32)
+    # The second channel is thrice the first: not a power of two, whose products would cancel to the bit where they are
+    # rounded.
+    image[:, 1] = 3 * image[:, 0]
+    monkeypatch.setattr(tuning, "_normal", lambda count: image.reshape(-1)[:count])
+    choice = chosen(w=w, tune=True)
     assert choice.method.algorithm == "direct" and choice.error is None
     assert choice.reason.startswith("the error of winograd2") and choice.reason.endswith("is more than 5e-05")
 
@@ -154,6 +146,14 @@ def test_the_error_that_is_measured_is_the_error(isa: str) -> None:
             assert 1e-8 < tuning.relative_error(LAYER, method, w, packed) < TOLERANCE
             packed[0][: packed[0].size // 2] = 0
             assert tuning.relative_error(LAYER, method, w, packed) > TOLERANCE
+
+
+def test_the_numbers_of_a_check_do_not_depend_on_those_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "_drawn", np.zeros(0, np.float32))
+    for count in (7, 100, 33, 1001):
+        np.testing.assert_array_equal(
+            tuning._normal(count), np.random.default_rng(0).standard_normal(count, np.float32)
+        )
 
 
 def session_of(threads: int, batch: int, w: np.ndarray) -> list[str]:

@@ -196,16 +196,27 @@ def test_the_layer_computes_what_the_function_does() -> None:
         assert_same_bits(layer(x), conv2d(x, w, bias, pads=1, algorithm=name))
 
 
+def test_weights_are_the_same_bits_on_every_instruction_set() -> None:
+    for m, kernel, stride in (*FORMS, (3, 4, 1), (5, 4, 1)):
+        w = normal(37, 20, kernel, kernel)
+        packed = []
+        for isa in runtime.isa_info()["supported"]:
+            with accel.using(isa=isa):
+                packed.append(program.pack_winograd(w, m, stride, 1))
+        for other in packed[1:]:
+            assert_same_bits(other, packed[0])
+
+
 def test_the_native_binding_refuses_what_does_not_fit() -> None:
     core, isa = runtime.core, runtime.isa_index()
     method = method_of(Convolution(), "winograd4")
     assert method.route is Route.BLOCKED and method.tile == 4
     w = normal(16, 16, 3, 3)
     for bad, message in (
-        (lambda: core.pack_winograd(w, 3, 1, 1, program.aligned(10**6)), "winograd: no such form"),
-        (lambda: core.pack_winograd(w, 4, 1, 1, program.aligned(99)), "pack_winograd: out is too small"),
+        (lambda: core.pack_winograd(isa, w, 3, 1, 1, program.aligned(10**6)), "winograd: no such form"),
+        (lambda: core.pack_winograd(isa, w, 4, 1, 1, program.aligned(99)), "pack_winograd: out is too small"),
         (
-            lambda: core.pack_winograd(w[:, :, :2].copy(), 4, 1, 1, program.aligned(10**6)),
+            lambda: core.pack_winograd(isa, w[:, :, :2].copy(), 4, 1, 1, program.aligned(10**6)),
             "expected .out, depth, k, k.",
         ),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -80,14 +81,14 @@ def planned(builder: PlanBuilder, node: Node) -> Planned | None:
 def _decide(builder: PlanBuilder, node: Node, w: Constant, layer: Layer) -> Planned:
     bias = builder.constant(node.input(2))
 
-    def pack(method: Method) -> Packed:
+    def pack(method: Method, array: np.ndarray) -> Packed:
         def places(numbers: np.ndarray) -> np.ndarray:
             packed: np.ndarray = method.pack(numbers, None, layer.strides, layer.group)[0]
             return packed
 
         return builder.pack_once(
             node.inputs[1:3], (method, layer.strides, layer.group),
-            lambda: method.pack(dense(w), bias, layer.strides, layer.group), None if method.transforms else places,
+            lambda: method.pack(array, bias, layer.strides, layer.group), None if method.transforms else places,
         )  # fmt: skip
 
     geometry = Window(layer.w_shape[2:], layer.strides, layer.pads, layer.dilations)  # type: ignore[arg-type]
@@ -156,7 +157,7 @@ def _without_zeros(
     """The layer's weights without their zeros, where there are enough of them. `first`: of the network; with few
     channels it may keep them all and be sparse for its readers' sake."""
     values = None if layer.w_shape[1] == 1 else few_values(w)
-    columns, width = int(np.prod(layer.w_shape[1:])), min(layer.output[0] * layer.output[1], WIDE)
+    columns, width = math.prod(layer.w_shape[1:]), min(layer.output[0] * layer.output[1], WIDE)
     kernel = layer.w_shape[2], layer.w_shape[3]
     strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
     whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4

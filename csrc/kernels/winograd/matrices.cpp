@@ -65,24 +65,6 @@ WinogradMatrices::WinogradMatrices(int m, int r, int stride) : n_(m + r - 1), k_
   solve(normal, k_, backward_, n_);
 }
 
-void WinogradMatrices::transform(const double* g, double* u) const noexcept {
-  double half[kMostWinogradPoints * kMostTaps * kBlock];  // G g
-  for (int i = 0; i < n_; ++i)
-    for (int q = 0; q < k_; ++q) {
-      double* to = half + (i * k_ + q) * kBlock;
-      std::fill_n(to, kBlock, 0.0);
-      for (int p = 0; p < k_; ++p)
-        for (int l = 0; l < kBlock; ++l) to[l] += forward_[i][p] * g[(p * k_ + q) * kBlock + l];
-    }
-  for (int i = 0; i < n_; ++i)
-    for (int j = 0; j < n_; ++j) {
-      double* to = u + (i * n_ + j) * kBlock;
-      std::fill_n(to, kBlock, 0.0);
-      for (int q = 0; q < k_; ++q)
-        for (int l = 0; l < kBlock; ++l) to[l] += forward_[j][q] * half[(i * k_ + q) * kBlock + l];
-    }
-}
-
 void WinogradMatrices::recover(const float* u, long step, float* g) const noexcept {
   double half[kMostTaps * kMostWinogradPoints * kBlock];
   for (int p = 0; p < k_; ++p)
@@ -130,14 +112,11 @@ void pack_winograd(const float* w, long out, long depth, const WinogradKernels& 
   const WinogradSteps steps = winograd_steps(out, depth, kernels);
   const long units = kernels.units(), panels = (out + kBlock - 1) / kBlock, taps = kernels.kernel() * kernels.kernel();
   const auto pack_filters = [&](long p, long d) {  // 16 outputs, one input channel
-    double g[kMostTaps * kMostTaps * kBlock] = {}, u[kMostWinogradPoints * kMostWinogradPoints * kBlock];
+    double g[kMostTaps * kMostTaps * kBlock] = {};
     for (long l = 0; l < std::min<long>(kBlock, out - p * kBlock); ++l)
       for (long t = 0; t < taps; ++t)
         g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
-    matrices.transform(g, u);
-    for (long f = 0; f < units; ++f)
-      for (long l = 0; l < kBlock; ++l)
-        packed[f * steps.unit + p * steps.panel + d * kBlock + l] = static_cast<float>(u[f * kBlock + l]);
+    kernels.weights(matrices.forward(), g, packed + p * steps.panel + d * kBlock, steps.unit);
   };
   const double work = static_cast<double>(out) * static_cast<double>(depth * units * kernels.kernel());
   parallel(parts_for(work, panels * depth, threads), [&](int part, int parts) {

@@ -52,6 +52,9 @@ struct WinogradLines {
 
 struct WinogradKernels {
   int m, r, stride;
+  // u = G g G^T of 16 filters at once, in double but for u: g[kernel][kernel][16], frequency f of u at u + f * step.
+  // The same bits on every instruction set.
+  void (*weights)(const WinogradMatrices::Forward& forward, const double* g, float* u, long step) noexcept;
   // x: first pixel of an n x n window, rows `row` floats and columns `stride` pixels apart; v: frequencies `step`
   // floats apart. Returns whether all of them are finite.
   bool (*input)(const float* x, long row, float* v, long step) noexcept;

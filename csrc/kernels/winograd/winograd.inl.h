@@ -91,11 +91,35 @@ void winograd_output(const WinogradOutput& o) noexcept {
   winograd_finish(o, M, tile);
 }
 
+// N points a side, K taps a side. Plain loops over the lanes, which compilers turn into vectors of doubles.
+template <int N, int K>
+void winograd_weights(const WinogradMatrices::Forward& forward, const double* g, float* u, long step) noexcept {
+  double half[N * K * kBlock];  // G g
+  for (int i = 0; i < N; ++i)
+    for (int q = 0; q < K; ++q)
+      for (int l = 0; l < kBlock; ++l) {
+        double sum = 0.0;
+        ACCEL_UNROLL(5)
+        for (int p = 0; p < K; ++p) sum += forward[i][p] * g[(p * K + q) * kBlock + l];
+        half[(i * K + q) * kBlock + l] = sum;
+      }
+  for (int i = 0; i < N; ++i)
+    for (int j = 0; j < N; ++j)
+      for (int l = 0; l < kBlock; ++l) {
+        double sum = 0.0;
+        ACCEL_UNROLL(5)
+        for (int q = 0; q < K; ++q) sum += forward[j][q] * half[(i * K + q) * kBlock + l];
+        u[(i * N + j) * step + l] = static_cast<float>(sum);
+      }
+}
+
 template <int M, int R, int STRIDE = 1>
 constexpr WinogradKernels kernels() {
+  constexpr int kPoints = M + R - 1 + (STRIDE == 2), kTaps = STRIDE * (R - 1) + 1;
   WinogradKernels k{M,
                     R,
                     STRIDE,
+                    &winograd_weights<kPoints, kTaps>,
                     &winograd_input<M, R, STRIDE>,
                     &winograd_output<FromProducts<M, R, STRIDE>>,
                     &winograd_finish,

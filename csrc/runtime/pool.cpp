@@ -212,8 +212,9 @@ extern "C" int accel_get_num_threads() noexcept {
   const int limit = thread_limit();
   return limit > 0 ? limit : usable_threads();
 }
+// As many as there are is no limit: threadpoolctl restores by it, and the environment holds again.
 extern "C" void accel_set_num_threads(int threads) noexcept {
-  g_thread_limit.store(threads > 0 ? threads : 0, std::memory_order_relaxed);
+  g_thread_limit.store(threads > 0 && threads != usable_threads() ? threads : 0, std::memory_order_relaxed);
 }
 
 }  // namespace accel

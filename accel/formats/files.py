@@ -39,9 +39,14 @@ def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError as why:  # a NUL byte in it
         raise FormatError(f"cannot be read: {why}") from why
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):
             raise FormatError("not a regular file")
+        file = os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)  # fdopen leaves it open, that of a folder above all
+        raise
+    with file:
         check("file", found.st_size, limits.max_file, "max_file")
         yield file, found.st_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -41,11 +42,13 @@ def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple
         raise FormatError(f"cannot be read: {why}") from why
     try:
         found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(found.st_mode):
             raise FormatError("not a regular file")
         file = os.fdopen(handle, "rb")
     except BaseException:
-        os.close(handle)  # fdopen leaves it open, that of a folder above all
+        os.close(handle)
         raise
     with file:
         check("file", found.st_size, limits.max_file, "max_file")

@@ -41,6 +41,6 @@ def test_what_is_refused_is_not_left_open(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"large")
     before = len(os.listdir("/proc/self/fd"))
     for name in ("folder", "large"):
-        with pytest.raises(FormatError):
+        with pytest.raises((FormatError, IsADirectoryError), match=r"folder|max_file=2"):
             read_bytes(tmp_path / name, Limits(max_file=2))
     assert len(os.listdir("/proc/self/fd")) == before

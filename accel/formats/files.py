@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -39,9 +40,16 @@ def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except ValueError as why:  # a NUL byte in it
         raise FormatError(f"cannot be read: {why}") from why
-    with os.fdopen(handle, "rb") as file:
+    try:
         found = os.fstat(handle)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
         if not stat.S_ISREG(found.st_mode):
             raise FormatError("not a regular file")
+        file = os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+    with file:
         check("file", found.st_size, limits.max_file, "max_file")
         yield file, found.st_size

@@ -20,6 +20,9 @@ except ImportError as _why:
     raise missing_extra("scikit-learn", "sklearn", "accel.integrations.sklearn") from _why
 
 
+_MOST_SIGMA = 1e30  # times the length of a row of normal numbers, which float32 has to hold
+
+
 class FastfoodRBF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Features z with z(x) . z(y) close to exp(-gamma |x - y|**2), as of RBFSampler, the random matrix by Fastfood.
 
@@ -80,6 +83,8 @@ class FastfoodRBF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         sigma = max(np.sqrt(2.0 * float(gamma)), float(np.finfo(np.float32).tiny))
         seed = int(random.randint(np.iinfo(np.int32).max))
         products = (self.n_components + 1) // 2
+        if not sigma < _MOST_SIGMA:
+            raise ValueError(f"gamma: expected less than {_MOST_SIGMA**2 / 2:g}, got {gamma!r:.40}")
         self.weight_ = weight = Fastfood.random((products, depth), seed, sigma, "signs")
         self._n_features_out = self.n_components
         amplitude = float(np.sqrt(2.0 / self.n_components))

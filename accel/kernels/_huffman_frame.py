@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,27 +106,41 @@ def _check_sum(view: memoryview, at: int) -> None:
         raise corrupt("the header's checksum does not match")
 
 
-def read_streams(data: np.ndarray, max_symbols: int) -> list[Stream]:
+def read_streams(data: np.ndarray, max_symbols: int) -> Iterable[Stream]:
     """The only stream of `data`, or those of a sequence; all their bytes are there, and none behind."""
-    if data[:3].tobytes() != SEQUENCE_START:
-        stream = read_header(data, max_symbols)
-        if stream.nbytes != stream.payload.size:
-            raise corrupt(f"its header says {stream.nbytes} bytes of blocks, {stream.payload.size} are there")
-        check_sizes(stream)
-        return [stream]
-    streams: list[Stream] = []
-    data, n = data[len(SEQUENCE_START) :], 0
-    while data[:3].tobytes() != SEQUENCE_END:
-        stream = read_header(data, max_symbols - n)
-        if stream.nbytes > stream.payload.size:
-            raise corrupt(f"its header says {stream.nbytes} bytes of blocks, {stream.payload.size} are there")
-        check_sizes(stream)
-        streams.append(stream)
-        data, n = stream.payload[stream.nbytes :], n + stream.n
-    left = data.size - read_end(data, n)
-    if left:
-        raise corrupt(f"{left} bytes stand behind its end")
-    return streams
+    if data[:3].tobytes() == SEQUENCE_START:
+        return _Sequence(data[len(SEQUENCE_START) :], max_symbols)
+    stream = read_header(data, max_symbols)
+    if stream.nbytes != stream.payload.size:
+        raise _missing(stream)
+    check_sizes(stream)
+    return [stream]
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Streams one after another, read anew by every loop: what is known of the smallest ones takes more memory than
+    their bytes."""
+
+    data: np.ndarray
+    max_symbols: int
+
+    def __iter__(self) -> Iterator[Stream]:
+        data, n = self.data, 0
+        while data[:3].tobytes() != SEQUENCE_END:
+            stream = read_header(data, self.max_symbols - n)
+            if stream.nbytes > stream.payload.size:
+                raise _missing(stream)
+            check_sizes(stream)
+            yield stream
+            data, n = stream.payload[stream.nbytes :], n + stream.n
+        left = data.size - read_end(data, n)
+        if left:
+            raise corrupt(f"{left} bytes stand behind its end")
+
+
+def _missing(stream: Stream) -> FormatError:
+    return corrupt(f"its header says {stream.nbytes} bytes of blocks, {stream.payload.size} are there")
 
 
 def check_sizes(stream: Stream) -> None:

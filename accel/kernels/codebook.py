@@ -143,8 +143,8 @@ class PackedCodebook:
         program.codebook(packed, rows, native.activation(None), *places, bias, threads)
         if len(self._ready) >= _MOST:
             self._ready.clear()
-        self._ready[rows, isa, threads] = program, packed.scratch_floats(rows, threads)
-        return self._ready[rows, isa, threads]
+        made = self._ready[rows, isa, threads] = program, packed.scratch_floats(rows, threads)
+        return made  # another thread may have cleared the rest meanwhile
 
     def _numba(self, x: np.ndarray, y: np.ndarray) -> None:
         from accel.kernels.codebook_numba import codebook_product

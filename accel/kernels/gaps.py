@@ -13,6 +13,8 @@ from accel.kernels.csr import csr_pointers, csr_validate
 
 ESCAPE = 255
 """A delta byte: advance so many columns, more follows."""
+MOST_PLACES = 2**60 - 1
+"""Of elements of 8 bytes: the bytes can be counted."""
 
 
 def gaps_encode(positions: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -225,7 +227,7 @@ def gaps_expand(
     if values.size != gaps.size:
         raise ValueError(f"values: expected one per gap, {gaps.size}, got {values.size}")
     _check_bits(bits)
-    checks.integer("size", size, 0)
+    checks.integer("size", size, 0, MOST_PLACES)
     dense = checks.output("out", out, values.dtype, (size,), gaps=gaps, values=values)
     most = (1 << bits) - 1
     if runtime.backend() == "native":

@@ -45,6 +45,7 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {_mm256_castps_pd(exchange<2 * D>(f32{_mm256_castpd_ps(a.v)}).v)};
 }
+ACCEL_INLINE f32 round_any(f32 a) { return round_even(a); }
 ACCEL_INLINE f32 magnitude(f32 a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.f), a.v)}; }
 ACCEL_INLINE f32 signed_as(f32 a, f32 s) { return {_mm256_xor_ps(a.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.f)))}; }
 template <int K>

@@ -51,6 +51,8 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {_mm512_castps_pd(exchange<2 * D>(f32{_mm512_castpd_ps(a.v)}).v)};
 }
+// round_even of any number, where that of vec_<isa>.h may be for small ones only.
+ACCEL_INLINE f32 round_any(f32 a) { return round_even(a); }
 ACCEL_INLINE f32 magnitude(f32 a) { return {_mm512_abs_ps(a.v)}; }
 // a with its sign changed where the sign bit of s is set.
 ACCEL_INLINE f32 signed_as(f32 a, f32 s) { return {_mm512_xor_ps(a.v, _mm512_and_ps(s.v, _mm512_set1_ps(-0.f)))}; }

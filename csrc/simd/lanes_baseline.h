@@ -70,6 +70,10 @@ ACCEL_INLINE f32 signed_as(f32 a, f32 s) {
   std::memcpy(&a.v, &bits, sizeof bits);
   return a;
 }
+ACCEL_INLINE f32 round_any(f32 a) {  // from 2**23 on all are integers
+  const f32 size = magnitude(a), least = set1(8388608.f);
+  return signed_as({size.v < least.v ? ((size + least) - least).v : size.v}, a);
+}
 template <int K>
 ACCEL_INLINE void transpose_step(f32* t) {
   for (int i = 0; i < 4; ++i) {

@@ -44,6 +44,7 @@ template <int D>
 ACCEL_INLINE f64 exchange(f64 a) {
   return {vextq_f64(a.v, a.v, 1)};
 }
+ACCEL_INLINE f32 round_any(f32 a) { return round_even(a); }
 ACCEL_INLINE f32 magnitude(f32 a) { return {vabsq_f32(a.v)}; }
 ACCEL_INLINE f32 signed_as(f32 a, f32 s) {
   const uint32x4_t sign = vandq_u32(vreinterpretq_u32_f32(s.v), vdupq_n_u32(0x80000000u));

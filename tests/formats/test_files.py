@@ -33,3 +33,14 @@ def test_pipes_and_devices_are_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero")):
         with pytest.raises(FormatError, match="not a regular file"):
             read_bytes(path, Limits())
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted there")
+def test_what_is_refused_is_not_left_open(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large").write_bytes(b"large")
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("folder", "large"):
+        with pytest.raises((FormatError, IsADirectoryError), match=r"folder|max_file=2"):
+            read_bytes(tmp_path / name, Limits(max_file=2))
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -24,7 +24,7 @@ import numpy as np
 from accel.errors import FormatError
 from accel.formats import codings, container
 from accel.formats.contents import DTYPES
-from accel.weights import NM, Bsr, Codebook, Csr, CsrCodebook
+from accel.weights import NM, BlockCirculant, Bsr, Codebook, Csr, CsrCodebook, Fastfood, Hashed, ProductQuantized
 from accel.weights.base import Weight
 
 HEAD = struct.Struct("<8sHHIIQ")
@@ -44,6 +44,8 @@ def samples() -> list[bytes]:
         {"blocks": Bsr.from_dense(w[:4], (2, 1)), "2:4": NM.from_dense(w[:2], 2, 4, prune=True)},
         {"coded": codes, "flags": np.array([True, False]), "empty": np.zeros((0, 3), np.int8)},
         {"sparse": np.where(np.arange(900) % 37, 0, np.arange(900)).astype(np.int16)},
+        {"groups": Codebook.fit(w, 2, groups=3, values="bfloat16"), "product": ProductQuantized.fit(w, 3, 5)},
+        {"circulant": BlockCirculant.project(w, 4), "hashed": Hashed.project(w, 9), "fast": Fastfood.random((6, 5))},
         {"floats": rng.standard_normal(4100).astype(np.float16), "pruned": np.where(w < 1, 0, w).astype(np.float32)},
     ]
     return [container.encode({"graph": {"nodes": ["Conv"], "x": 1.5}}, tensors) for tensors in groups]

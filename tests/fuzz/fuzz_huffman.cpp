@@ -6,12 +6,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <random>
 
 #include "guarded.h"
 #include "huffman_oracle.h"
 #include "kernels/huffman/lengths.h"
 #include "kernels/huffman/tree.h"
+#include "mutants.h"
 
 namespace {
 
@@ -20,9 +20,7 @@ using oracle::Bytes;
 using std::size_t;
 using std::uint8_t;
 
-std::mt19937_64 generator;
-size_t below(size_t n) { return n ? generator() % n : 0; }
-uint8_t any_byte() { return static_cast<uint8_t>(generator()); }
+using mutants::any_byte, mutants::below, mutants::generator, mutants::mutate_once;
 
 constexpr size_t kMostSymbols = 80'000;
 Guarded input(2 * kMostSymbols), output(2 * kMostSymbols), scratch(kTreeScratch);
@@ -141,38 +139,6 @@ void check_streaming(const Case& of, const Bytes& block, size_t n, size_t isa, c
 }
 
 // ---- damage ---------------------------------------------------------------------------------------------------------
-
-void mutate_once(Bytes& block, const Bytes& other) {
-  const size_t at = below(block.size()), from = below(block.size());
-  const size_t size = std::min(1 + below(8), block.size() - std::max(at, from));
-  switch (below(7)) {
-    case 0:
-      block[at] ^= static_cast<uint8_t>(1u << below(8));
-      break;
-    case 1:
-      block[at] = any_byte();
-      break;
-    case 2:
-      block.resize(1 + below(block.size()));
-      break;
-    case 3:
-      block.insert(block.begin() + static_cast<long>(at), any_byte());
-      break;
-    case 4:
-      std::memmove(&block[at], &block[from], size);
-      break;
-    case 5: {  // the head: kind, code lengths and sizes, where most can go wrong
-      const size_t place = below(std::min<size_t>(block.size(), 40));
-      block[place] = static_cast<uint8_t>(below(2) ? block[place] + 1 : any_byte());
-      break;
-    }
-    default: {  // the head of another block
-      const size_t taken = below(std::min<size_t>(other.size(), 40));
-      block.erase(block.begin(), block.begin() + static_cast<long>(std::min(block.size() - 1, below(40))));
-      block.insert(block.begin(), other.begin(), other.begin() + static_cast<long>(taken));
-    }
-  }
-}
 
 void put_sum(uint8_t* at, std::uint32_t sum) { std::memcpy(at, &sum, sizeof sum); }
 

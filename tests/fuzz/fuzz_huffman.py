@@ -25,12 +25,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 KERNELS = ROOT / "csrc" / "kernels" / "huffman"
-SOURCES = [
-    ROOT / "tests" / "fuzz" / "fuzz_huffman.cpp",
+DECODERS = [
     *sorted(KERNELS.glob("*.cpp")),
     ROOT / "csrc" / "runtime" / "pool.cpp",
     ROOT / "csrc" / "simd" / "isa.cpp",
 ]
+MAIN = ROOT / "tests" / "fuzz" / "fuzz_huffman.cpp"
 SANITIZERS = "-fsanitize=address,undefined"
 FLAGS = ["-std=c++20", "-O2", "-g1", "-fno-omit-frame-pointer", SANITIZERS, "-fno-sanitize-recover=all"]
 INCLUDES = [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'tests' / 'fuzz'}"]
@@ -39,8 +39,8 @@ LONGEST = 8  # code length in the vectors of 8 symbols; a complete code of them 
 MOST_SECONDS = 60.0  # for a planted bug
 
 
-def build(folder: Path, plant: int = 0) -> Path:
-    """The fuzzer, with one of the bugs of plant.h unless `plant` is 0."""
+def build(folder: Path, sources: list[Path], plant: int = 0) -> Path:
+    """The fuzzer whose main program is the first source, with one of the bugs of plant.h unless `plant` is 0."""
     folder.mkdir()
 
     def compiled(source: Path) -> str:
@@ -50,16 +50,16 @@ def build(folder: Path, plant: int = 0) -> Path:
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compiled, SOURCES))
-    program = folder / "fuzz_huffman"
+        objects = list(pool.map(compiled, sources))
+    program = folder / sources[0].stem
     subprocess.run([*COMPILER, SANITIZERS, *objects, "-lpthread", "-o", str(program)], check=True)
     return program
 
 
-def fuzz(program: Path, mutants: int, seed: int, longest: int) -> tuple[subprocess.CompletedProcess[str], float]:
+def fuzz(program: Path, *numbers: int) -> tuple[subprocess.CompletedProcess[str], float]:
     """How the run ended, and the seconds of processor time it took."""
     start = _seconds()
-    done = subprocess.run([str(program), str(mutants), str(seed), str(longest)], capture_output=True, text=True)
+    done = subprocess.run([str(program), *map(str, numbers)], capture_output=True, text=True)
     return done, _seconds() - start
 
 
@@ -89,7 +89,7 @@ def find_plants(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Runs each planted bug; says how it was found and after how many seconds."""
     found = {}
     for plant, name in plants().items():
-        done, seconds = fuzz(build(folder / name, plant), args.mutants, args.seed, 1)
+        done, seconds = fuzz(build(folder / name, [MAIN, *DECODERS], plant), args.mutants, args.seed, 1)
         found[name] = {"found": done.returncode != 0, "seconds": round(seconds, 2), "by": finding(done)}
         print(f"{name}: {found[name]}")
     return {"plants": found, "ok": all(p["found"] and p["seconds"] < MOST_SECONDS for p in found.values())}
@@ -97,10 +97,15 @@ def find_plants(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 def find_nothing(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Runs the decoders as they are; says what was tried."""
-    done, seconds = fuzz(build(folder / "whole"), args.mutants, args.seed, LONGEST)
+    return tried(build(folder / "whole", [MAIN, *DECODERS]), args.mutants, args.seed, LONGEST)
+
+
+def tried(program: Path, *numbers: int) -> dict[str, Any]:
+    """Runs a fuzzer that should find nothing; what it tried, or its finding."""
+    done, seconds = fuzz(program, *numbers)
     print(done.stdout + done.stderr)
-    tried = json.loads(done.stdout) if done.returncode == 0 else {"finding": finding(done)}
-    return {**tried, "seconds": round(seconds, 1), "ok": done.returncode == 0}
+    said = json.loads(done.stdout) if done.returncode == 0 else {"finding": finding(done)}
+    return {**said, "seconds": round(seconds, 1), "ok": done.returncode == 0}
 
 
 def where() -> dict[str, str]:

@@ -60,3 +60,12 @@ def test_numbers_that_float32_does_not_hold_are_refused() -> None:
     features = FastfoodRBF(gamma="scale", n_components=64, random_state=0).fit(large)
     same = FastfoodRBF(gamma="scale", n_components=64, random_state=0).fit(x)
     np.testing.assert_allclose(features.transform(large), same.transform(x), atol=1e-5)
+
+
+def test_a_gamma_beyond_float32_is_named() -> None:
+    x = data(8, 5)
+    z = FastfoodRBF(gamma=1e30, n_components=9, random_state=0).fit_transform(x)
+    assert (np.abs(z) <= np.sqrt(2 / 9) * 1.00001).all()
+    for gamma, rows in ((1e61, x), (1e300, x), ("scale", 1e-40 * x.astype(np.float64))):
+        with pytest.raises(ValueError, match="gamma: expected less than 5e"):
+            FastfoodRBF(gamma=gamma).fit(rows)

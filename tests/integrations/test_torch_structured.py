@@ -168,6 +168,16 @@ def test_conv2d_is_the_convolution_with_its_weight(name: str) -> None:
     assert f"block={layer.block}, bias={conv.bias is not None}" in repr(layer)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_rows_give_no_rows_and_zero_gradients(dtype: Any) -> None:
+    linear = CirculantLinear(6, 5, block=4), FastfoodLinear(6, 5), HashedLinear(6, 5, values=4)
+    inputs = [(layer.to(dtype), rows(2, 0, 6, dtype=dtype)) for layer in linear]
+    inputs.append((CirculantConv2d(3, 4, 3, block=2).to(dtype), rows(0, 3, 5, 5, dtype=dtype)))
+    for layer, x in inputs:
+        layer(x).sum().backward()
+        assert x.grad.shape == x.shape and not any(p.grad.any() for p in layer.parameters())
+
+
 def test_the_gradients_of_layers_are_those_of_the_dense_ones() -> None:
     layer = CirculantConv2d(4, 6, 3, padding=1, block=2, dtype=torch.float64)
     linear = CirculantLinear(5, 7, block=4, signs=True, dtype=torch.float64)
@@ -248,6 +258,8 @@ def test_float_layers_become_the_nearest_structured_ones() -> None:
         (ValueError, "padding: expected numbers where stride", lambda: CirculantConv2d(4, 4, 3, 2, "same", block=2)),
         (TypeError, "padding: expected an integer or a pair", lambda: CirculantConv2d(4, 4, 3, padding="all", block=2)),
         (ValueError, r"x: expected shape \(\.\.\., 3\), got \(2, 4\)", lambda: CirculantLinear(3, 3)(rows(2, 4))),
+        (ValueError, r"x: expected shape \(\.\.\., 3\), got \(\)", lambda: CirculantLinear(3, 3)(torch.ones(()))),
+        (TypeError, "x: expected torch.float32", lambda: CirculantLinear(3, 3, signs=True)(torch.ones(2, 3).half())),
         (ValueError, "x: expected .*C = 4, got", lambda: CirculantConv2d(4, 4, 3, block=2)(rows(1, 3, 5, 5))),
     ],
 )

@@ -49,6 +49,18 @@ def read(data: bytes, most: int = 1 << 30) -> np.ndarray:
     return np.concatenate([np.empty(0, np.uint8), *huffman_decode_stream(Slow(data, most))])
 
 
+def test_many_small_streams_take_no_memory() -> None:
+    """They have more bytes in Python than in the blob."""
+    many = 3000
+    ends = list(huffman_encode_stream([np.zeros(many, np.uint8)]))
+    blob = b"".join([ends[0], *[huffman_encode(np.zeros(1, np.uint8))] * many, ends[-1]])
+    tracemalloc.start()
+    symbols = huffman_decode(blob)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert symbols.size == many and peak < len(blob)
+
+
 @pytest.mark.parametrize("format", ["auto", "h4", "ht"])
 @pytest.mark.parametrize("n", [0, 1, 5000, (1 << 20) - 1, (1 << 20) + 1, 3_000_000])
 def test_chunks_of_any_size_come_back(format: str, n: int) -> None:

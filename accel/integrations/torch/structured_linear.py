@@ -37,7 +37,7 @@ class _Linear(Structured):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
-        if x.shape[-1] != self.in_features:
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise ValueError(f"x: expected shape (..., {self.in_features}), got {tuple(x.shape)}")
         if self.frozen:
             return functional.linear(x, self.frozen_weight, self.bias)
@@ -106,6 +106,8 @@ class CirculantLinear(_Linear):
 
     def _product(self, x: Tensor) -> Tensor:
         if self.signs is not None:
+            if x.dtype != self.signs.dtype:  # the product would have the wider type
+                raise TypeError(f"x: expected {self.signs.dtype} as of the signs, got {x.dtype}")
             x = x * self.signs
         return block_circulant(widened(x, self.r.shape[1] * self.block), self.r)[..., : self.out_features]
 

@@ -66,6 +66,8 @@ def block_circulant(x: Tensor, r: Tensor) -> Tensor:
     if x.dtype == torch.float32:
         return torch.from_numpy(circulant.block_circulant_matmul(wide, columns))
     _, q, b = r.shape
+    if not x.numel():  # torch's transforms refuse no rows
+        return x.new_zeros((*x.shape[:-1], r.shape[0] * b))
     spectra = torch.fft.rfft(x.unflatten(-1, (q, b))), torch.fft.rfft(r)
     return torch.fft.irfft(torch.einsum("...qf,pqf->...pf", *spectra), b).contiguous().flatten(-2)
 
@@ -81,6 +83,8 @@ def block_circulant_grad(g: Tensor, x: Tensor, block: int) -> Tensor:
     by_y, wide = _arrays(g=g, x=x)
     if g.dtype == torch.float32:
         return torch.from_numpy(circulant.block_circulant_grad_r(by_y, wide, block))
+    if not g.numel():
+        return g.new_zeros((g.shape[-1] // block, x.shape[-1] // block, block))
     spectra = [torch.fft.rfft(t.reshape(-1, t.shape[-1] // block, block)) for t in (g, x)]
     return torch.fft.irfft(torch.einsum("npf,nqf->pqf", spectra[0], spectra[1].conj()), block).contiguous()
 

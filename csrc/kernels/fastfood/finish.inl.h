@@ -25,7 +25,7 @@ struct Waves {
   }
   ACCEL_FORCE_INLINE void operator()(const f32* x, f32* cos, f32* sin) const {
     f32 t[4], u[4];
-    for_four([&](int i) { t[i] = x[i] - round_even(x[i]); });
+    for_four([&](int i) { t[i] = x[i] - round_any(x[i]); });
     for_four([&](int i) { u[i] = quarter - magnitude(t[i]); });
     sines(u, cos);
     for_four([&](int i) { u[i] = quarter - magnitude(u[i]); });

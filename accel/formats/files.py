@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from io import BufferedReader
 
 from accel.errors import FormatError
 from accel.formats.limits import Limits, check
@@ -33,7 +33,7 @@ def read_bytes(source: Source, limits: Limits) -> memoryview:
 
 
 @contextmanager
-def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple[BinaryIO, int]]:
+def open_regular(path: str | os.PathLike[str], limits: Limits) -> Iterator[tuple[BufferedReader, int]]:
     """A regular file open for reading, and its size, at most `limits.max_file`. Errors as in `read_bytes`."""
     try:
         # O_NONBLOCK: opening a pipe must not wait for its writer.

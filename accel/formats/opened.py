@@ -66,7 +66,7 @@ class OpenFile(Mapping[str, Tensor]):
         at, entry = self._entries[name]
         self._file.seek(at)
         data = self._scratch.take(FILE, entry.stored).data
-        count = self._file.readinto(data)  # type: ignore[attr-defined]
+        count = self._file.readinto(data)
         if count != entry.stored:
             raise FormatError(f"tensor {name!r:.80}: truncated: expected {entry.stored} bytes, got {count}")
         return decode_tensor(entry, data, self._limits, self._scratch)

@@ -8,11 +8,11 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+from accel.kernels._row_product import RowProduct
 
 MOST_VALUES = 256
 """Of a codebook: a code is one byte."""
 _ROWS = 64  # of the matrix that NumPy unfolds at a time
-_MOST = 16  # numbers of rows kept ready
 
 
 def codebook_matmul(
@@ -91,18 +91,18 @@ def check_values(codes: np.ndarray, codebook: np.ndarray) -> None:
         raise ValueError(f"codes: expected codes below {codebook.shape[-1]}, the size of the codebook, got {top}")
 
 
-class PackedCodebook:
+class PackedCodebook(RowProduct):
     """`codebook_matmul` with weights that are packed once, and a program ready for each number of rows.
 
     The arrays are those that `checked_codebook` has seen.
     """
 
     def __init__(self, codes: np.ndarray, books: np.ndarray, bias: np.ndarray | None) -> None:
+        super().__init__(codes.shape[1])
         self._codes, self._books, self._bias = codes, books, bias
         self.shape: tuple[int, int] = (codes.shape[0], codes.shape[1])
         self.values = books.shape[1]
         self._native: Any = None
-        self._ready: dict[tuple[int, int, int], tuple[Any, int]] = {}  # by rows, instruction set and threads
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         y = np.empty((*x.shape[:-1], self._codes.shape[0]), np.float32) if out is None else out
@@ -130,21 +130,11 @@ class PackedCodebook:
             self._native = pack_codebook(self._codes, self._books)
         return self._native
 
-    def _run(self, x: np.ndarray, y: np.ndarray) -> None:
-        key = x.size // self._codes.shape[1], runtime.isa_index(), runtime.threads()
-        program, floats = self._ready.get(key) or self._prepare(*key)
-        bindings = [(0, x), (1, y), (2, native.scratch(floats))]
-        native.run(program, np.zeros(3, np.uintp), bindings, threads=runtime.threads(), keep_denormals=True)
-
-    def _prepare(self, rows: int, isa: int, threads: int) -> tuple[Any, int]:
-        packed, program = self.packed(), native.new_program()
-        places = [native.place(i) for i in range(3)]
+    def _add(self, program: Any, rows: int, x: Any, y: Any, scratch: Any, threads: int) -> int:
+        packed = self.packed()
         bias = native.pack_bias(self._bias, packed.out)
-        program.codebook(packed, rows, native.activation(None), *places, bias, threads)
-        if len(self._ready) >= _MOST:
-            self._ready.clear()
-        made = self._ready[rows, isa, threads] = program, packed.scratch_floats(rows, threads)
-        return made  # another thread may have cleared the rest meanwhile
+        program.codebook(packed, rows, native.activation(None), x, y, scratch, bias, threads)
+        return int(packed.scratch_floats(rows, threads))
 
     def _numba(self, x: np.ndarray, y: np.ndarray) -> None:
         from accel.kernels.codebook_numba import codebook_product

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from accel.kernels import checks, runtime
+from accel.kernels import checks
 from accel.kernels import program as native
-
-_MOST = 16  # numbers of rows kept ready
+from accel.kernels._row_product import RowProduct
 
 
 def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
@@ -47,29 +46,21 @@ def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None = None) -> np.n
     return PackedLinear(w, bias)(x)
 
 
-class PackedLinear:
+class PackedLinear(RowProduct):
     """`linear` with weights that are packed once, and a program ready for each number of rows."""
 
     def __init__(self, w: np.ndarray, bias: np.ndarray | None) -> None:
-        self._out, self._depth = w.shape
+        super().__init__(w.shape[1])
+        self._out = w.shape[0]
         self._weights, self._bias = native.pack_linear(w), native.pack_bias(bias, self._out)
-        self._ready: dict[tuple[int, int], tuple[Any, int]] = {}  # by rows and instruction set: program and scratch
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        key = x.size // self._depth, runtime.isa_index()
-        program, floats = self._ready.get(key) or self._prepare(*key)
         y = np.empty((*x.shape[:-1], self._out), np.float32)
-        bindings = [(0, x), (1, y), (2, np.empty(floats, np.float32))]
-        threads = runtime.threads()
-        native.run(program, np.zeros(3, np.uintp), bindings, threads=threads, keep_denormals=True)
+        self._run(x, y)
         return y
 
-    def _prepare(self, rows: int, isa: int) -> tuple[Any, int]:
-        program, places = native.new_program(), [native.place(i) for i in range(3)]
-        floats = program.linear(
-            rows, self._depth, self._out, native.activation(None), *places, self._weights, self._bias
+    def _add(self, program: Any, rows: int, x: Any, y: Any, scratch: Any, threads: int) -> int:
+        floats: int = program.linear(
+            rows, self._depth, self._out, native.activation(None), x, y, scratch, self._weights, self._bias
         )
-        if len(self._ready) >= _MOST:
-            self._ready.clear()
-        self._ready[rows, isa] = program, floats
-        return program, floats
+        return floats

@@ -8,9 +8,8 @@ import numpy as np
 
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
+from accel.kernels._row_product import RowProduct
 from accel.kernels.codebook import MOST_VALUES
-
-_MOST = 16  # numbers of rows kept ready
 
 
 def product_quantized_matmul(
@@ -85,16 +84,16 @@ def check_quantized(codes: np.ndarray, centroids: np.ndarray) -> None:
         raise ValueError(f"codes: expected codes below {values}, the number of centroids, got {top}")
 
 
-class PackedProduct:
+class PackedProduct(RowProduct):
     """`product_quantized_matmul` with weights that are packed once, and a program ready for each number of rows.
 
     The arrays are those that `check_quantized` has seen; `depth` is the number of inputs.
     """
 
     def __init__(self, codes: np.ndarray, centroids: np.ndarray, depth: int, bias: np.ndarray | None) -> None:
+        super().__init__(depth)
         self.codes, self.centroids, self.depth, self._bias = codes, centroids, depth, bias
         self._native: Any = None
-        self._ready: dict[tuple[int, int], Any] = {}  # by rows and instruction set
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         y = np.empty((*x.shape[:-1], self.codes.shape[0]), np.float32) if out is None else out
@@ -112,20 +111,11 @@ class PackedProduct:
             self._native = pack_product(self.codes, self.centroids, self.depth)
         return self._native
 
-    def _run(self, x: np.ndarray, y: np.ndarray) -> None:
-        key = x.size // self.depth, runtime.isa_index()
-        program = self._ready.get(key) or self._prepare(*key)
-        bindings = [(0, x), (1, y), (2, native.scratch(self.packed().scratch_floats))]
-        native.run(program, np.zeros(3, np.uintp), bindings, threads=runtime.threads(), keep_denormals=True)
-
-    def _prepare(self, rows: int, isa: int) -> Any:
-        packed, program = self.packed(), native.new_program()
-        places = [native.place(i) for i in range(3)]
-        program.product(packed, rows, native.activation(None), *places, native.pack_bias(self._bias, packed.out))
-        if len(self._ready) >= _MOST:
-            self._ready.clear()
-        self._ready[rows, isa] = program
-        return program
+    def _add(self, program: Any, rows: int, x: Any, y: Any, scratch: Any, threads: int) -> int:
+        packed = self.packed()
+        bias = native.pack_bias(self._bias, packed.out)
+        program.product(packed, rows, native.activation(None), x, y, scratch, bias)
+        return int(packed.scratch_floats)
 
     def _add_tables(self, x: np.ndarray, y: np.ndarray) -> None:
         subs, _, size = self.centroids.shape

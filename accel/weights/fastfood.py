@@ -146,7 +146,8 @@ class Fastfood(Weight):
             unit = fwht(np.diag(b), axis=0, norm="ortho")
             mixed = g[:, np.newaxis] * unit[self.perm[block]]
             rows[block * n : (block + 1) * n] = s[:, np.newaxis] * fwht(mixed, axis=0, norm="ortho")
-        return np.ascontiguousarray(rows[:out, :depth], np.float32)
+        with np.errstate(over="ignore"):  # what float32 does not hold is infinite, as in the kernel
+            return np.ascontiguousarray(rows[:out, :depth], np.float32)
 
     def product(self, bias: np.ndarray | None = None) -> Product:
         out, depth = self.shape

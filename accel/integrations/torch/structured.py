@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,20 @@ from torch.nn import functional
 from accel.weights.base import Weight
 
 
-class Structured(nn.Module):  # type: ignore[misc]
+class Structured(nn.Module, ABC):  # type: ignore[misc]
     """What all structured layers share: the bias, and how a trained one becomes a weight of accel."""
 
     frozen = False
     bias: Tensor | None
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, ...]:
         """Of the dense weight, as torch has it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_weight(self) -> Weight:
         """The accel weight that the layer stands for, float32."""
-        raise NotImplementedError
 
     def to_dense(self) -> Tensor:
         """What `to_weight` stands for, of torch's shape and the layer's dtype; no gradient passes to the parameters."""
@@ -49,8 +50,9 @@ class Structured(nn.Module):  # type: ignore[misc]
     def extra_repr(self) -> str:
         return f"{self._sizes()}, bias={self.bias is not None}, {self.compression():.1f}x fewer parameters"
 
+    @abstractmethod
     def _sizes(self) -> str:
-        raise NotImplementedError
+        """Of the layer, as arguments: what printing it shows."""
 
     def _make_bias(self, count: int, bias: bool, device: Any, dtype: Any) -> None:
         self.bias = nn.Parameter(torch.empty(count, device=device, dtype=dtype)) if bias else None

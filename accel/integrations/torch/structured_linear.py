@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -44,8 +45,9 @@ class _Linear(Structured):
         y = self._product(x)
         return y if self.bias is None else y + self.bias
 
+    @abstractmethod
     def _product(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Without the bias."""
 
     def _sizes(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}"

@@ -27,6 +27,12 @@ def _operator(name: str, schema: str) -> Callable[[Callable[..., Any]], Any]:
     return define
 
 
+def _shapes_of(operator: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Registers what gives results of the operator's shapes and types, without their numbers."""
+    register: Callable[[Callable[..., Any]], Any] = operator.register_fake
+    return register
+
+
 def _arrays(**tensors: Tensor) -> tuple[np.ndarray, ...]:
     """The tensors as C-contiguous arrays, all float32 or all float64, for which the first decides."""
     kind = next(iter(tensors.values())).dtype
@@ -72,7 +78,7 @@ def block_circulant(x: Tensor, r: Tensor) -> Tensor:
     return torch.fft.irfft(torch.einsum("...qf,pqf->...pf", *spectra), b).contiguous().flatten(-2)
 
 
-@block_circulant.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(block_circulant)
 def _(x: Tensor, r: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:-1], r.shape[0] * r.shape[2]))
 
@@ -89,7 +95,7 @@ def block_circulant_grad(g: Tensor, x: Tensor, block: int) -> Tensor:
     return torch.fft.irfft(torch.einsum("npf,nqf->pqf", spectra[0], spectra[1].conj()), block).contiguous()
 
 
-@block_circulant_grad.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(block_circulant_grad)
 def _(g: Tensor, x: Tensor, block: int) -> Tensor:
     return g.new_empty((g.shape[-1] // block, x.shape[-1] // block, block))
 
@@ -133,7 +139,7 @@ def fastfood(x: Tensor, s: Tensor, g: Tensor, b: Tensor, perm: Tensor) -> Tensor
     return torch.from_numpy(by_s * fwht(by_g * mixed, norm="ortho")).reshape(*x.shape[:-1], s.numel())
 
 
-@fastfood.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(fastfood)
 def _(x: Tensor, s: Tensor, g: Tensor, b: Tensor, perm: Tensor) -> Tensor:
     return x.new_empty((*x.shape[:-1], s.numel()))
 
@@ -149,7 +155,7 @@ def fastfood_grad(grad: Tensor, x: Tensor, s: Tensor, g: Tensor, b: Tensor, perm
     return tuple(map(torch.from_numpy, gradients))
 
 
-@fastfood_grad.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(fastfood_grad)
 def _(grad: Tensor, x: Tensor, s: Tensor, g: Tensor, b: Tensor, perm: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.new_empty(t.shape) for t in (x, s, g, b))
 
@@ -178,7 +184,7 @@ def hashed_product(x: Tensor, values: Tensor, out_features: int, seed: int) -> T
     return functional.linear(x, torch.from_numpy(dense))
 
 
-@hashed_product.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(hashed_product)
 def _(x: Tensor, values: Tensor, out_features: int, seed: int) -> Tensor:
     return x.new_empty((*x.shape[:-1], out_features))
 
@@ -191,7 +197,7 @@ def hashed_grad(g: Tensor, x: Tensor, values: Tensor, seed: int) -> tuple[Tensor
     return torch.from_numpy(by_x), torch.from_numpy(by_values)
 
 
-@hashed_grad.register_fake  # type: ignore[untyped-decorator]
+@_shapes_of(hashed_grad)
 def _(g: Tensor, x: Tensor, values: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return x.new_empty(x.shape), values.new_empty(values.shape)
 

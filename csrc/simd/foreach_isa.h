@@ -63,7 +63,7 @@ ACCEL_TARGET_END
 
 ACCEL_TARGET_BEGIN(
     "avx2,fma,popcnt,bmi,bmi2,f16c,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vpopcntdq,avx512bitalg,"
-    "avx512vbmi,avx512vbmi2" ACCEL_WIDE)
+    "avx512vbmi,avx512vbmi2,pclmul,vpclmulqdq" ACCEL_WIDE)
 #define ACCEL_ISA avx512
 #include "simd/vec_avx512.h"
 #include ACCEL_KERNEL_FILE

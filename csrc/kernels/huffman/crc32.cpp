@@ -14,13 +14,11 @@
 namespace accel {
 namespace {
 
-constexpr std::uint32_t times_x(std::uint32_t r) { return (r >> 1) ^ (r & 1 ? 0xEDB88320u : 0u); }
-
 constexpr auto kTables = [] {
   std::array<std::array<std::uint32_t, 256>, 8> t{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t r = byte;
-    for (int k = 0; k < 8; ++k) r = times_x(r);
+    for (int k = 0; k < 8; ++k) r = crc_times_x(r);
     t[0][byte] = r;
   }
   for (std::size_t k = 1; k < 8; ++k)
@@ -41,19 +39,6 @@ std::uint32_t by_tables(std::uint32_t state, const std::uint8_t* p, std::size_t 
 }
 
 #if defined(__x86_64__)
-// x^n mod P, bit-reflected and shifted by one as the product of two reflected numbers needs it.
-constexpr long long power_of_x(int n) {
-  std::uint32_t r = 0x80000000u;
-  for (int k = 0; k < n; ++k) r = times_x(r);
-  return static_cast<long long>(r) << 1;
-}
-
-struct Factors {
-  long long low, high;
-};
-constexpr Factors factors(int bits) { return {power_of_x(bits + 32), power_of_x(bits - 32)}; }
-constexpr Factors kBy128 = factors(128), kBy512 = factors(512), kBy2048 = factors(2048);
-
 __attribute__((target("pclmul,sse4.1"))) inline __m128i fold(__m128i a, __m128i by, __m128i next) noexcept {
   return _mm_xor_si128(next, _mm_xor_si128(_mm_clmulepi64_si128(a, by, 0x00), _mm_clmulepi64_si128(a, by, 0x11)));
 }
@@ -61,7 +46,7 @@ __attribute__((target("pclmul,sse4.1"))) inline __m128i fold(__m128i a, __m128i 
 // Four 16-byte accumulators folded over 64 bytes a step; what they leave is a message of 16 bytes with the same CRC.
 __attribute__((target("pclmul,sse4.1"))) std::uint32_t by_folding(std::uint32_t state, const std::uint8_t* p,
                                                                   std::size_t n) noexcept {
-  const __m128i by512 = _mm_set_epi64x(kBy512.high, kBy512.low), by128 = _mm_set_epi64x(kBy128.high, kBy128.low);
+  const __m128i by512 = _mm_set_epi64x(kCrcBy512.high, kCrcBy512.low), by128 = _mm_set_epi64x(kCrcBy128.high, kCrcBy128.low);
   const auto load = [](const std::uint8_t* q) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(q)); };
   __m128i a = _mm_xor_si128(load(p), _mm_cvtsi32_si128(static_cast<int>(state)));
   __m128i b = load(p + 16), c = load(p + 32), d = load(p + 48);
@@ -86,8 +71,8 @@ ACCEL_WIDE inline __m512i fold_wide(__m512i a, __m512i by, __m512i next) noexcep
 
 // The same with four accumulators of 64 bytes, folded over 256 bytes a step; n >= 256.
 ACCEL_WIDE std::uint32_t by_wide_folding(std::uint32_t state, const std::uint8_t* p, std::size_t n) noexcept {
-  const __m512i by512 = _mm512_set4_epi64(kBy512.high, kBy512.low, kBy512.high, kBy512.low);
-  const __m512i by2048 = _mm512_set4_epi64(kBy2048.high, kBy2048.low, kBy2048.high, kBy2048.low);
+  const __m512i by512 = _mm512_set4_epi64(kCrcBy512.high, kCrcBy512.low, kCrcBy512.high, kCrcBy512.low);
+  const __m512i by2048 = _mm512_set4_epi64(kCrcBy2048.high, kCrcBy2048.low, kCrcBy2048.high, kCrcBy2048.low);
   __m512i a =
       _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(_mm_cvtsi32_si128(static_cast<int>(state))));
   __m512i b = _mm512_loadu_si512(p + 64), c = _mm512_loadu_si512(p + 128), d = _mm512_loadu_si512(p + 192);

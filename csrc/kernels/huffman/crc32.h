@@ -10,4 +10,20 @@ namespace accel {
 // it.
 std::uint32_t crc32(std::uint32_t crc, const std::uint8_t* data, std::size_t n, bool folding) noexcept;
 
+constexpr std::uint32_t crc_times_x(std::uint32_t r) { return (r >> 1) ^ (r & 1 ? 0xEDB88320u : 0u); }
+
+// x^n mod P, bit-reflected and shifted by one as the product of two reflected numbers needs it.
+constexpr long long crc_power_of_x(int n) {
+  std::uint32_t r = 0x80000000u;
+  for (int k = 0; k < n; ++k) r = crc_times_x(r);
+  return static_cast<long long>(r) << 1;
+}
+
+// What the lower and the upper quadword of 16 bytes are multiplied by to stand that many bits further on.
+struct CrcFactors {
+  long long low, high;
+};
+constexpr CrcFactors crc_factors(int bits) { return {crc_power_of_x(bits + 32), crc_power_of_x(bits - 32)}; }
+inline constexpr CrcFactors kCrcBy128 = crc_factors(128), kCrcBy512 = crc_factors(512), kCrcBy2048 = crc_factors(2048);
+
 }  // namespace accel

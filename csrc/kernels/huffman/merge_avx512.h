@@ -57,6 +57,72 @@ struct Streaming {
   }
 };
 
+ACCEL_INLINE V fold(V v, V by, V next) {
+  const V low = _mm512_clmulepi64_epi128(v, by, 0x00), high = _mm512_clmulepi64_epi128(v, by, 0x11);
+  return _mm512_ternarylogic_epi64(low, high, next, 0x96);
+}
+ACCEL_INLINE V factors(CrcFactors f) { return _mm512_set4_epi64(f.high, f.low, f.high, f.low); }
+
+// The part's CRC-32, 64 bytes with each vector of symbols that the root yields: on its own it took a tenth of the
+// decoder's time, beside streaming stores, which wait for memory, it takes next to none.
+class Checksum {
+ public:
+  Checksum(const u8* part, size_t bytes) : next_(part), end_(part + bytes) {
+    if (bytes < 256) return;
+    started_ = true;
+    last_[0] = load_bytes(part);
+    for (size_t k = 1; k < 4; ++k) last_[k] = load_bytes(part + 64 * k);
+    last_[0] = _mm512_xor_si512(last_[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128(-1)));
+    next_ += 256;
+  }
+
+  template <class Sink>
+  class Beside {
+   public:
+    Beside(Sink sink, Checksum& sum)
+        : sink_(sink), sum_(sum), next_(sum.next_), left_(sum.started_ ? static_cast<size_t>(sum.end_ - next_) / 64 : 0) {
+      for (size_t k = 0; k < 4; ++k) last_[k] = sum.last_[k];
+    }
+    ACCEL_FORCE_INLINE void put(V v) {
+      sink_.put(v);
+      if (!left_) return;
+      const V folded = fold(last_[0], factors(kCrcBy2048), load_bytes(next_));
+      last_[0] = last_[1], last_[1] = last_[2], last_[2] = last_[3], last_[3] = folded;
+      next_ += 64, --left_;
+    }
+    ACCEL_FORCE_INLINE void end() {
+      sink_.end();
+      sum_.next_ = next_;
+      for (size_t k = 0; k < 4; ++k) sum_.last_[k] = last_[k];
+    }
+
+   private:
+    Sink sink_;
+    Checksum& sum_;
+    const u8* next_;
+    size_t left_;  // lines
+    V last_[4];
+  };
+  template <class Sink>
+  Beside<Sink> beside(Sink sink) {
+    return {sink, *this};
+  }
+
+  u32 finish() const {
+    const size_t left = static_cast<size_t>(end_ - next_);
+    if (!started_) return crc32(0, next_, left, true);
+    const V by512 = factors(kCrcBy512);
+    u8 line[64];  // with the CRC of all that was folded, its first state included
+    store_bytes(line, fold(fold(fold(last_[0], by512, last_[1]), by512, last_[2]), by512, last_[3]));
+    return crc32(crc32(~u32{0}, line, sizeof line, true), next_, left, true);
+  }
+
+ private:
+  const u8 *next_, *end_;
+  bool started_ = false;
+  V last_[4] = {};
+};
+
 // VPEXPANDB waits for its old destination even with zeroing (Zen 4: 10.4 cycles a round as a chain); a register that
 // was just zeroed is no wait (5.2).
 ACCEL_INLINE V fresh_zero() {
@@ -72,10 +138,11 @@ ACCEL_INLINE u64 last_bits(const u8* p, size_t n) {  // n in 1..63
   return m;
 }
 
-// Asks for the bytes of about one part ahead: each node is too short a stream for the hardware to see. Into L2: L1 is
-// full of the nodes being merged. Tried: 32 KB ahead, no gain.
+// Asks for the bytes of a part ahead: each node is too short a stream for the hardware to see, and nodes are merged in
+// another order than they stand, so that what is nearer than a part's size may be needed before it is asked for. Into
+// L2: L1 is full of the nodes being merged.
 ACCEL_INLINE void prefetch_ahead(const u8* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + 16384), _MM_HINT_T1);
+  _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + kTreePart), _MM_HINT_T1);
 }
 
 template <bool kLeftLeaf, bool kRightLeaf, class Sink>
@@ -113,21 +180,28 @@ size_t merge(const u8* bitmap, size_t n, const u8* l, const u8* r, u8 a, u8 b, S
 }
 
 struct FieldWords {
-  alignas(64) u8 spread[64];  // `bits` bytes to a quadword of their own
-  alignas(64) u8 close[64];   // and back
-  alignas(64) u8 shift[64];   // of each field in its quadword
-  explicit FieldWords(size_t bits) {
+  u8 spread[64];  // `bits` bytes to a quadword of their own
+  u8 close[64];   // and back
+  u8 shift[64];   // of each field in its quadword
+};
+struct AllFieldWords {
+  alignas(64) FieldWords of[9];  // by bits
+};
+constexpr AllFieldWords kFields = [] {  // made at every node, they took a tenth of the decoder's time
+  AllFieldWords words{};
+  for (size_t bits = 1; bits <= 8; ++bits) {
     for (size_t i = 0; i < 64; ++i) {
-      spread[i] = static_cast<u8>(i / 8 * bits + i % 8);
-      shift[i] = static_cast<u8>(i % 8 * bits);
-      close[i] = static_cast<u8>(i < 8 * bits ? i / bits * 8 + i % bits : 0);
+      words.of[bits].spread[i] = static_cast<u8>(i / 8 * bits + i % 8);
+      words.of[bits].shift[i] = static_cast<u8>(i % 8 * bits);
+      words.of[bits].close[i] = static_cast<u8>(i < 8 * bits ? i / bits * 8 + i % bits : 0);
     }
   }
-};
+  return words;
+}();
 
 template <int kTables, class Sink>  // of 64 symbols
 void unpack_fields(const u8* symbols, size_t bits, const u8* p, size_t n, Sink sink) noexcept {
-  const FieldWords words(bits);
+  const FieldWords& words = kFields.of[bits];
   const V spread = load_bytes(words.spread), shift = load_bytes(words.shift);
   const V mask = _mm512_set1_epi8(static_cast<char>((1u << bits) - 1));
   const V t0 = load_bytes(symbols), t1 = load_bytes(symbols + (kTables > 1 ? 64 : 0)),
@@ -207,7 +281,7 @@ ACCEL_INLINE size_t split(const u8* src, size_t n, u8 from, u8* bitmap, u8* l, u
 
 // Fields are paired to 16, 32 and 64 bits, then the gaps between the quadwords are closed.
 ACCEL_INLINE void pack(const u8* src, size_t n, size_t bits, u8 first, u8* p) {
-  const FieldWords words(bits);
+  const FieldWords& words = kFields.of[bits];
   const V base = _mm512_set1_epi8(static_cast<char>(first)), close = load_bytes(words.close);
   const auto count = [&](size_t k) { return _mm_cvtsi64_si128(static_cast<long long>(k * (8 - bits))); };
   const __m128i s1 = count(1), s2 = count(2), s4 = count(4);

@@ -15,6 +15,19 @@ struct Streaming : Cached {  // as cached: what is 8 bytes wide would fill a str
   Streaming(u8* out, size_t) : Cached{out} {}
 };
 
+class Checksum {  // before the symbols
+ public:
+  Checksum(const u8* part, size_t bytes) : crc_(crc32(0, part, bytes, kFolding)) {}
+  template <class Sink>
+  Sink beside(Sink sink) {
+    return sink;
+  }
+  u32 finish() const { return crc_; }
+
+ private:
+  u32 crc_;
+};
+
 template <bool kLeftLeaf, bool kRightLeaf, class Sink>
 size_t merge(const u8* bitmap, size_t n, const u8* l, const u8* r, u8 a, u8 b, Sink sink) noexcept {
   const u64 left = kEachByte * a, right = kEachByte * b;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <string_view>
 
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"

@@ -43,10 +43,15 @@ inline constexpr std::size_t kTreePartBytes = kTreePart * kHuffmanMaxBits / 8 + 
 inline constexpr std::size_t kTreeScratch = 24 * (kTreePart + 256);
 
 // Payload of one part without its checksum: n <= kTreePart symbols into `out`, of which only n bytes are written.
-// `streaming`: stores that pass by the caches, for outputs that would not stay there.
-using TreeDecodePart = HuffmanStatus (*)(const HuffmanTree& tree, const std::uint8_t* part, std::size_t bytes,
-                                         std::uint8_t* out, std::size_t n, std::uint8_t* scratch,
-                                         bool streaming) noexcept;
+// `streaming`: stores that pass by the caches, for outputs that would not stay there. The payload's CRC-32 is found
+// on the way, whatever the status is.
+struct TreePartDecoded {
+  HuffmanStatus status;
+  std::uint32_t crc;
+};
+using TreeDecodePart = TreePartDecoded (*)(const HuffmanTree& tree, const std::uint8_t* part, std::size_t bytes,
+                                           std::uint8_t* out, std::size_t n, std::uint8_t* scratch,
+                                           bool streaming) noexcept;
 extern const TreeDecodePart kTreeDecodePart[kIsaCount];
 
 // The bytes written, at most kTreePartBytes. Every symbol has a rank.

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // One part of format HT: the walk over the tree, upwards to decode and downwards to encode. The words that move
 // symbols (merge, unpack; split, pack) are those of merge_<instruction set>.h.
+namespace accel::ACCEL_ISA {
+namespace {
+constexpr bool kFolding = std::string_view(ACCEL_STRING(ACCEL_ISA)) != "baseline";  // of checksums
+}
+}  // namespace accel::ACCEL_ISA
 // clang-format off
 #include ACCEL_ISA_FILE(kernels/huffman/merge_)
 // clang-format on
@@ -61,23 +66,30 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   return p;
 }
 
-HuffmanStatus tree_decode_part(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
-                               bool streaming) noexcept {
+HuffmanStatus decode_symbols(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
+                             bool streaming, Checksum& sum) noexcept {
   const size_t head = 2 * static_cast<size_t>(tree.inner_count);
   if (bytes < head) return HuffmanStatus::cut_off;
   TreeReader in{tree, part, part + bytes};
   const u8* end;
   if (n % 64) {  // whole vectors would leave `out`
     u8* const top = scratch + whole_vectors(n);
-    end = decode_node(in, 0, part + head, n, top, Cached{scratch});
+    end = decode_node(in, 0, part + head, n, top, sum.beside(Cached{scratch}));
     std::memcpy(out, scratch, n);
   } else if (streaming) {
-    end = decode_node(in, 0, part + head, n, scratch, Streaming(out, n));
+    end = decode_node(in, 0, part + head, n, scratch, sum.beside(Streaming(out, n)));
   } else {
-    end = decode_node(in, 0, part + head, n, scratch, Cached{out});
+    end = decode_node(in, 0, part + head, n, scratch, sum.beside(Cached{out}));
   }
   if (in.status != HuffmanStatus::ok) return in.status;
   return end == in.end ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
+}
+
+TreePartDecoded tree_decode_part(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
+                                 bool streaming) noexcept {
+  Checksum sum(part, bytes);
+  const HuffmanStatus status = decode_symbols(tree, part, bytes, out, n, scratch, streaming, sum);
+  return {status, sum.finish()};
 }
 
 // ---- encoder ----------------------------------------------------------------------------------------------------

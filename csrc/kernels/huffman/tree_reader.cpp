@@ -74,10 +74,10 @@ HuffmanStatus TreeBlockReader::next_tree(u8* room, u8* scratch, bool streaming, 
   sizes_ += 2;
   if (bytes < 4) return HuffmanStatus::cut_off;
   if (bytes > static_cast<size_t>(end_ - at_)) return HuffmanStatus::stream_too_long;
-  const u8* const part = at_ + 4;
-  if (crc32(0, part, bytes - 4, isa_ > 0) != read_word<std::uint32_t>(at_)) return HuffmanStatus::checksum;
+  const u8* const part = at_;
   at_ += bytes;
-  return kTreeDecodePart[isa_](tree_, part, bytes - 4, room, count, scratch, streaming);
+  const auto [status, crc] = kTreeDecodePart[isa_](tree_, part + 4, bytes - 4, room, count, scratch, streaming);
+  return crc == read_word<std::uint32_t>(part) ? status : HuffmanStatus::checksum;
 }
 
 HuffmanStatus TreeBlockReader::close() const noexcept {

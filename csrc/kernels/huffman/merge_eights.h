@@ -28,14 +28,13 @@ class Checksum {  // before the symbols
   u32 crc_;
 };
 
-template <bool kLeftLeaf, bool kRightLeaf, class Sink>
-size_t merge(const u8* bitmap, size_t n, const u8* l, const u8* r, u8 a, u8 b, Sink sink) noexcept {
-  const u64 left = kEachByte * a, right = kEachByte * b;
+template <bool kLeaf, class Sink>
+size_t merge(const u8* bitmap, size_t n, u8 symbol, const u8* l, const u8* r, Sink sink) noexcept {
+  const u64 left = kEachByte * symbol;
   size_t ones = 0;
   for (size_t i = 0; i < n; i += 8) {
     const u8 m = bitmap[i / 8];
-    const u64 low = kLeftLeaf ? left : read_word<u64>(l + (i - ones));
-    sink.put(shuffle(low, kRightLeaf ? right : read_word<u64>(r + ones), kEights.merge[m]));
+    sink.put(shuffle(kLeaf ? left : read_word<u64>(l + (i - ones)), read_word<u64>(r + ones), kEights.merge[m]));
     ones += kEights.ones[m];
   }
   return ones;

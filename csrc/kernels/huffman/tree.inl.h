@@ -25,17 +25,6 @@ struct TreeReader {
   }
 };
 
-// How many of n bits are set, from the merge of the two children.
-template <class Sink>
-size_t merge_children(const HuffmanTree& tree, const TreeNode& left, const TreeNode& right, const u8* bitmap, size_t n,
-                      const u8* l, const u8* r, Sink sink) noexcept {
-  const u8 a = tree.symbols[left.first], b = tree.symbols[right.first];
-  if (left.leaf() && right.leaf()) return merge<true, true>(bitmap, n, l, r, a, b, sink);
-  if (left.leaf()) return merge<true, false>(bitmap, n, l, r, a, b, sink);
-  if (right.leaf()) return merge<false, true>(bitmap, n, l, r, a, b, sink);
-  return merge<false, false>(bitmap, n, l, r, a, b, sink);
-}
-
 // The n symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
 // follows it. Free scratch begins at `top`. Every read through a bitmap that lies stays within a part and 64 bytes
 // behind `top`, and the count tells.
@@ -54,16 +43,20 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   const size_t ones = read_word<u16>(in.counts + 2 * node.number);
   if (ones > n) return in.fail(HuffmanStatus::wrong_count);
   const u8* const bitmap = p;
-  const TreeNode &left = in.tree.nodes[node.left], &right = in.tree.nodes[node.right];
+  const TreeNode& left = in.tree.nodes[node.left];
+  [[maybe_unused]] const TreeNode& right = in.tree.nodes[node.right];
   u8* const l = top;
   u8* const r = l + (left.leaf() ? 0 : whole_vectors(n - ones));
-  top = r + (right.leaf() ? 0 : whole_vectors(ones));
+  top = r + whole_vectors(ones);
   p += bytes;
+  assert(!right.leaf());  // runs stand left of inner nodes, and of two runs the smaller one
   if (!left.leaf()) p = decode_node(in, node.left, p, n - ones, top, Cached{l});  // none: its counts have to be 0
-  if (!right.leaf()) p = decode_node(in, node.right, p, ones, top, Cached{r});
+  p = decode_node(in, node.right, p, ones, top, Cached{r});
   if (in.status != HuffmanStatus::ok) return in.end;
-  if (merge_children(in.tree, left, right, bitmap, n, l, r, sink) != ones) return in.fail(HuffmanStatus::wrong_count);
-  return p;
+  const u8 symbol = in.tree.symbols[left.first];
+  const size_t found = left.leaf() ? merge<true>(bitmap, n, symbol, l, r, sink)
+                                   : merge<false>(bitmap, n, symbol, l, r, sink);
+  return found == ones ? p : in.fail(HuffmanStatus::wrong_count);
 }
 
 HuffmanStatus decode_symbols(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,

@@ -17,8 +17,9 @@ FORMAT_HT, TREES = 1, 4
 BLOCK = 1 << 20  # symbols under one code
 PART = 1 << 15  # symbols that are merged together
 SAMPLED_FROM = 65_536
-PER_BIT, PER_BIT_LONG = 50, 200  # merges that are worth one bit; and where the first gives too long a code
-PLAIN_SYMBOLS = 64  # up to here the shortest code is weighed against that of runs
+PER_BIT, PER_BIT_LONG = 50, 200  # merges that are worth one bit where runs are cut; if that gives too long a code
+PER_BIT_CHOSEN = 20  # where codes are weighed against each other
+WEIGHED_SYMBOLS = 64  # up to here the shortest code, and those of one run, are
 
 
 # ---- the writer's choice of lengths; same integers as csrc/kernels/huffman/tree_lengths.cpp -------------------------
@@ -92,7 +93,7 @@ def _runs_of(lengths: np.ndarray) -> list[tuple[int, int, np.ndarray]]:
 
 def _true_cost(counts: np.ndarray, lengths: np.ndarray) -> int:
     runs = _runs_of(lengths)
-    cost = sum(int(counts[s].sum()) * (PER_BIT * (d + k) + d + (k > 0)) for d, k, s in runs)
+    cost = sum(int(counts[s].sum()) * (PER_BIT_CHOSEN * (d + k) + d + (k > 0)) for d, k, s in runs)
     return cost + (2 * len(runs) - 1) * int(counts.sum()) // 20
 
 
@@ -108,13 +109,21 @@ def code_lengths(counts: np.ndarray) -> np.ndarray:
                 lengths[symbol] = depth + k
         return lengths
 
-    plain = assigned([(c, i, 0) for i, c in enumerate(ascending)])
+    def tail_run(k: int) -> np.ndarray:
+        singles = [(c, i, 0) for i, c in enumerate(ascending)][1 << k :]
+        return assigned(sorted([(sum(ascending[: 1 << k]), 0, k), *singles]))
+
+    most = 1007 * int(counts @ tail_run(0))
     for per_bit in (PER_BIT, PER_BIT_LONG):
         lengths = assigned(_cut_runs(ascending, per_bit))
-        if 1000 * int(counts @ lengths) <= 1007 * int(counts @ plain):
+        if 1000 * int(counts @ lengths) <= most:
             break
-    if len(order) <= PLAIN_SYMBOLS and _true_cost(counts, plain) <= _true_cost(counts, lengths):
-        return plain
+    if len(order) > WEIGHED_SYMBOLS:
+        return lengths
+    for k in range(len(order).bit_length()):
+        other = tail_run(k)
+        if _true_cost(counts, other) <= _true_cost(counts, lengths) and 1000 * int(counts @ other) <= most:
+            lengths = other
     return lengths
 
 

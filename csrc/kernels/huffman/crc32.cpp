@@ -46,7 +46,8 @@ __attribute__((target("pclmul,sse4.1"))) inline __m128i fold(__m128i a, __m128i 
 // Four 16-byte accumulators folded over 64 bytes a step; what they leave is a message of 16 bytes with the same CRC.
 __attribute__((target("pclmul,sse4.1"))) std::uint32_t by_folding(std::uint32_t state, const std::uint8_t* p,
                                                                   std::size_t n) noexcept {
-  const __m128i by512 = _mm_set_epi64x(kCrcBy512.high, kCrcBy512.low), by128 = _mm_set_epi64x(kCrcBy128.high, kCrcBy128.low);
+  const __m128i by512 = _mm_set_epi64x(kCrcBy512.high, kCrcBy512.low),
+                by128 = _mm_set_epi64x(kCrcBy128.high, kCrcBy128.low);
   const auto load = [](const std::uint8_t* q) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(q)); };
   __m128i a = _mm_xor_si128(load(p), _mm_cvtsi32_si128(static_cast<int>(state)));
   __m128i b = load(p + 16), c = load(p + 32), d = load(p + 48);

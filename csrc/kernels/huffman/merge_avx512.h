@@ -79,7 +79,10 @@ class Checksum {
   class Beside {
    public:
     Beside(Sink sink, Checksum& sum)
-        : sink_(sink), sum_(sum), next_(sum.next_), left_(sum.started_ ? static_cast<size_t>(sum.end_ - next_) / 64 : 0) {
+        : sink_(sink),
+          sum_(sum),
+          next_(sum.next_),
+          left_(sum.started_ ? static_cast<size_t>(sum.end_ - next_) / 64 : 0) {
       for (size_t k = 0; k < 4; ++k) last_[k] = sum.last_[k];
     }
     ACCEL_FORCE_INLINE void put(V v) {

@@ -54,8 +54,8 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   p = decode_node(in, node.right, p, ones, top, Cached{r});
   if (in.status != HuffmanStatus::ok) return in.end;
   const u8 symbol = in.tree.symbols[left.first];
-  const size_t found = left.leaf() ? merge<true>(bitmap, n, symbol, l, r, sink)
-                                   : merge<false>(bitmap, n, symbol, l, r, sink);
+  const size_t found =
+      left.leaf() ? merge<true>(bitmap, n, symbol, l, r, sink) : merge<false>(bitmap, n, symbol, l, r, sink);
   return found == ones ? p : in.fail(HuffmanStatus::wrong_count);
 }
 

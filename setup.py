@@ -17,6 +17,8 @@ REQUIRED = os.environ.get("ACCEL_REQUIRE_NATIVE") == "1"
 SKIPPED = os.environ.get("ACCEL_NO_NATIVE") == "1"
 # Never -ffast-math or -march: see docs/decisions/0002-compiler-flags.md.
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
+# Half of the build is headers of pybind11, and no call is faster at -O3. Loops over arrays belong into csrc/kernels.
+BINDING_FLAGS = ["-O1"]
 if DEBUG:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", *FLAGS[2:]]
 
@@ -59,6 +61,16 @@ class OptionalBuild(build_ext):
             if REQUIRED:
                 raise
             print(f"accel: native kernels were not built ({why}); Numba or NumPy will be used", file=sys.stderr)
+
+    def build_extensions(self):
+        compile_one = self.compiler._compile  # setuptools has no flags of a single file
+
+        def with_own_flags(obj, src, ext, cc_args, extra, pp_opts):
+            own = BINDING_FLAGS if src.startswith(os.path.join("csrc", "bind", "")) else []
+            compile_one(obj, src, ext, cc_args, [*extra, *own], pp_opts)
+
+        self.compiler._compile = with_own_flags
+        super().build_extensions()
 
     def copy_extensions_to_source(self):  # editable install: nothing to copy where nothing was built
         for extension in self.extensions:

@@ -40,7 +40,7 @@ def bench(
     seed: shell.SeedOption = 0,
     as_json: shell.JsonFlag = False,
 ) -> None:
-    """Time a model on random input, beside onnxruntime, in alternating runs."""
+    """Time a model beside onnxruntime. Random input, one process, alternating runs."""
     network = accel.load(model)
     feeds = inputs.random_inputs(network, batch, inputs.parse_sizes(size or []), seed)
     session = accel.InferenceSession(network, threads=threads)

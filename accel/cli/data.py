@@ -23,7 +23,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         with stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError, NotImplementedError, SyntaxError) as why:
-        raise FormatError(f"{path}: not a readable .npy or .npz file of plain numbers ({why})") from None
+        reason = "" if "pickle" in str(why) else f" ({why})"  # NumPy advises to load, unsafely, whatever it is
+        raise FormatError(f"{path}: not a readable .npy or .npz file of plain numbers{reason}") from None
 
 
 @dataclass

@@ -37,7 +37,7 @@ def demo(
     seed: shell.SeedOption = 0,
     as_json: shell.JsonFlag = False,
 ) -> None:
-    """Compress the digits network that ships with accel, run it from the small file, and show what was gained."""
+    """Show accel at work. Compresses the digits network that ships with it, and runs it from the small file."""
     if sparsity is None and recipe == "deep-compression":
         sparsity = SPARSITY
     chosen = find(recipe).changed(sparsity=sparsity)

@@ -24,7 +24,7 @@ VARIABLES = ("ACCEL_ISA", "ACCEL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
 def doctor(as_json: shell.JsonFlag = False) -> None:
-    """Show versions, instruction sets, threads and extras: paste it into an issue."""
+    """Show what accel finds on this machine. Versions, instruction sets, threads, extras: paste it into an issue."""
     data = report()
     shell.emit(data, _text(data), as_json)
 

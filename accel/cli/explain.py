@@ -22,7 +22,7 @@ def explain(
     size: SizeOption = None,
     as_json: shell.JsonFlag = False,
 ) -> None:
-    """Show what runs each step of a model: the candidates of every convolution, their times, the choice and why."""
+    """Show what runs each step of a model. For every convolution: its candidates, their times, the choice and why."""
     network = accel.load(model)
     feeds = inputs.random_inputs(network, batch, inputs.parse_sizes(size or []), 0)
     with accel.using(tune=tune):

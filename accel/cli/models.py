@@ -155,7 +155,7 @@ def verify(
     seed: shell.SeedOption = 0,
     as_json: shell.JsonFlag = False,
 ) -> None:
-    """Check a model: every digest of an .accel file, then, with --against, its outputs on random input."""
+    """Check a model file. Every digest of an .accel file; with --against, its outputs on random input too."""
     check_digests(model)
     network = accel.load(model)
     data: dict[str, Any] = {"file": model, "bytes": model.stat().st_size, "readable": True}

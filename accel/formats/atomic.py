@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,7 +23,7 @@ def replace_file(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> None:
     target = Path(path)
     if not target.name or "\0" in os.fspath(target):
         raise SaveError(errno.EINVAL, "cannot save, nothing was changed: not the name of a file", os.fspath(target))
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:100]}.{os.urandom(8).hex()}.tmp")
     try:
         mode = _mode_of_old(target)
         # O_EXCL: an unpredictable name that nobody prepared; 0o666 is narrowed by the umask as for any new file.

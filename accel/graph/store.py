@@ -10,7 +10,6 @@ from accel.errors import FormatError
 from accel.graph.binarize import binarize
 from accel.graph.limits import Limits
 from accel.graph.network import Network
-from accel.graph.onnx_reader import read_onnx
 from accel.graph.onnx_wire import BytesWire, FileWire
 from accel.graph.passes import simplify as simplified
 from accel.graph.serialize import network_from_dict, network_to_dict
@@ -89,7 +88,7 @@ def _read(source: Any, limits: Limits) -> tuple[Network, bool]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         view = read_bytes(source, bounds)
         return _read_wire(BytesWire(view.obj if isinstance(view.obj, bytes) else bytes(view)), limits, None)
-    return read_onnx(source, limits), False
+    return _read_onnx(source, limits), False
 
 
 def _read_wire(wire: BytesWire | FileWire, limits: Limits, folder: Path | None) -> tuple[Network, bool]:
@@ -97,7 +96,13 @@ def _read_wire(wire: BytesWire | FileWire, limits: Limits, folder: Path | None) 
 
     if wire.read(0, len(MAGIC)) == MAGIC:
         return _from_container(wire.read(0, wire.size), limits), True
-    return read_onnx(wire, limits, folder=folder), False
+    return _read_onnx(wire, limits, folder), False
+
+
+def _read_onnx(source: Any, limits: Limits, folder: Path | None = None) -> Network:
+    from accel.graph.onnx_reader import read_onnx  # only now: a session of an `.accel` file starts without it
+
+    return read_onnx(source, limits, folder=folder)
 
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:

@@ -7,10 +7,12 @@ float32 in the file, and perhaps one square root: batch norm's. The bit is that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 MOST_TERMS = 1 << 22
 """Thresholds between integers below this are float32 numbers."""
@@ -109,16 +111,17 @@ class Chain:
             clear = (np.abs(value) > size * _ROUNDING) & np.isfinite(size)
         result = np.sign(value)
         for channel in np.flatnonzero(~clear & ~self.undefined()):
-            result[channel] = self._exact_sign(int(channel), Fraction(float(x[channel])))
+            result[channel] = self._exact_sign(int(channel), float(x[channel]))
         return result
 
-    def _exact_sign(self, channel: int, x: Fraction) -> int:
+    def _exact_sign(self, channel: int, x: float) -> int:
         """Of rational + irrational * sqrt(radicand)."""
+        from fractions import Fraction  # few networks come here, every session would import it
 
         def at(vector: Vector) -> Fraction:
             return Fraction(float(vector[channel if vector.size > 1 else 0]))
 
-        rational, irrational, radicand = x, Fraction(0), Fraction(0)
+        rational, irrational, radicand = Fraction(x), Fraction(0), Fraction(0)
         for step in self.steps:
             if isinstance(step, Norm):
                 radicand = at(step.variance) + Fraction(step.epsilon)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from accel.kernels import checks, runtime
+from accel.kernels._kmeans_numpy import MOST_POINTS
 
-MOST_POINTS = 1 << 14  # solved exactly up to here: 256 centroids in 0.3 s, docs/kernels/kmeans.md
 MANY = 1 << 18  # values that are no longer sorted
 _FINE = 1 << 16  # bins of their histogram, about
 

@@ -13,6 +13,7 @@
 #include "bind/program.h"
 #include "kernels/binary/bits.h"
 #include "kernels/binary/sign.h"
+#include "kernels/binary/signs.h"
 #include "kernels/layout/layout.h"
 
 namespace accel::bind {
@@ -243,6 +244,14 @@ void add_pack(PyProgram& p, const Map& map, const Array<float>& at, const Array<
   });
 }
 
+void add_pack_rows(PyProgram& p, long rows, long n, Place x, Place y) {
+  require(rows >= 0 && n > 0, "pack_rows: sizes must be positive");
+  const BitKernels& kernels = *kBits[p.isa];
+  p.program.add([=, &kernels](float* const* s, int threads) {
+    pack_rows(x.in(s), rows, n, kernels, reinterpret_cast<std::uint64_t*>(y.in(s)), threads);
+  });
+}
+
 void add_pack_planes(PyProgram& p, const std::array<int, 4>& shape, const Array<float>& at, const Array<bool>& below,
                      Place x, Place y) {
   require(std::min({shape[0], shape[1], shape[2], shape[3]}) > 0 && at.size() == shape[1] && below.size() == shape[1],
@@ -317,6 +326,7 @@ void bind_binary(py::module_& m) {
         py::arg("threads"));
   py::class_<BitPool>(m, "BitPool").def(py::init(&bit_pool));
   m.def("pool_bits", &pool, py::arg("pool"), py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("threads"));
+  m.def("only_signs", [](const Array<float>& x) { return only_signs(x.data(), x.size()); }, py::arg("x").noconvert());
   m.def("padding_is_dirty", &dirty, py::arg("x").noconvert(), py::arg("n"));
   py::class_<SignMatrix, Signs>(m, "SignMatrix")
       .def(py::init(&sign_matrix), py::arg("bits").noconvert(), py::arg("columns"))
@@ -328,6 +338,7 @@ void bind_binary(py::module_& m) {
            py::arg("pixel_scale"), py::arg("scratch"), py::arg("signs") = Place{})
       .def("sign_linear", &add_sign_linear)
       .def("pack_map", &add_pack)
+      .def("pack_rows", &add_pack_rows)
       .def("pack_planes", &add_pack_planes)
       .def("pool_bits", &add_pool);
 }

@@ -2,6 +2,8 @@
 #include <utility>
 
 #include "bind/sparse.h"
+#include "kernels/sparse/csr_check.h"
+#include "kernels/sparse/csr_product.h"
 
 namespace accel::bind {
 namespace {
@@ -44,18 +46,12 @@ CsrArrays::CsrArrays(Array<std::int32_t> indptr, Array<std::int32_t> indices, py
 }
 
 void CsrArrays::check_positions() const {
-  const std::int32_t *p = indptr_.data(), *column = indices_.data();
+  const std::int32_t* p = indptr_.data();
   const long rows = indptr_.size() - 1;
   require(p[0] == 0 && p[rows] == indices_.size(), "csr: indptr does not fit indices");
-  bool fits = true;
-  for (long r = 0; r < rows; ++r) fits &= p[r] <= p[r + 1];
-  require(fits, "csr: indptr must ascend");
-  for (long r = 0; r < rows; ++r) {
-    long before = -1;
-    for (std::int32_t i = p[r]; i < p[r + 1]; ++i) fits &= column[i] > before, before = column[i];
-    fits &= before < columns_;
-  }
-  require(fits, "csr: columns must ascend in each row and lie inside the matrix");
+  require(csr_ascends(p, rows, indices_.size()), "csr: indptr must ascend");
+  require(columns_ascend(p, rows, indices_.data(), columns_),
+          "csr: columns must ascend in each row and lie inside the matrix");
 }
 
 void CsrArrays::check_values() const {
@@ -64,10 +60,8 @@ void CsrArrays::check_values() const {
   require(scale_.size() == (kind_ == ValueKind::i8 ? indptr_.size() - 1 : 0), "csr: scale does not fit");
   require(book_.size() == (!codes ? 0 : kind_ == ValueKind::code16 ? 16 : 256), "csr: book does not fit");
   if (kind_ != ValueKind::code16) return;
-  const auto* code = static_cast<const std::uint8_t*>(values_.data());
-  std::uint8_t all = 0;
-  for (long i = 0; i < values_.size(); ++i) all |= code[i];
-  require(all < 16, "csr: codes must be below 16");
+  require(codes_below_16(static_cast<const std::uint8_t*>(values_.data()), values_.size()),
+          "csr: codes must be below 16");
 }
 
 CsrView CsrArrays::view() const {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Table of contents of accel._core: one bind_* call per kernel family.
-#include <pybind11/pybind11.h>
+// Table of contents of accel._core: one bind_* call per kernel family. No header of pybind11: that alone takes seconds.
+namespace pybind11 {
+class module_;
+}
 
 namespace accel::bind {
 void bind_binary(pybind11::module_& m);
@@ -16,16 +18,12 @@ void bind_hashed(pybind11::module_& m);
 void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
-void bind_program_binary(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
 void bind_spmv(pybind11::module_& m);
-}  // namespace accel::bind
 
-PYBIND11_MODULE(_core, m) {
-  using namespace accel::bind;
-  m.doc() = "Native kernels of accel; accel.kernels is the public face.";
+void bind_all(pybind11::module_& m) {
   bind_conv(m);
   bind_csr_product(m);
   bind_floats(m);
@@ -41,8 +39,9 @@ PYBIND11_MODULE(_core, m) {
   bind_codebook(m);
   bind_fastfood(m);
   bind_hashed(m);
-  bind_program_binary(m);
   bind_program_movement(m);
   bind_sparse(m);
   bind_spmv(m);
 }
+
+}  // namespace accel::bind

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The module itself (module.cpp lists what is in it), and what the process has: instruction sets, threads, memory.
 #include <pybind11/stl.h>
 
 #include <cstdlib>
@@ -86,4 +87,11 @@ void bind_runtime(py::module_& m) {
   m.def("read_peak", &peak_bytes, py::arg("isa"), py::arg("x").noconvert());
 }
 
+void bind_all(py::module_& m);  // module.cpp
+
 }  // namespace accel::bind
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "Native kernels of accel; accel.kernels is the public face.";
+  accel::bind::bind_all(m);
+}

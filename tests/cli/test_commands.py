@@ -84,10 +84,9 @@ def test_run_refuses_inputs_that_do_not_fit(
 
 def test_run_does_not_unpickle(accel_cli: Invoke, digits: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", pixels=np.array([{}], dtype=object))
-    assert (
-        "not a readable .npy or .npz file of plain numbers"
-        in accel_cli("run", digits, "-i", tmp_path / "x.npz").refused()
-    )
+    said = accel_cli("run", digits, "-i", tmp_path / "x.npz").refused()
+    assert "not a readable .npy or .npz file of plain numbers" in said
+    assert "allow_pickle" not in said, "NumPy's advice to load it unsafely"
 
 
 def test_writing_into_a_missing_folder_is_one_line(accel_cli: Invoke, digits: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
 void bind_program_binary(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
+void bind_result(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
 void bind_spmv(pybind11::module_& m);
@@ -33,6 +34,7 @@ PYBIND11_MODULE(_core, m) {
   bind_gaps(m);
   bind_huffman(m);
   bind_kmeans(m);
+  bind_result(m);
   bind_runtime(m);
   bind_program(m);
   // These add steps to the Program of bind_program.

@@ -42,9 +42,7 @@ void unmap(Block* blocks) noexcept {
 }
 
 // At most an eighth more: sizes that differ little share memory.
-std::size_t size_class(std::size_t bytes) {
-  return round_up(bytes, std::max(std::bit_floor(bytes) / 8, kPage));
-}
+std::size_t size_class(std::size_t bytes) { return round_up(bytes, std::max(std::bit_floor(bytes) / 8, kPage)); }
 
 // The system may take pages that are kept when it has no others, and finds them clean; until then they stay. Only those
 // of 2 MB: it takes longer to mark small ones than to fill them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -114,7 +115,7 @@ def test_what_is_kept_longest_goes_first() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(MB, 12 * MB), st.booleans()), max_size=20), st.integers(0, 40 * MB))
 def test_never_more_than_the_bound(requests: list[tuple[int, bool]], most: int) -> None:
-    """Whatever is asked for in whatever order; what lives keeps what is in it, and has no more than a third to spare."""
+    """Whatever is asked for in whatever order; what lives keeps what is in it."""
     accel.keep_memory(most)
     held: list[np.ndarray] = []
     for number, (nbytes, keep) in enumerate(requests):
@@ -127,7 +128,7 @@ def test_never_more_than_the_bound(requests: list[tuple[int, bool]], most: int) 
         assert kept() <= most
     assert all(array[0] == array[-1] for array in held)
     spans = sorted((address(array), address(array) + array.nbytes) for array in held)
-    assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(spans))
     held.clear()
     assert kept() <= most
 
@@ -225,7 +226,7 @@ def copied(result: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_no_kernel_reads_what_was_there(everything_is_large: None, name: str, implementation: str) -> None:
     """Results in memory full of NaN are those in memory that NumPy gives."""
-    for seed, size in enumerate((1, 3, 17)):
+    for seed, size in enumerate((1, 17)):
         call = CASES[name](seed, size)
         with using(implementation, threads=1):
             with large_from(sys.maxsize):

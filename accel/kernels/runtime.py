@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -71,7 +71,7 @@ def _default_isa() -> str | None:
 
 _isa = _default_isa()
 
-empty: Callable[[int | tuple[int, ...], DTypeLike], np.ndarray] = np.empty if core is None else core.empty
+empty: Callable[[int | Sequence[int], DTypeLike], np.ndarray] = np.empty if core is None else core.empty
 """`numpy.empty` for results and scratch memory: large ones, of a megabyte or more, are in memory that earlier ones have
 left (`keep_memory`). Not for what lives long, as weights do."""
 

@@ -20,6 +20,13 @@ CASES: dict[str, Case] = {}
 WITHOUT_ARRAYS = {"bitmap_encode", "csr_validate", "float_encode", "huffman_encode", "huffman_encode_stream"}
 """They return bytes or a bool."""
 
+SOMETIMES_NUMPYS = {
+    *("kmeans_1d", "csr_from_dense", "csr_canonical", "gaps_encode", "gaps_decode"),
+    *("deltas_encode", "deltas_decode", "bitmap_decode", "unpack_bits", "unpack_pixels"),
+    *("hashed_backward", "block_circulant_grad_r", "fastfood_backward"),
+}
+"""What makes weights, which live long, or is computed by NumPy."""
+
 
 def case(name: str) -> Callable[[Case], Case]:
     def add(made: Case) -> Case:

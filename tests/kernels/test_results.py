@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels.floats import IMPLEMENTATIONS, assert_same_bits, normal, using
-from kernels.result_cases import CASES, WITHOUT_ARRAYS
+from kernels.result_cases import CASES, SOMETIMES_NUMPYS, WITHOUT_ARRAYS
 
 import accel
 from accel.kernels import fwht, runtime
@@ -179,7 +179,7 @@ def test_more_than_the_machine_has() -> None:
 
 
 def test_empty_takes_what_numpy_takes() -> None:
-    for shape in (3, (2, 3), (), (np.int64(4), 2), np.int64(5)):
+    for shape in (3, (2, 3), [2, 3], (), (np.int64(4), 2), np.int64(5)):
         for dtype in (np.float32, "int16", np.dtype(">f8"), bool, np.dtype([("a", "i4"), ("b", "f8")])):
             mine, theirs = runtime.empty(shape, dtype), np.empty(shape, dtype)
             assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
@@ -226,7 +226,7 @@ def copied(result: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_no_kernel_reads_what_was_there(everything_is_large: None, name: str, implementation: str) -> None:
     """Results in memory full of NaN are those in memory that NumPy gives."""
-    for seed, size in enumerate((1, 17)):
+    for seed, size in enumerate((16, 17)):
         call = CASES[name](seed, size)
         with using(implementation, threads=1):
             with large_from(sys.maxsize):
@@ -235,6 +235,16 @@ def test_no_kernel_reads_what_was_there(everything_is_large: None, name: str, im
                 poison()
                 with accel.using(threads=threads):
                     assert copied(call()) == expected
+
+
+@pytest.mark.parametrize("name", sorted(CASES.keys() - SOMETIMES_NUMPYS))
+def test_results_are_in_kept_memory(everything_is_large: None, name: str) -> None:
+    for size in (16, 17):
+        result = CASES[name](0, size)()
+        for array in result if isinstance(result, (tuple, list)) else [result]:
+            while isinstance(array.base, np.ndarray):
+                array = array.base
+            assert allocator(array) == "accel_results"
 
 
 def test_every_public_kernel_is_tried() -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernels.floats import IMPLEMENTATIONS, assert_same_bits, normal, using
+from kernels.places import address, resident
 from kernels.result_cases import CASES, SOMETIMES_NUMPYS, WITHOUT_ARRAYS
 
 import accel
@@ -39,10 +40,6 @@ def nothing_kept() -> Iterator[None]:
 
 def kept() -> int:
     return int(runtime.core.kept_results()[0])
-
-
-def address(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
 
 
 def allocator(array: np.ndarray) -> str:
@@ -378,14 +375,6 @@ def test_the_environment_sets_the_bound() -> None:
     for wrong in ("-1", "256M", "1e9", "9" * 30):
         result = in_python(code, ACCEL_KEEP_MEMORY=wrong)
         assert f"ImportError: ACCEL_KEEP_MEMORY: expected a number of bytes, got '{wrong}'" in result.stderr
-
-
-def resident() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * 4096
-    except OSError:
-        pytest.skip("/proc")
 
 
 def test_residence_grows_by_the_bound_at_most() -> None:

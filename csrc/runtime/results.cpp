@@ -21,7 +21,7 @@ constexpr std::size_t kPage = 4096;
 // Lies on a page of its own before the memory it describes, so that giving back takes no memory.
 struct Block {
   Pages pages;
-  Block* next = nullptr;  // of the kept ones
+  Block* next = nullptr;  // the one kept before it; of a block that is in use, none
 };
 
 Block* block_of(const void* result) {
@@ -66,7 +66,9 @@ class Keeper {
     }
     if (best == nullptr) return nullptr;
     bytes_ -= (*best)->pages.size();
-    return std::exchange(*best, (*best)->next);
+    Block* found = *best;
+    *best = std::exchange(found->next, nullptr);
+    return found;
   }
 
   void keep(Block* block) {

@@ -109,13 +109,34 @@ def test_what_is_kept_longest_goes_first() -> None:
     assert kept() == 8 * MB
 
 
+def test_a_block_that_goes_back_takes_no_other_with_it() -> None:
+    arrays = [runtime.empty(size * MB, np.uint8) for size in (4, 8)]
+    while arrays:
+        del arrays[0]
+    large, small = (runtime.empty(size * MB, np.uint8) for size in (8, 4))  # one was kept behind the other
+    small[:] = 7
+    accel.keep_memory(MB)
+    del large
+    assert (small == 7).all()
+
+
+Request = tuple[int, bool, int | None]
+
+
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(MB, 12 * MB), st.booleans()), max_size=20), st.integers(0, 40 * MB))
-def test_never_more_than_the_bound(requests: list[tuple[int, bool]], most: int) -> None:
-    """Whatever is asked for in whatever order; what lives keeps what is in it."""
-    accel.keep_memory(most)
+@given(
+    st.lists(
+        st.tuples(st.integers(MB, 12 * MB), st.booleans(), st.none() | st.integers(0, 40 * MB)), min_size=5, max_size=25
+    )
+)
+def test_never_more_than_the_bound(requests: list[Request]) -> None:
+    """Whatever is asked for and whatever bound is set, in whatever order; what lives keeps what is in it."""
     held: list[np.ndarray] = []
-    for number, (nbytes, keep) in enumerate(requests):
+    most = 256 * MB
+    for number, (nbytes, keep, bound) in enumerate(requests):
+        if bound is not None:
+            accel.keep_memory(bound)
+            most = bound
         array = runtime.empty(nbytes, np.uint8)
         array[[0, -1]] = number
         if keep:

@@ -20,7 +20,7 @@ EMPTY = {"accel": runtime.empty, "numpy": np.empty}
 @pytest.mark.parametrize("whose", EMPTY)
 def bench_empty(benchmark: BenchmarkFixture, whose: str, nbytes: int) -> None:
     """Nothing is written."""
-    benchmark.group = f"empty/{nbytes / KB:.4g} KB"
+    benchmark.group = f"empty/{nbytes / KB:g} KB"
     benchmark(EMPTY[whose], (nbytes // 4,), np.float32)
 
 

@@ -22,7 +22,7 @@ from accel.errors import (
     RecipeError,
     UnsupportedError,
 )
-from accel.kernels.runtime import isa_info, using
+from accel.kernels.runtime import isa_info, keep_memory, using
 
 if TYPE_CHECKING:
     from accel import weights
@@ -58,6 +58,7 @@ __all__ = [
     "compress",
     "errors",
     "isa_info",
+    "keep_memory",
     "kernels",
     "load",
     "metrics",

@@ -41,6 +41,23 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """New results lie wherever NumPy puts them, not in memory that earlier ones have left."""
+    bound = accel.keep_memory(0)
+    yield
+    accel.keep_memory(bound)
+
+
+@pytest.fixture(params=["kept", "not-kept"])
+def memory(request: pytest.FixtureRequest) -> str:
+    """Where new results lie: as accel has it, and as it is with `nothing_kept`."""
+    name: str = request.param
+    if name == "not-kept":
+        request.getfixturevalue("nothing_kept")
+    return name
+
+
+@pytest.fixture
 def work(benchmark: BenchmarkFixture) -> Callable[..., None]:
     """Notes what a call has to do, and what the core can do at most, measured in the same moment.
 

@@ -17,6 +17,7 @@ from accel.engine.plan import Plan
 from accel.engine.shapes import Known, Spec
 from accel.graph.network import Network, Node, Value
 from accel.kernels import program as native
+from accel.kernels import runtime
 
 _ROWWISE = frozenset(
     {"Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "LRN", "Identity", "Dropout", "Resize"}
@@ -42,7 +43,9 @@ class ByImage:
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """As Plan.run."""
-        results = {name: np.empty((self._images, *shape[1:]), dtype) for name, shape, dtype in self.plan.output_shapes}
+        results = {
+            name: runtime.empty((self._images, *shape[1:]), dtype) for name, shape, dtype in self.plan.output_shapes
+        }
         for i in range(self._images):
             image = {name: array[i : i + 1] for name, array in feeds.items()}
             self.plan.run_into(

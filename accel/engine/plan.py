@@ -185,7 +185,7 @@ class Plan:
 
     def run_arrays(self, inputs: list[np.ndarray], threads: int, keep_denormals: bool) -> list[np.ndarray]:
         """The outputs in their order, of a plan that is `native_alone`, for its inputs in theirs."""
-        outputs = [np.empty(shape, dtype) for _, shape, dtype in self.output_shapes]
+        outputs = [runtime.empty(shape, dtype) for _, shape, dtype in self.output_shapes]
         try:
             workspace = self._free.pop()
         except IndexError:
@@ -198,7 +198,7 @@ class Plan:
 
     def run(self, feeds: Mapping[str, np.ndarray], threads: int, keep_denormals: bool) -> dict[str, np.ndarray]:
         """Every output by name; the arrays are the caller's."""
-        results = {name: np.empty(shape, dtype) for name, shape, dtype in self.output_shapes}
+        results = {name: runtime.empty(shape, dtype) for name, shape, dtype in self.output_shapes}
         self.run_into(feeds, results, threads, keep_denormals)
         return results
 

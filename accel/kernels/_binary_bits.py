@@ -208,7 +208,7 @@ def binary_max_pool2d(
     height, width = output_sizes((words.shape[1], words.shape[2]), kernel, strides, four, (1, 1))
     if height <= 0 or width <= 0 or 0 in words.shape[1:3]:
         raise ValueError(f"words: a kernel of {kernel} with pads {four} does not fit {words.shape[1:3]}")
-    y = np.empty((words.shape[0], height, width, words.shape[3]), np.uint64)
+    y = runtime.empty((words.shape[0], height, width, words.shape[3]), np.uint64)
     if y.size:
         backend().max_pool(words, kernel, strides, four[:2], bool(minimum), y)
     return y
@@ -246,7 +246,7 @@ def binary_scale_map(
     size, four = pair("kernel", kernel, 1), four_pads(pads)
     # Before a kernel of that size is made.
     output_shape(x, 1, size, pair("strides", strides, 1), four, pair("dilations", dilations, 1))
-    means = np.empty((x.shape[0], 1, *x.shape[2:]), np.float32)
+    means = runtime.empty((x.shape[0], 1, *x.shape[2:]), np.float32)
     if means.size:
         backend().channel_means(x, means)
     box = np.full((1, 1, *size), 1.0 / (size[0] * size[1]), np.float32)

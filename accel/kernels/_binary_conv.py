@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels._binary_bits import MOST_BITS, backend, packed, words_for
 from accel.kernels._binary_native import PreparedConvs
 from accel.kernels.conv import Pads, Pair, four_pads, output_sizes, pair
@@ -175,7 +175,7 @@ class BinaryConv:
         if native():
             return self._native.run(self, x, y, residual, pixel_scale)
         pixels = self.output_shape(*x.shape[:3])
-        counts = y if self.epilogue is None else np.empty((*pixels, self.filters), np.int32)
+        counts = y if self.epilogue is None else runtime.empty((*pixels, self.filters), np.int32)
         backend().conv_counts(
             x, self.w_bits, self.channels, self.pad_value, self.strides, self.pads, self.dilations, self.group, counts
         )

@@ -97,7 +97,7 @@ class PreparedConvs:
         if ready is None:
             return None
         run, shape, dtype = ready
-        y: np.ndarray = np.empty(shape, dtype) if out is None else out
+        y: np.ndarray = runtime.empty(shape, dtype) if out is None else out
         return y if run(x, y, runtime.threads()) else None
 
     def run(
@@ -133,7 +133,7 @@ class _Transposed:
         self, x: np.ndarray, y: np.ndarray, residual: np.ndarray | None, pixel_scale: np.ndarray | None, threads: int
     ) -> None:
         added = None if residual is None else np.ascontiguousarray(residual.transpose(0, 2, 3, 1))
-        pixels = np.empty((y.shape[0], *y.shape[2:], y.shape[1]), np.float32)
+        pixels = runtime.empty((y.shape[0], *y.shape[2:], y.shape[1]), np.float32)
         self._prepared.run(x, pixels, added, pixel_scale, threads)
         y[...] = pixels.transpose(0, 3, 1, 2)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from accel.errors import FormatError
 from accel.kernels import _huffman_frame as frame
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels._huffman_blocks import decode_blocks
 from accel.kernels._huffman_frame import SEQUENCE_END, SEQUENCE_START, Stream, corrupt
 from accel.kernels.huffman import check_format, huffman_encode
@@ -176,7 +176,7 @@ def _blocks(source: _Source, stream: Stream) -> Iterator[np.ndarray]:
         size, n = end - start, min(stream.block, stream.n - k * stream.block)
         frame.check_size(stream, k, size, next(iter(source.peek(1).tolist()), None))
         only = Stream(stream.trees, n, [size], source.take(size), k)
-        symbols = np.empty(only.n, np.uint8)
+        symbols = runtime.empty(only.n, np.uint8)
         decode_blocks(only, range(1), symbols)
         yield symbols
         start = end

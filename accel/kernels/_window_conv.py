@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels.conv import Pair, output_shape
 
 _MOST_FLOATS = 1 << 20  # of windows laid out at once: 4 MB
@@ -61,7 +61,7 @@ def window_conv2d(
     steps, taps = (by_row * strides[0], by_column * strides[1]), (by_row * dilations[0], by_column * dilations[1])
     sizes = (images, *shape[2:], *kernel, filled)
     windows = np.lib.stride_tricks.as_strided(padded, sizes, (by_image, *steps, *taps, by_channel), writeable=False)
-    y, step = np.empty(shape, np.float32), max(_MOST_FLOATS // (shape[3] * product.columns), 1)
+    y, step = runtime.empty(shape, np.float32), max(_MOST_FLOATS // (shape[3] * product.columns), 1)
     for image in range(images):
         for row in range(0, shape[2], step):
             rows = np.ascontiguousarray(windows[image, row : row + step]).reshape(-1, shape[3], product.columns)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from accel.kernels import runtime
+
 
 def describe(value: Any) -> str:
     """A short description of any value for an error message."""
@@ -41,7 +43,7 @@ def output(name: str, value: Any, dtype: Any, shape: tuple[int, ...], **inputs: 
     It is also an error where `value` has memory of one of the `inputs`.
     """
     if value is None:
-        return np.empty(shape, dtype)
+        return runtime.empty(shape, dtype)
     checked = array(name, value, dtype)
     if checked.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {describe(checked)}")

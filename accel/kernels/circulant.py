@@ -221,7 +221,7 @@ def _fallback(x: np.ndarray, r: np.ndarray, y: np.ndarray) -> None:
     rows = math.prod(x.shape[:-1])
     filled = np.zeros((rows, q * b), np.float32)
     filled[:, : x.shape[-1]] = x.reshape(rows, -1)
-    result = np.empty((rows, p, b), np.float32)
+    result = runtime.empty((rows, p, b), np.float32)
     if runtime.backend() == "numba":
         from accel.kernels.circulant_numba import block_circulant
 

@@ -105,7 +105,7 @@ class PackedCodebook(RowProduct):
         self._native: Any = None
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        y = np.empty((*x.shape[:-1], self._codes.shape[0]), np.float32) if out is None else out
+        y = runtime.empty((*x.shape[:-1], self._codes.shape[0]), np.float32) if out is None else out
         if y.size == 0:
             return y
         if native.native():

@@ -200,7 +200,7 @@ def conv2d_native(
     """Arguments as checked by accel.kernels.conv.conv2d; `packed` by `method`; `shape` is that of the result."""
     if method == SPARSE:
         return sparse_conv2d(x, *packed, shape, (w_shape[2], w_shape[3]), strides, pads, dilations)
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     target = native.blocked_map(shape)
     grouped = native.blocked_map((shape[0], grouped_channels(shape[1], group), *shape[2:]))
     closes = method.route is Route.GATHER_GROUPS
@@ -216,7 +216,7 @@ def conv2d_native(
         program.close_groups(grouped, blocks, group, target, closed)
     program.export_plain(target, closed if closes else blocks, out)
     sizes = (source.floats, result.floats, prepared.scratch_floats, target.floats if closes else 0)
-    arrays = [x, *(np.empty(size, np.float32) for size in sizes), y]
+    arrays = [x, *(runtime.empty(size, np.float32) for size in sizes), y]
     native.run(program, np.zeros(6, np.uintp), list(enumerate(arrays)), threads=runtime.threads(), keep_denormals=True)
     return y
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.kernels import runtime
 from accel.kernels.jit import njit
 
 Pair = tuple[int, int]
@@ -47,7 +48,7 @@ def conv2d_numba(
     group: int,
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     _conv(
         padded(x, pads, 0.0), w, np.zeros(shape[1], np.float32) if bias is None else bias, strides, dilations, group, y
     )
@@ -89,7 +90,7 @@ def max_pool2d_numba(
     x: np.ndarray, kernel: Pair, shape: tuple[int, int, int, int], strides: Pair, pads: Pads, dilations: Pair
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.pool; pads cover every window."""
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     _max_pool(padded(x, pads, -np.inf), kernel, strides, dilations, y)
     return y
 
@@ -98,6 +99,6 @@ def sum_pool2d_numba(
     x: np.ndarray, kernel: Pair, shape: tuple[int, int, int, int], strides: Pair, pads: Pads, dilations: Pair
 ) -> np.ndarray:
     """Sums of the windows; arguments as max_pool2d_numba."""
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     _sum_pool(padded(x, pads, 0.0), kernel, strides, dilations, y)
     return y

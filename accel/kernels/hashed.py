@@ -58,7 +58,7 @@ def hashed_matmul(
         raise ValueError(f"values: expected 1..{MOST_VALUES} of them, got {values.size}")
     if bias is not None and checks.array("bias", bias, np.float32, 1).shape != (out_features,):
         raise ValueError(f"bias: expected shape ({out_features},), got {bias.shape}")
-    y = np.empty((*x.shape[:-1], out_features), np.float32)
+    y = runtime.empty((*x.shape[:-1], out_features), np.float32)
     if x.size == 0:
         return y
     if native.native():

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._row_product import RowProduct
 
@@ -55,7 +55,7 @@ class PackedLinear(RowProduct):
         self._weights, self._bias = native.pack_linear(w), native.pack_bias(bias, self._out)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        y = np.empty((*x.shape[:-1], self._out), np.float32)
+        y = runtime.empty((*x.shape[:-1], self._out), np.float32)
         self._run(x, y)
         return y
 

@@ -105,11 +105,11 @@ def global_average_pool2d(x: np.ndarray) -> np.ndarray:
     if not native.native() or 0 in x.shape:
         return np.asarray(x.mean(axis=(2, 3), keepdims=True, dtype=np.float64), np.float32)
     source = native.blocked_map(x.shape)
-    y = np.empty((*x.shape[:2], 1, 1), np.float32)
+    y = runtime.empty((*x.shape[:2], 1, 1), np.float32)
     program = native.new_program()
     program.import_plain(source, native.place(0), native.place(1))
     program.global_average(source, native.place(1), native.place(2))
-    _run(program, [x, np.empty(source.floats, np.float32), y])
+    _run(program, [x, runtime.empty(source.floats, np.float32), y])
     return y
 
 
@@ -139,7 +139,7 @@ def _covering(x: np.ndarray, shape: Shape, kernel: Pair, strides: Pair, pads: Sh
 def _pool_native(
     x: np.ndarray, shape: Shape, kernel: Pair, strides: Pair, pads: Shape, dilations: Pair, **options: bool
 ) -> np.ndarray:
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     if y.size == 0:
         return y
     source, target = native.blocked_map(x.shape), native.blocked_map(shape)
@@ -151,7 +151,7 @@ def _pool_native(
     program.import_plain(source, native.place(0), native.place(1))
     program.pool(spec, native.place(1), native.place(2))
     program.export_plain(target, native.place(2), native.place(3))
-    _run(program, [x, np.empty(source.floats, np.float32), np.empty(target.floats, np.float32), y])
+    _run(program, [x, runtime.empty(source.floats, np.float32), runtime.empty(target.floats, np.float32), y])
     return y
 
 

@@ -5,7 +5,6 @@ A program is a list of kernel calls over numbered slots. Specs and maps are thos
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import Any
 
@@ -147,15 +146,6 @@ def aligned(floats: int) -> np.ndarray:
     return buffer.view(np.float32)
 
 
-def result(shape: tuple[int, ...]) -> np.ndarray:
-    """A float32 array to be written in full; a large one on pages of its own, whose vectors cross no cache line."""
-    floats = math.prod(shape)
-    if floats < _LARGE or runtime.core is None:
-        return np.empty(shape, np.float32)
-    return aligned(floats).reshape(shape)
-
-
-_LARGE = 1 << 20  # floats; NumPy puts so large an array 16 bytes behind the beginning of a page
 _scratch = threading.local()
 
 

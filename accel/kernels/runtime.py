@@ -5,11 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike
 
 core: Any = None
 _reason = ""
@@ -64,6 +70,53 @@ def _default_isa() -> str | None:
 
 
 _isa = _default_isa()
+
+empty: Callable[[int | Sequence[int], DTypeLike], np.ndarray] = np.empty if core is None else core.empty
+"""`numpy.empty` for results and scratch memory: large ones, of a megabyte or more, are in memory that earlier ones have
+left (`keep_memory`). Not for what lives long, as weights do."""
+
+
+def keep_memory(nbytes: int) -> int:
+    """Set how much memory of large results that are freed is kept for later ones, at most.
+
+    Parameters
+    ----------
+    nbytes : bytes; 0 keeps none, and what was kept goes back to the system at once.
+
+    Returns
+    -------
+    int   the bound before.
+
+    Raises
+    ------
+    TypeError, ValueError  nbytes is no integer, or negative.
+
+    Notes
+    -----
+    For the whole process. At first it is what the environment variable ACCEL_KEEP_MEMORY says, or 256 MiB. What is kept
+    counts as resident, but the system may take it (its pages of 2 MB, on Linux) when it runs short: docs/memory.md.
+    """
+    if type(nbytes) is not int:
+        raise TypeError(f"nbytes: expected an integer >= 0, got {nbytes!r:.60}")
+    if not 0 <= nbytes <= sys.maxsize:
+        raise ValueError(f"nbytes: expected an integer in 0..{sys.maxsize}, got {nbytes}")
+    if core is None:
+        return 0
+    before: int = core.kept_results()[1]
+    core.keep_results(nbytes)
+    return before
+
+
+def _memory_to_keep() -> None:
+    wanted = os.environ.get("ACCEL_KEEP_MEMORY")
+    if not wanted:
+        return
+    if not (wanted.isascii() and wanted.isdigit() and int(wanted) <= sys.maxsize):
+        raise ImportError(f"ACCEL_KEEP_MEMORY: expected a number of bytes, got {wanted!r:.60}")
+    keep_memory(int(wanted))
+
+
+_memory_to_keep()
 
 if core is None:
     warnings.warn(
@@ -200,7 +253,7 @@ def read_peak(nbytes: int) -> float:
 
 
 def isa_info() -> dict[str, Any]:
-    """Back ends, instruction sets and threads: what is there and what is in force."""
+    """Back ends, instruction sets, threads and memory to keep: what is there and what is in force."""
     return {
         "backend": backend(),
         "backends": list(_backends),
@@ -208,4 +261,5 @@ def isa_info() -> dict[str, Any]:
         "supported": list(_supported),
         "compiled": list(_isa_names),
         "threads": threads(),
+        "keep_memory": core.kept_results()[1] if core is not None else 0,
     }

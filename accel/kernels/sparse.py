@@ -180,7 +180,7 @@ NO_WEIGHTS = np.zeros(0, np.float32)
 
 def sparse_linear(weights: SparseWeights, x: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """y[..., r] = bias[r] + sum_k w[r, k] x[..., k]; x float32, C-contiguous, with one row or more."""
-    y = np.empty((*x.shape[:-1], weights.rows), np.float32)
+    y = runtime.empty((*x.shape[:-1], weights.rows), np.float32)
     program, threads = native.new_program(), runtime.threads()
     prepared = weights.prepare_linear(y.size // weights.rows, native.activation(None), threads)
     places = [native.place(i) for i in range(3)]
@@ -201,7 +201,7 @@ def sparse_conv2d(
     dilations: tuple[int, int],
 ) -> np.ndarray:
     """Arguments as checked by accel.kernels.conv.conv2d; `shape` is that of the result."""
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     program, threads = native.new_program(), runtime.threads()
     spec = native.conv_spec(
         native.plain_map(x.shape), native.plain_map(y.shape), kernel, strides=strides, before=pads[:2],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.kernels import runtime
 from accel.kernels.jit import njit
 from accel.reference.fft import TILE
 from accel.reference.winograd import folded_input, folded_weights, matrices
@@ -122,7 +123,7 @@ def winograd2d_numba(
     """Arguments as checked by accel.kernels.conv.conv2d, values finite; `shape` is that of the result."""
     if stride > 1:
         x, w, pads = folded_input(x, w.shape[2], stride, pads), folded_weights(w, stride), (0, 0, 0, 0)
-    r, y = w.shape[2], np.empty(shape, np.float32)
+    r, y = w.shape[2], runtime.empty(shape, np.float32)
     at, g, bt = matrices(m, r)
     u = (g @ w.astype(np.float64) @ g.T).astype(np.float32)
     u = u.reshape(group, -1, w.shape[1], m + r - 1, m + r - 1).transpose(0, 3, 4, 1, 2)
@@ -144,7 +145,7 @@ def im2col2d_numpy(
     group: int,
 ) -> np.ndarray:
     """One matrix product per image and group."""
-    y = np.empty(shape, np.float32)
+    y = runtime.empty(shape, np.float32)
     top, left, bottom, right = pads
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     reach = [dilations[i] * (w.shape[2 + i] - 1) + 1 for i in (0, 1)]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from accel.kernels import checks
+from accel.kernels import checks, runtime
 from accel.kernels.binary import BinaryConv, Scaled, binary_scale_map, pack_bits, pack_pixels
 from accel.weights.base import Weight
 from accel.weights.binary import Binary
@@ -36,7 +36,7 @@ class SignLinear:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         rows = x.reshape(-1, x.shape[-1])
-        result = np.empty((1, len(rows), 1, self._out), np.float32)
+        result = runtime.empty((1, len(rows), 1, self._out), np.float32)
         if rows.size:
             scale = np.abs(rows).mean(axis=1).reshape(1, -1, 1) if self._scale_input else None
             self._conv(pack_bits(rows)[np.newaxis, :, np.newaxis], pixel_scale=scale, out=result)

@@ -100,9 +100,9 @@ def bench_two_bare_transforms(benchmark: BenchmarkFixture) -> None:
         benchmark(run)
 
 
-@pytest.mark.parametrize("kind", ["FastfoodRBF", "RBFSampler"])
-def bench_features(benchmark: BenchmarkFixture, kind: str) -> None:
-    """4096 features of 64 inputs for 10^4 rows, float32."""
+@pytest.mark.parametrize("kind", ["FastfoodRBF-kept", "FastfoodRBF-not-kept", "RBFSampler"])
+def bench_features(benchmark: BenchmarkFixture, kind: str, request: pytest.FixtureRequest) -> None:
+    """4096 features of 64 inputs for 10^4 rows, float32, in memory that earlier ones have left or not."""
     approximation = pytest.importorskip("sklearn.kernel_approximation")
     from sklearn.metrics.pairwise import rbf_kernel
 
@@ -110,7 +110,7 @@ def bench_features(benchmark: BenchmarkFixture, kind: str) -> None:
 
     x = np.random.default_rng(0).standard_normal((10_000, 64)).astype(np.float32)
     sample, gamma = x[:300].astype(np.float64), 1 / 128
-    features = (FastfoodRBF if kind == "FastfoodRBF" else approximation.RBFSampler)(
+    features = (FastfoodRBF if kind.startswith("FastfoodRBF") else approximation.RBFSampler)(
         gamma=gamma, n_components=4096, random_state=0
     ).fit(x)
     z = features.transform(x[:300]).astype(np.float64)
@@ -118,5 +118,7 @@ def bench_features(benchmark: BenchmarkFixture, kind: str) -> None:
     assert error < 1.3 / np.sqrt(4096)
     benchmark.group = "features/64 to 4096/rows=10^4"
     benchmark.extra_info |= {"kernel error": error}
+    if kind == "FastfoodRBF-not-kept":
+        request.getfixturevalue("nothing_kept")
     with accel.using(threads=1):
         benchmark.pedantic(features.transform, (x,), rounds=5, warmup_rounds=1)

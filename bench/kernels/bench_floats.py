@@ -78,11 +78,11 @@ def bench_encode_zipnn(benchmark: BenchmarkFixture, weights: tuple[str, np.ndarr
     benchmark.pedantic(peer.compress, setup=lambda: ((bytearray(data),), {}), rounds=9, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("memory", ["given", "fresh"])
+@pytest.mark.parametrize("memory", ["given", "kept", "not-kept"], indirect=True)
 def bench_decode(
     benchmark: BenchmarkFixture, implementation: str, weights: tuple[str, np.ndarray], memory: str
 ) -> None:
-    """Into memory that is there, and into memory of its own, as ZipNN does."""
+    """Into memory that is there, and into memory of its own, as ZipNN does, which earlier results have left or not."""
     name, values = weights
     _skip_slow(implementation)
     stream = float_encode(values)

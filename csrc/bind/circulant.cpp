@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bind/program.h"
+#include "bind/result.h"
 
 namespace accel::bind {
 namespace {
@@ -53,11 +54,11 @@ py::object multiply(const Circulant& w, const py::object& x_any, const py::objec
   const auto x = py::reinterpret_borrow<Floats>(x_any);
   const CirculantShape& shape = w.shape();
   if (x.ndim() == 0 || x.shape(x.ndim() - 1) != shape.in || x.size() == 0) return py::none();
-  std::vector<py::ssize_t> sizes(x.shape(), x.shape() + x.ndim());
+  Shape sizes(x.shape(), x.shape() + x.ndim());
   sizes.back() = shape.out;
   Floats y;
   if (out_any.is_none()) {
-    y = Floats(sizes);
+    y = new_result<float>(sizes);
   } else {
     if (!Floats::check_(out_any)) return py::none();
     y = py::reinterpret_borrow<Floats>(out_any);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <vector>
 
 #include "bind/sparse.h"
 
@@ -15,8 +14,8 @@ using Columns = Array<std::int32_t>;
 
 // A new array, or `out` where it fits.
 std::optional<Floats> result(const py::object& out, const Floats& x, long rows) {
-  const std::vector<py::ssize_t> shape = product_shape(x, rows);
-  if (out.is_none()) return Floats(shape);
+  const Shape shape = product_shape(x, rows);
+  if (out.is_none()) return new_result<float>(shape);
   if (!Floats::check_(out)) return std::nullopt;
   auto y = py::reinterpret_borrow<Floats>(out);
   const bool fits = y.writeable() && y.ndim() == x.ndim() && std::equal(shape.begin(), shape.end(), y.shape());

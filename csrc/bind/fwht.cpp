@@ -5,9 +5,8 @@
 #include <bit>
 #include <cmath>
 #include <optional>
-#include <vector>
 
-#include "bind/bind.h"
+#include "bind/result.h"
 
 namespace accel::bind {
 namespace {
@@ -21,7 +20,7 @@ const FwhtKernels<std::int32_t>& kernels(std::size_t isa, std::int32_t) { return
 // A new array, x itself, or another one beside it.
 template <class T>
 std::optional<Array<T>> result(const py::object& out, const Array<T>& x) {
-  if (out.is_none()) return Array<T>(std::vector<py::ssize_t>(x.shape(), x.shape() + x.ndim()));
+  if (out.is_none()) return new_result<T>(Shape(x.shape(), x.shape() + x.ndim()));
   if (!Array<T>::check_(out)) return std::nullopt;
   auto y = py::reinterpret_borrow<Array<T>>(out);
   const bool shaped = y.writeable() && y.ndim() == x.ndim() && std::equal(x.shape(), x.shape() + x.ndim(), y.shape());

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <memory>
 
-#include "bind/bind.h"
+#include "bind/result.h"
 
 namespace accel::bind {
 namespace {
@@ -30,7 +30,7 @@ Array<std::int64_t> starts(const Doubles& weight, const Doubles& first, const Do
 
 Array<std::uint8_t> codes(const Floats& values, const Floats& thresholds) {
   require(thresholds.size() <= 255, "kmeans: at most 255 thresholds expected");
-  Array<std::uint8_t> out(values.size());
+  auto out = new_result<std::uint8_t>(values.size());
   const float *src = values.data(), *edges = thresholds.data();
   std::uint8_t* dst = out.mutable_data();
   const auto n = static_cast<std::size_t>(values.size()), count = static_cast<std::size_t>(thresholds.size());

@@ -19,6 +19,7 @@ void bind_huffman(pybind11::module_& m);
 void bind_kmeans(pybind11::module_& m);
 void bind_program(pybind11::module_& m);
 void bind_program_movement(pybind11::module_& m);
+void bind_result(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
 void bind_sparse(pybind11::module_& m);
 void bind_spmv(pybind11::module_& m);
@@ -31,6 +32,7 @@ void bind_all(pybind11::module_& m) {
   bind_gaps(m);
   bind_huffman(m);
   bind_kmeans(m);
+  bind_result(m);
   bind_runtime(m);
   bind_program(m);
   // These add steps to the Program of bind_program.

@@ -56,7 +56,7 @@ Array<float> run_linear(const Linear& prepared, const Array<float>& x, const Arr
   require(x.ndim() > 0 && x.size() == prepared->batch * m.columns() && bias.size() >= m.rows() &&
               scratch.size() >= prepared->linear.scratch_floats() && threads >= 1,
           "sparse linear: arrays do not fit");
-  Array<float> y(product_shape(x, m.rows()));
+  auto y = new_result<float>(product_shape(x, m.rows()));
   float *to = y.mutable_data(), *room = scratch.mutable_data();
   {
     py::gil_scoped_release release;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A sparse matrix as Python passes it.
 #pragma once
-#include <vector>
 
-#include "bind/bind.h"
+#include "bind/result.h"
 #include "kernels/sparse/sparse.h"
 
 namespace accel::bind {
@@ -28,8 +27,8 @@ class CsrArrays {
 };
 
 // Of x W^T for a matrix W of so many rows.
-inline std::vector<py::ssize_t> product_shape(const Array<float>& x, long rows) {
-  std::vector<py::ssize_t> shape(x.shape(), x.shape() + x.ndim());
+inline Shape product_shape(const Array<float>& x, long rows) {
+  Shape shape(x.shape(), x.shape() + x.ndim());
   shape.back() = rows;
   return shape;
 }

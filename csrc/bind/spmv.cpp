@@ -32,7 +32,7 @@ Array<float> run(const Prepared& weights, const Array<float>& x, const Array<flo
   require(x.ndim() > 0 && x.shape(x.ndim() - 1) == weights->columns() && weights->columns() > 0 &&
               bias.size() >= weights->rows() && threads >= 1,
           "spmv: arrays do not fit");
-  Array<float> y(product_shape(x, weights->rows()));
+  auto y = new_result<float>(product_shape(x, weights->rows()));
   float* to = y.mutable_data();
   {
     py::gil_scoped_release release;

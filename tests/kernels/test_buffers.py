@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernels.places import address, resident
 
 from accel.kernels import program, runtime
 
@@ -24,10 +25,6 @@ MOST = 3 << 20
 def buffer(nbytes: int) -> np.ndarray:
     array: np.ndarray = runtime.core.aligned_buffer(nbytes)
     return array
-
-
-def address(array: np.ndarray) -> int:
-    return int(array.ctypes.data)
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 4095, 4096, HUGE - 1, HUGE, HUGE + 1, 2 * HUGE - 64, MOST])
@@ -72,14 +69,6 @@ def test_memory_goes_back() -> None:
     for _ in range(300):
         buffer(1_000_000)[:] = 1
     assert resident() - first < 64 << 20
-
-
-def resident() -> int:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * 4096
-    except OSError:
-        pytest.skip("/proc")
 
 
 def assert_apart(arrays: list[np.ndarray]) -> None:

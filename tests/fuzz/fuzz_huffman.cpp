@@ -132,8 +132,9 @@ void check_streaming(const Case& of, const Bytes& block, size_t n, size_t isa, c
     report("lengths refused", of, block, n, isa);
   const size_t part = 1 + table + 2 + 4 + 4, size = block.size() - part;
   uint8_t* const out = output.last(n);
-  const HuffmanStatus status =
+  const auto [status, crc] =
       kTreeDecodePart[isa](tree, guarded_copy(block) + part, size, out, n, scratch.last(kTreeScratch), true);
+  if (crc != crc32(0, &block[part], size, false)) report("checksum of a part", of, block, n, isa);
   if (status != HuffmanStatus::ok || !std::equal(answer.begin(), answer.end(), out) || !output.front_is_whole(out))
     report("streaming stores", of, block, n, isa);
 }

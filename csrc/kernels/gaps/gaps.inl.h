@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gaps, a window of places a step; bitmaps, 64 places a step, bytes by expand_whole(word, values, out) of
-// words_<instruction set>.h: 64 bytes at once where it can, false where it cannot. Tried: stores past the caches, no gain
-// on new pages, which the system has just cleared.
+// words_<instruction set>.h: 64 bytes at once where it can, false where it cannot. Tried: stores past the caches, no
+// gain on new pages, which the system has just cleared.
 // clang-format off
 #include ACCEL_ISA_FILE(kernels/gaps/words_)
 // clang-format on

@@ -34,6 +34,7 @@ _RELAYOUT_SECONDS, _RELAYOUT_CYCLES = 1e-10, 0.35
 _RELAYOUT_CACHED, _RELAYOUT_FAR = 2 << 20, 3.0
 """Larger maps, in floats, do not stay in the L3 cache from one layer to the next: a copy then takes so many times as
 long."""
+_PIECE = 1 << 13  # numbers that are made float64 together
 _CHECKED_SIZE = 13  # outputs a side: whole and cut tiles of every form
 
 
@@ -289,11 +290,18 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     windows = [x[0, :, i * strides[0] :, j * strides[1] :][:, : kernel[0], : kernel[1]] for i, j in corners]
     depth = w[0].size
     columns = np.stack([window.reshape(layer.group, depth) for window in windows], axis=2, dtype=np.float64)
-    expected = (w.astype(np.float64).reshape(layer.group, -1, depth) @ columns).reshape(-1, len(corners))
+    expected = _product(w.reshape(layer.group, -1, depth), columns).reshape(-1, len(corners))
     error = float(np.abs(np.stack([y[0, :, i, j] for i, j in corners], axis=1) - expected).max())
     worst = np.inf if np.isnan(error) else error  # transforms of huge weights overflow
     largest = float(np.abs(expected).max())
     return worst / largest if largest else worst
+
+
+def _product(w: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """In float64, some rows of each group at a time: new pages for all of w would take longer than the product."""
+    rows = max(1, _PIECE // (w.shape[0] * w.shape[2]))
+    pieces = [w[:, at : at + rows].astype(np.float64) @ columns for at in range(0, w.shape[1], rows)]
+    return np.concatenate(pieces, axis=1)
 
 
 _drawn = np.zeros(0, np.float32)

@@ -69,8 +69,11 @@ def encode(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bytes:
     return body + hashlib.sha256(body).digest()
 
 
-def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(source: Source, limits: Limits = DEFAULT, *, digest: bool = False) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """The header and tensors of a file or of its bytes. Arrays are read-only.
+
+    Damage is found by the checksums of the header and of each tensor; `digest` checks that of the whole file, too,
+    which takes longer than decoding it (docs/decisions/0008-loading-checks-each-tensor.md).
 
     Raises
     ------
@@ -78,7 +81,9 @@ def read(source: Source, limits: Limits = DEFAULT) -> tuple[dict[str, Any], dict
     FormatError  it is not an .accel file, newer than this program, damaged, or asks for more than `limits`.
     """
     data = read_bytes(source, limits)
-    _check_digest(data)
+    check_start(data[: _HEAD.size], len(data))
+    if digest:
+        _check_digest(data)
     contents, at = _parse(data, limits)
     tensors: dict[str, Tensor] = {}
     scratch = codings.Scratch()
@@ -149,7 +154,7 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
 
 
 def _check_digest(data: memoryview) -> None:
-    """Magic, version and size first, for a message that helps; then the digest, before anything else is believed."""
+    """Magic, version and size first, for a message that helps; then the digest."""
     check_start(data[: _HEAD.size], len(data))
     if hashlib.sha256(data[:-_DIGEST_BYTES]).digest() != data[-_DIGEST_BYTES:]:
         raise FormatError("damaged: the digest of the file does not match its content")

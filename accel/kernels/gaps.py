@@ -232,7 +232,9 @@ def gaps_expand(
     most = (1 << bits) - 1
     if runtime.backend() == "native":
         flat, clear = dense.view(np.uint8), not (cleared and out is not None)
-        wrong = runtime.core.gaps_expand(gaps, most, values.view(np.uint8), values.itemsize, flat, clear)
+        wrong = runtime.core.gaps_expand(
+            gaps, most, values.view(np.uint8), values.itemsize, flat, clear, runtime.isa_index()
+        )
         if wrong >= 0:
             raise _wrong_gap(gaps, wrong, size, bits)
     else:

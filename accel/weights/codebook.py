@@ -17,6 +17,7 @@ from accel.weights._values import from_bfloat16, to_bfloat16
 from accel.weights.base import Weight
 
 MAX_CODES = MOST_VALUES
+_PIECE = 1 << 16  # codes that are compared together: an array of bool for all would be new memory
 _HALVES = ("float32", "bfloat16")
 
 
@@ -56,6 +57,7 @@ class Codebook(Weight):
         self.codes = _state.frozen(codes)
         self.codebook = _state.frozen(codebook)
         self.shape = codes.shape
+        self._others: int | None = None
 
     @classmethod
     def fit(
@@ -127,10 +129,11 @@ class Codebook(Weight):
 
     def count_other_than_zero(self) -> int:
         """Weights whose value is not zero."""
-        books = self.codebook.reshape(-1, self.codebook.shape[-1])
-        parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
-        codes = [(part, code) for part, book in parts for code in np.flatnonzero(book == 0).tolist()]
-        return self.size - sum(int(np.count_nonzero(part == code)) for part, code in codes)
+        if self._others is None:
+            books = self.codebook.reshape(-1, self.codebook.shape[-1])
+            parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
+            self._others = sum(_count_others(part, np.flatnonzero(book == 0).tolist()) for part, book in parts)
+        return self._others
 
     @property
     def nbytes(self) -> int:
@@ -159,3 +162,11 @@ class Codebook(Weight):
             return cls(codes, codebook)
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None
+
+
+def _count_others(codes: np.ndarray, zeros: list[int]) -> int:
+    """How many codes are not among `zeros`."""
+    if zeros == [0]:  # as `Codebook.fit` has it: no array of bool
+        return int(np.count_nonzero(codes))
+    pieces = [codes[at : at + _PIECE] for at in range(0, codes.size, _PIECE)]
+    return codes.size - sum(int(np.count_nonzero(piece == zero)) for zero in zeros for piece in pieces)

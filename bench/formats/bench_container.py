@@ -92,16 +92,22 @@ def read_whole(path: Path) -> Any:
     return container.read(path)[1]["w"]
 
 
+def read_digest(path: Path) -> Any:
+    return container.read(path, digest=True)[1]["w"]
+
+
 def read_one(path: Path) -> Any:
     with OpenFile(path) as opened:
         return opened["w"]
 
 
 @pytest.mark.parametrize(
-    ("call", "threads"), [(read_whole, 1), (read_one, 1), (read_one, 2)], ids=["read", "opened", "opened, 2 threads"]
+    ("call", "threads"),
+    [(read_whole, 1), (read_whole, 2), (read_digest, 1), (read_one, 1), (read_one, 2)],
+    ids=["read", "read, 2 threads", "read with the digest", "opened", "opened, 2 threads"],
 )
 def bench_codes(benchmark: BenchmarkFixture, codes: tuple[str, Path, Codebook], call: Any, threads: int) -> None:
-    """`read` with the digest of the whole file, `opened` with the checksums of the tensor."""
+    """`read` as `accel.load` does, `opened` that tensor alone: with the checksums of header and tensor."""
     name, path, weight = codes
     with accel.using(threads=threads):
         np.testing.assert_array_equal(call(path).codes, weight.codes)

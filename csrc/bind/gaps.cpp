@@ -14,14 +14,15 @@ std::size_t checked_width(int width) {
 }
 
 // The first entry that is wrong, or -1. `values` and `out` are the bytes of elements of `width` bytes.
-std::int64_t expand_gaps(const Bytes& gaps, int most, const Bytes& values, int width, Bytes& out, bool clear) {
+std::int64_t expand_gaps(const Bytes& gaps, int most, const Bytes& values, int width, Bytes& out, bool clear, int isa) {
   const std::size_t w = checked_width(width), entries = static_cast<std::size_t>(gaps.size());
   require(static_cast<std::size_t>(values.size()) == w * entries, "gaps: one value per gap expected");
   require(most >= 0 && most <= 255, "gaps: bytes expected");
+  const auto expand = kGapsExpand[checked_isa(isa)];
   std::uint8_t* const to = out.mutable_data();
   py::gil_scoped_release release;
-  return gaps_expand(gaps.data(), entries, static_cast<std::uint8_t>(most), values.data(), w, to,
-                     static_cast<std::size_t>(out.size()) / w, clear);
+  return expand(gaps.data(), entries, static_cast<std::uint8_t>(most), values.data(), w, to,
+                static_cast<std::size_t>(out.size()) / w, clear);
 }
 
 // How many values the bitmap wants: other sizes than that are not expanded.
@@ -59,7 +60,7 @@ py::tuple codes_to_rows(const Bytes& codes, int zero, std::size_t count) {
 
 void bind_gaps(py::module_& m) {
   m.def("gaps_expand", &expand_gaps, py::arg("gaps").noconvert(), py::arg("most"), py::arg("values").noconvert(),
-        py::arg("width"), py::arg("out").noconvert(), py::arg("clear"));
+        py::arg("width"), py::arg("out").noconvert(), py::arg("clear"), py::arg("isa"));
   m.def("codes_to_rows", &codes_to_rows, py::arg("codes").noconvert(), py::arg("zero"), py::arg("count"));
   m.def("bitmap_expand", &expand_bitmap, py::arg("bitmap").noconvert(), py::arg("values").noconvert(), py::arg("width"),
         py::arg("out").noconvert(), py::arg("isa"));

@@ -104,31 +104,26 @@ def test_codebooks_round_trip(seed: int, shape: tuple[int, ...], zeros: float, b
 
 
 def test_every_single_bit_flip_is_refused() -> None:
-    blob = container.encode(HEADER, small_tensors())
+    """With the digest all of them are; without it those that change nothing are not: of the digest itself, and of the
+    bits that fill up the packed header's last byte."""
+    tensors = small_tensors()
+    blob, passed = container.encode(HEADER, tensors), 0
     for bit in range(8 * len(blob)):
         damaged = bytearray(blob)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(FormatError):
-            container.read(bytes(damaged))
+            container.read(bytes(damaged), digest=True)
+        try:
+            header, found = container.read(bytes(damaged))
+        except FormatError:
+            continue
+        assert header == HEADER and same_all(found, tensors), f"bit {bit}"
+        passed += 1
+    assert passed < 8 * (32 + 1)
 
 
 def signed(body: bytes) -> bytes:
     return body + hashlib.sha256(body).digest()
-
-
-def test_every_bit_flip_that_is_signed_again_is_refused_or_makes_sense() -> None:
-    """Behind the digest there is a second line: no crash, no other error, no silently different tensor of the same
-    checksum. What passes has changed the header's values only."""
-    tensors = small_tensors()
-    body = container.encode(HEADER, tensors)[:-32]
-    for bit in range(8 * len(body)):
-        damaged = bytearray(body)
-        damaged[bit // 8] ^= 1 << bit % 8
-        try:
-            _, found = container.read(signed(bytes(damaged)))
-        except FormatError:
-            continue
-        assert same_all(found, tensors), f"bit {bit}"
 
 
 def test_every_truncation_and_extension_is_refused() -> None:

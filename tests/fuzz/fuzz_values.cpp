@@ -182,7 +182,7 @@ Bytes sparse_bytes(size_t n) {  // mostly small: several entries fit; some large
 }
 
 void check_gaps() {
-  const size_t width = size_t{1} << below(4), entries = below(300), most = below(2) ? 15 : 255, isa = 0;
+  const size_t width = size_t{1} << below(4), entries = below(300), most = below(2) ? 15 : 255, isa = any_isa();
   Bytes gaps = sparse_bytes(entries);
   if (below(4))
     for (auto& gap : gaps) gap = static_cast<uint8_t>(std::min<size_t>(gap, most));
@@ -202,8 +202,8 @@ void check_gaps() {
   uint8_t* const out = output.last(width * size);
   const bool clear = below(2);
   std::memset(out, clear ? 0xAB : 0, width * size);
-  const std::int64_t found = gaps_expand(copy_to(input, gaps), entries, static_cast<uint8_t>(most),
-                                         copy_to(places, values), width, out, size, clear);
+  const std::int64_t found = kGapsExpand[isa](copy_to(input, gaps), entries, static_cast<uint8_t>(most),
+                                              copy_to(places, values), width, out, size, clear);
   if (!output.front_is_whole(out)) report("gaps: a write before the output", gaps, width, size, isa);
   if (found != wrong) report("gaps: another entry is wrong", gaps, width, size, isa);
   if (wrong < 0 && !std::equal(dense.begin(), dense.end(), out)) report("gaps: wrong values", gaps, width, size, isa);

@@ -10,51 +10,11 @@
 
 namespace accel {
 
+#define ACCEL_TABLE_ENTRY gaps_expand
+const GapsExpand kGapsExpand[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
+#undef ACCEL_TABLE_ENTRY
 #define ACCEL_TABLE_ENTRY bitmap_expand
 const BitmapExpand kBitmapExpand[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
-
-namespace {
-
-// Zeros are written a few pages ahead of the entries, which find them in cache.
-template <std::size_t kWidth>
-std::int64_t put_by_gaps(const std::uint8_t* gaps, std::size_t entries, std::uint8_t most, const std::uint8_t* values,
-                         std::uint8_t* out, std::size_t size, bool clear) noexcept {
-  constexpr std::size_t kAhead = 16384 / kWidth;
-  std::size_t cleared = clear ? 0 : size;  // the first place that is not zero
-  const auto clear_to = [&](std::size_t to) {
-    std::memset(out + kWidth * cleared, 0, kWidth * (to - cleared));
-    cleared = to;
-  };
-  std::size_t place = ~std::size_t{0};
-  for (std::size_t k = 0; k < entries; ++k) {
-    const std::size_t step = std::size_t{gaps[k]} + 1;
-    place += step;
-    if (step > std::size_t{most} + 1) return static_cast<std::int64_t>(k);
-    if (place >= cleared) {
-      if (place >= size) return static_cast<std::int64_t>(k);
-      clear_to(std::min(place + kAhead, size));
-    }
-    std::memcpy(out + kWidth * place, values + kWidth * k, kWidth);
-  }
-  clear_to(size);
-  return -1;
-}
-
-}  // namespace
-
-std::int64_t gaps_expand(const std::uint8_t* gaps, std::size_t entries, std::uint8_t most, const std::uint8_t* values,
-                         std::size_t width, std::uint8_t* out, std::size_t size, bool clear) noexcept {
-  switch (width) {
-    case 1:
-      return put_by_gaps<1>(gaps, entries, most, values, out, size, clear);
-    case 2:
-      return put_by_gaps<2>(gaps, entries, most, values, out, size, clear);
-    case 4:
-      return put_by_gaps<4>(gaps, entries, most, values, out, size, clear);
-    default:
-      return put_by_gaps<8>(gaps, entries, most, values, out, size, clear);
-  }
-}
 
 std::size_t bitmap_count(const std::uint8_t* bitmap, std::size_t n) noexcept {
   std::size_t count = 0;

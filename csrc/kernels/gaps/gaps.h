@@ -12,8 +12,10 @@ namespace accel {
 // `size` elements of `width` bytes (1, 2, 4, 8) at `out`. Entry k, values[k], stands gaps[k] + 1 places behind the one
 // before it. The first entry whose gap is above `most` or that leaves `out`, -1 when there is none. `clear`: what no
 // entry names is not 0 yet.
-std::int64_t gaps_expand(const std::uint8_t* gaps, std::size_t entries, std::uint8_t most, const std::uint8_t* values,
-                         std::size_t width, std::uint8_t* out, std::size_t size, bool clear) noexcept;
+using GapsExpand = std::int64_t (*)(const std::uint8_t* gaps, std::size_t entries, std::uint8_t most,
+                                    const std::uint8_t* values, std::size_t width, std::uint8_t* out, std::size_t size,
+                                    bool clear) noexcept;
+extern const GapsExpand kGapsExpand[kIsaCount];
 
 // Element i of `out` is the next value where bit i of the bitmap is set, else 0. `values` are as many as bits are set.
 using BitmapExpand = void (*)(const std::uint8_t* bitmap, const std::uint8_t* values, std::size_t count,

@@ -59,30 +59,30 @@ const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top,
   return found == ones ? p : in.fail(HuffmanStatus::wrong_count);
 }
 
-HuffmanStatus decode_symbols(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
-                             bool streaming, Checksum& sum) noexcept {
+template <class Sink>
+HuffmanStatus decode_root(const HuffmanTree& tree, const u8* part, size_t bytes, size_t n, u8* top,
+                          Sink sink) noexcept {
   const size_t head = 2 * static_cast<size_t>(tree.inner_count);
   if (bytes < head) return HuffmanStatus::cut_off;
   TreeReader in{tree, part, part + bytes};
-  const u8* end;
-  if (n % 64) {  // whole vectors would leave `out`
-    u8* const top = scratch + whole_vectors(n);
-    end = decode_node(in, 0, part + head, n, top, sum.beside(Cached{scratch}));
-    std::memcpy(out, scratch, n);
-  } else if (streaming) {
-    end = decode_node(in, 0, part + head, n, scratch, sum.beside(Streaming(out, n)));
-  } else {
-    end = decode_node(in, 0, part + head, n, scratch, sum.beside(Cached{out}));
-  }
+  const u8* const end = decode_node(in, 0, part + head, n, top, sink);
   if (in.status != HuffmanStatus::ok) return in.status;
   return end == in.end ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
 }
 
 TreePartDecoded tree_decode_part(const HuffmanTree& tree, const u8* part, size_t bytes, u8* out, size_t n, u8* scratch,
                                  bool streaming) noexcept {
-  Checksum sum(part, bytes);
-  const HuffmanStatus status = decode_symbols(tree, part, bytes, out, n, scratch, streaming, sum);
-  return {status, sum.finish()};
+  if (streaming && n % 64 == 0) {
+    Checksum sum(part, bytes);
+    const HuffmanStatus status = decode_root(tree, part, bytes, n, scratch, sum.beside(Streaming(out, n)));
+    return {status, sum.finish()};
+  }
+  const u32 crc =
+      crc32(0, part, bytes, kFolding);  // brings the part into the cache in its order, which nodes are not in
+  if (n % 64 == 0) return {decode_root(tree, part, bytes, n, scratch, Cached{out}), crc};
+  const HuffmanStatus status = decode_root(tree, part, bytes, n, scratch + whole_vectors(n), Cached{scratch});
+  std::memcpy(out, scratch, n);  // whole vectors would have left it
+  return {status, crc};
 }
 
 // ---- encoder ----------------------------------------------------------------------------------------------------

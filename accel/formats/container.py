@@ -73,7 +73,7 @@ def read(source: Source, limits: Limits = DEFAULT, *, digest: bool = False) -> t
     """The header and tensors of a file or of its bytes. Arrays are read-only.
 
     Damage is found by the checksums of the header and of each tensor; `digest` checks that of the whole file, too,
-    which takes longer than decoding it (docs/decisions/0008-loading-checks-each-tensor.md).
+    which takes longer than decoding it (docs/decisions/0009-loading-checks-each-tensor.md).
 
     Raises
     ------

@@ -68,10 +68,16 @@ Circulant::Circulant(const float* r, const float* signs, const CirculantShape& s
   tables_ = circulant_tables(n, isa);
   const long pair = 2l * kernels_.lanes, floats = tables_->spectrum_floats(isa);
   chunks_ = floats / pair;
-  spectra_ = LineFloats(blocks * floats), zeros_ = LineFloats(n), signs_ = LineFloats(signed_ ? shape.in : 0);
+  zeros_ = LineFloats(n), signs_ = LineFloats(signed_ ? shape.in : 0);
   if (signed_) std::copy_n(signs, shape.in, signs_.data());
   LineFloats block(n), work(2 * tables_->plane);
-  for (long i = 0; i < blocks; ++i) {
+  if (blocks == 1) {
+    unroll(r, b, n, 1.f / static_cast<float>(n), block.data());
+    spectra_ = tables_->leaf_spectrum(block.data(), zeros_.data(), isa);
+  } else {
+    spectra_ = LineFloats(blocks * floats);
+  }
+  for (long i = 0; blocks > 1 && i < blocks; ++i) {
     unroll(r + i * b, b, n, 1.f / static_cast<float>(n), block.data());
     kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
                      work.data());

@@ -69,12 +69,13 @@ struct CirculantTables {
   long piece;  // floats between the parts into which the first round divides a plane, a few more than they hold
   long plane;  // floats of the real or the imaginary parts, and some that keep the two out of each other's cache sets
   const float* twiddles[kMostRounds];  // [place][radix][re, im]; of the last round [row][re, im][columns]
-  const float* half_turn;              // [re, im][columns / 2]: the twiddles of the odd bins along the columns
+  const float* turns;                  // [points][re, im][lanes] that part leaves, and signs [lanes]
   LineFloats memory;
 
   CirculantTables(long n, std::size_t isa);
   CirculantTables(const CirculantTables&) = delete;
   long spectrum_floats(std::size_t isa) const noexcept;
+  LineFloats leaf_spectrum(const float* re, const float* im, std::size_t isa) const;
 };
 
 // Where chunk c of a spectrum lies: `re` of one vector's lanes and then `im`, at data + c * step.
@@ -100,11 +101,12 @@ struct SpectralProduct {
 inline constexpr int kMostTogether = 4;
 
 struct CirculantKernels {
-  int lanes, columns, half, most_radix;
+  int lanes, points, most_radix;
   CirculantRoundFn (*round)(int radix, bool last, CirculantRound::Direction) noexcept;
   // `work` is 2 planes, on a cache line. False, and nothing done, for two rows that are no pair.
   bool (*apply)(const CirculantTables&, const CirculantInput&, const float* spectrum, float* to_re, float* to_im,
                 float* work) noexcept;
+  void (*leaves)(const CirculantTables&, const CirculantInput&, float* to, float* work) noexcept;
   void (*forward)(const CirculantTables&, const CirculantInput&, const Spectrum&, float* work) noexcept;
   void (*backward)(const CirculantTables&, const Spectrum&, float* to_re, float* to_im, float* work) noexcept;
   void (*multiply[kMostTogether])(const SpectralProduct&) noexcept;

@@ -71,17 +71,14 @@ Circulant::Circulant(const float* r, const float* signs, const CirculantShape& s
   zeros_ = LineFloats(n), signs_ = LineFloats(signed_ ? shape.in : 0);
   if (signed_) std::copy_n(signs, shape.in, signs_.data());
   LineFloats block(n), work(2 * tables_->plane);
-  if (blocks == 1) {
-    unroll(r, b, n, 1.f / static_cast<float>(n), block.data());
-    spectra_ = tables_->leaf_spectrum(block.data(), zeros_.data(), isa);
-  } else {
-    spectra_ = LineFloats(blocks * floats);
-  }
-  for (long i = 0; blocks > 1 && i < blocks; ++i) {
+  const auto unrolled = [&](long i) {
     unroll(r + i * b, b, n, 1.f / static_cast<float>(n), block.data());
-    kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
+    return block.data();
+  };
+  spectra_ = blocks == 1 ? tables_->leaf_spectrum(unrolled(0), zeros_.data(), isa) : LineFloats(blocks * floats);
+  for (long i = 0; blocks > 1 && i < blocks; ++i)
+    kernels_.forward(*tables_, {unrolled(i), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
                      work.data());
-  }
   if (single && blocks == 1 && n == b) single_ = std::make_unique<SingleCirculant>(r, n, isa);
 }
 

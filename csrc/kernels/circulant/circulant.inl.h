@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Whole transforms, products of spectra, and what is done to vectors before and after; see circulant.h.
 #include "kernels/activation/activation.inl.h"
+// clang-format off
 #include ACCEL_ISA_FILE(simd/lanes_)
+// clang-format on
 #include "kernels/circulant/transform.inl.h"
 
 namespace accel::ACCEL_ISA {
@@ -41,8 +43,7 @@ struct Transform {
       const std::size_t over = static_cast<std::size_t>((kPoints - p.rows % kPoints) * kColumns) * sizeof(float);
       std::memset(p.re + p.rows * kColumns, 0, over), std::memset(p.im + p.rows * kColumns, 0, over);
     }
-    run_middle<MODE>(t.turns, p.re, p.im, p.rows, spectrum.data + p.row * spectrum.step,
-                     spectrum.step);
+    run_middle<MODE>(t.turns, p.re, p.im, p.rows, spectrum.data + p.row * spectrum.step, spectrum.step);
     if (kBack)
       for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
   }
@@ -264,7 +265,6 @@ void circulant_join(const float* sum, const float* re, const float* im, long m, 
 constexpr CirculantKernels kCirculantKernels{
     f32::lanes,
     kPoints,
-    kRegisters < 32 ? 4 : 8,
     &circulant_round,
     &circulant_apply,
     &circulant_leaves,

@@ -24,20 +24,18 @@ long unfactored(long rows) {
 }
 
 // Odd factors first, large powers of 2 last: the parts that the last rounds see are then whole groups of rows.
-int factor(long rows, int most, int* radix) {
+int factor(long rows, int* radix) {
   int rounds = 0;
   for (const int prime : {7, 5, 3})
     while (rows % prime == 0) rows /= prime, radix[rounds++] = prime;
   int twos = 0;
   while (rows > 1) rows /= 2, ++twos;
-  const int step = most == 8 ? 3 : 2;
-  const int left = twos % step;
-  if (step == 3 && left == 1 && twos > 1) {  // two rounds of 4 instead of one of 2 and one of 8
+  if (twos % 3 == 1 && twos > 1) {  // two rounds of 4 instead of one of 2 and one of 8
     radix[rounds++] = 4, radix[rounds++] = 4, twos -= 4;
-  } else if (left > 0) {
-    radix[rounds++] = 1 << left, twos -= left;
+  } else if (twos % 3 > 0) {
+    radix[rounds++] = 1 << twos % 3, twos -= twos % 3;
   }
-  for (; twos > 0; twos -= step) radix[rounds++] = most;
+  for (; twos > 0; twos -= 3) radix[rounds++] = 8;
   if (rounds == 0) radix[rounds++] = 1;
   return rounds;
 }
@@ -89,7 +87,7 @@ CirculantTables::CirculantTables(long size, std::size_t isa) : n(size) {
   const CirculantKernels& k = *kCirculant[isa];
   rows = n / k.lanes;
   if (rows < 1 || n % k.lanes || unfactored(rows) != 1) throw std::invalid_argument("circulant: no such length");
-  rounds = factor(rows, k.most_radix, radix);
+  rounds = factor(rows, radix);
   length[0] = rows;
   for (int i = 0; i < rounds; ++i) {
     length[i + 1] = length[i] / radix[i];
@@ -122,7 +120,7 @@ long CirculantTables::spectrum_floats(std::size_t isa) const noexcept {
   return (rows + k.points - 1) / k.points * k.points * k.lanes * 2;
 }
 
-// Of a vector, for `apply`: leaves b0 + b1 z in the order of multiply_leaves, times 2 for the stage that is not taken.
+// Times 2, for the stage that is not taken.
 LineFloats CirculantTables::leaf_spectrum(const float* re, const float* im, std::size_t isa) const {
   const CirculantKernels& k = *kCirculant[isa];
   LineFloats work(2 * plane), leaves(spectrum_floats(isa)), spectrum(2 * spectrum_floats(isa));

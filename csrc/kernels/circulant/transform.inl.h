@@ -157,27 +157,26 @@ ACCEL_INLINE void round_here(const CirculantRound& a) {
   const float *t = a.twiddles, *const first = t;
   f32 squares_re[2] = {zero(), zero()}, squares_im[2] = {zero(), zero()};
   for (long block = a.rows / a.length; block > 0; --block) {
-    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R)
-      {
-        const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
-          if constexpr (LAST)
-            turn(r, i, load(t + 2 * kColumns * j), load(t + 2 * kColumns * j + kColumns));
-          else if (j > 0)
-            turn(r, i, set1(t[2 * j]), set1(t[2 * j + 1]));
-        };
-        dft<R>(
-            [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
-              r = load(re.at(j)), i = load(im.at(j));
-              if (FIRST)
-                squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
-              if (!FORWARD) twiddle(j, r, i);
-            },
-            [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
-              if (FORWARD) twiddle(j, r, i);
-              store(to_re.at(j), r), store(to_im.at(j), i);
-            });
-        re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
-      }
+    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R) {
+      const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+        if constexpr (LAST)
+          turn(r, i, load(t + 2 * kColumns * j), load(t + 2 * kColumns * j + kColumns));
+        else if (j > 0)
+          turn(r, i, set1(t[2 * j]), set1(t[2 * j + 1]));
+      };
+      dft<R>(
+          [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+            r = load(re.at(j)), i = load(im.at(j));
+            if (FIRST)
+              squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
+            if (!FORWARD) twiddle(j, r, i);
+          },
+          [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
+            if (FORWARD) twiddle(j, r, i);
+            store(to_re.at(j), r), store(to_im.at(j), i);
+          });
+      re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
+    }
     re.advance(over), im.advance(over), to_re.advance(over), to_im.advance(over);
     if (!LAST) t = first;
   }

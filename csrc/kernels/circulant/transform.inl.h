@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Transforms of one complex vector; circulant.h says how they fit together.
 //
-// Tried, no gain or worse (n = 1024, AVX-512): the columns in whole vectors, twiddles as vectors instead of broadcast
-// numbers, all of a butterfly's loads before its sums (the woven order below keeps adders and multipliers busy).
+// Tried, no gain or worse (n = 1024, AVX-512): a stage between the halves of vectors, joined from half loads; twiddles
+// as vectors instead of broadcast numbers; all of a butterfly's loads before its sums (the woven order below keeps
+// adders and multipliers busy).
 namespace accel::ACCEL_ISA {
 namespace {
 

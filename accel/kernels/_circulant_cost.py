@@ -13,7 +13,7 @@ _TRANSFORM, _PRODUCT = 2.1, 0.28
 def circulant_cycles(rows: int, p: int, q: int, b: int) -> float:
     """Cycles of a product of `rows` vectors with p x q blocks of b x b, by the native kernels."""
     lanes = runtime.lanes()
-    least = min(2 * lanes, 16) * min(lanes, 8)  # one register's rows and columns
+    least = lanes * lanes // 2  # the rows transposed at once
     n = b if runtime.core.circulant_length(runtime.isa_index(), b) == b else 2 * b
     n = math.ceil(n / least) * least
     return math.ceil(rows / 2) * n * ((p + q) * _TRANSFORM + p * q * _PRODUCT) * 16 / lanes

@@ -3,7 +3,6 @@
 #include "kernels/circulant/circulant.h"
 
 #include <algorithm>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -32,38 +31,44 @@ Prepared prepare(int isa, const Floats& r, const py::object& signs, long in, lon
   return std::make_shared<Circulant>(r.data(), flip, shape, single, i);
 }
 
-bool apart(const Floats& a, const Floats& b) {
-  const std::less_equal<const float*> before;
-  return before(a.data() + a.size(), b.data()) || before(b.data() + b.size(), a.data());
+// As Floats::check_, in a tenth of the time: that asks NumPy whether two dtypes are equivalent.
+bool holds_floats(const py::object& a) {
+  if (!py::isinstance<py::array>(a)) return false;
+  const auto x = py::reinterpret_borrow<py::array>(a);
+  const py::dtype type = x.dtype();
+  const bool contiguous = (x.flags() & py::array::c_style) == py::array::c_style;
+  return type.num() == py::dtype::num_of<float>() && type.byteorder() == '=' && contiguous;
 }
 
 void run(const Circulant& w, long batch, const float* x, float* y, int threads) {
+  const long floats = w.scratch_floats(batch, threads);
+  const auto with = [&](float* scratch) { w.run(batch, Activation{}, x, nullptr, y, scratch, threads); };
+  if (floats > kKept) return with(LineFloats(floats).data());
   static thread_local LineFloats kept;
   static thread_local long size = 0;
-  const long floats = w.scratch_floats(batch, threads);
-  LineFloats once(floats > kKept ? floats : 0);
-  if (floats <= kKept && floats > size) kept = LineFloats(floats), size = floats;
-  w.run(batch, Activation{}, x, nullptr, y, floats > kKept ? once.data() : kept.data(), threads);
+  if (floats > size) kept = LineFloats(floats), size = floats;
+  with(kept.data());
 }
 
 // x (..., in) W^T: the result, or None where an argument does not fit, which accel.kernels then finds and names. For a
 // small matrix checks in Python would take longer than the product, and so would a look at the number of threads:
 // `threads` is called where there is work for several. Below that the GIL is kept.
 py::object multiply(const Circulant& w, const py::object& x_any, const py::object& out_any, const py::object& threads) {
-  if (!Floats::check_(x_any)) return py::none();
+  if (!holds_floats(x_any)) return py::none();
   const auto x = py::reinterpret_borrow<Floats>(x_any);
   const CirculantShape& shape = w.shape();
-  if (x.ndim() == 0 || x.shape(x.ndim() - 1) != shape.in || x.size() == 0) return py::none();
-  Shape sizes(x.shape(), x.shape() + x.ndim());
-  sizes.back() = shape.out;
+  const py::ssize_t last = x.ndim() - 1;
+  if (last < 0 || x.shape(last) != shape.in || x.size() == 0) return py::none();
   Floats y;
   if (out_any.is_none()) {
+    Shape sizes(x.shape(), x.shape() + x.ndim());
+    sizes.back() = shape.out;
     y = new_result<float>(sizes);
   } else {
-    if (!Floats::check_(out_any)) return py::none();
+    if (!holds_floats(out_any)) return py::none();
     y = py::reinterpret_borrow<Floats>(out_any);
-    if (!y.writeable() || y.ndim() != x.ndim() || !std::equal(sizes.begin(), sizes.end(), y.shape()) || !apart(x, y))
-      return py::none();
+    const bool shaped = y.ndim() == x.ndim() && std::equal(x.shape(), x.shape() + last, y.shape());
+    if (!shaped || y.shape(last) != shape.out || !y.writeable() || !apart(x, y)) return py::none();
   }
   const long batch = x.size() / shape.in;
   const float* const from = x.data();

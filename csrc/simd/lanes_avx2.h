@@ -62,6 +62,19 @@ ACCEL_INLINE void transpose_step(f32* t) {
     if constexpr (K == 2) low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
   }
 }
+ACCEL_INLINE void transpose_pairs(f32* t) {
+  __m256 a[4];
+  ACCEL_UNROLL(2)
+  for (int i = 0; i < 4; i += 2) {
+    const __m256d p = _mm256_castps_pd(t[i].v), q = _mm256_castps_pd(t[i + 1].v);
+    a[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(p, q)), a[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(p, q));
+  }
+  ACCEL_UNROLL(2)
+  for (int i = 0; i < 2; ++i) {
+    t[i].v = _mm256_permute2f128_ps(a[i], a[i + 2], 0x20);
+    t[i + 2].v = _mm256_permute2f128_ps(a[i], a[i + 2], 0x31);
+  }
+}
 ACCEL_INLINE void transpose_quads(f32* t) {
   const __m256 p = _mm256_unpacklo_ps(t[0].v, t[1].v), q = _mm256_unpackhi_ps(t[0].v, t[1].v);
   const __m256 r = _mm256_unpacklo_ps(t[2].v, t[3].v), s = _mm256_unpackhi_ps(t[2].v, t[3].v);

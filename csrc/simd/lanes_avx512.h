@@ -72,6 +72,27 @@ ACCEL_INLINE void transpose_step(f32* t) {
     if constexpr (K > 1) low = _mm512_shuffle_f32x4(a, b, 0x88), high = _mm512_shuffle_f32x4(a, b, 0xdd);
   }
 }
+// Transposes lanes / 2 vectors of as many pairs of neighbouring lanes.
+ACCEL_INLINE void transpose_pairs(f32* t) {
+  __m512 a[8], b[8];
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 4; ++i) {
+    const __m512d p = _mm512_castps_pd(t[2 * i].v), q = _mm512_castps_pd(t[2 * i + 1].v);
+    a[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(p, q)), a[i + 4] = _mm512_castpd_ps(_mm512_unpackhi_pd(p, q));
+  }
+  ACCEL_UNROLL(4)
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm512_shuffle_f32x4(a[i], a[i + 1], 0x88), b[i + 1] = _mm512_shuffle_f32x4(a[i], a[i + 1], 0xdd);
+  }
+  ACCEL_UNROLL(2)
+  for (int i = 0; i < 2; ++i) {  // b[4 i + 2 k + j] holds pairs 2 j + i and 4 + 2 j + i of rows 4 k .. 4 k + 3
+    ACCEL_UNROLL(2)
+    for (int j = 0; j < 2; ++j) {
+      t[2 * j + i].v = _mm512_shuffle_f32x4(b[4 * i + j], b[4 * i + 2 + j], 0x88);
+      t[2 * j + i + 4].v = _mm512_shuffle_f32x4(b[4 * i + j], b[4 * i + 2 + j], 0xdd);
+    }
+  }
+}
 // Four rows by lanes become lanes / 4 x 4 quads: within every 16 bytes, t[i] lane j becomes t[j] lane i.
 ACCEL_INLINE void transpose_quads(f32* t) {
   const __m512 p = _mm512_unpacklo_ps(t[0].v, t[1].v), q = _mm512_unpackhi_ps(t[0].v, t[1].v);

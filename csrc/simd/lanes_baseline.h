@@ -86,6 +86,10 @@ ACCEL_INLINE void transpose_step(f32* t) {
     }
   }
 }
+ACCEL_INLINE void transpose_pairs(f32* t) {
+  const auto a = t[0].v, b = t[1].v;
+  t[0].v = __builtin_shufflevector(a, b, 0, 1, 4, 5), t[1].v = __builtin_shufflevector(a, b, 2, 3, 6, 7);
+}
 ACCEL_INLINE void transpose_quads(f32* t) { transpose(t); }
 ACCEL_INLINE f32 gather_quads(const float* p, const std::uint32_t* at) { return load(p + at[0]); }
 }  // namespace accel::baseline

@@ -62,6 +62,10 @@ ACCEL_INLINE void transpose_step(f32* t) {
     if constexpr (K == 1) low = vreinterpretq_f32_f64(vzip1q_f64(c, d)), high = vreinterpretq_f32_f64(vzip2q_f64(c, d));
   }
 }
+ACCEL_INLINE void transpose_pairs(f32* t) {
+  const float64x2_t a = vreinterpretq_f64_f32(t[0].v), b = vreinterpretq_f64_f32(t[1].v);
+  t[0].v = vreinterpretq_f32_f64(vzip1q_f64(a, b)), t[1].v = vreinterpretq_f32_f64(vzip2q_f64(a, b));
+}
 ACCEL_INLINE void transpose_quads(f32* t) { transpose(t); }
 ACCEL_INLINE f32 gather_quads(const float* p, const std::uint32_t* at) { return load(p + at[0]); }
 }  // namespace accel::neon

@@ -45,6 +45,13 @@ void check(const CirculantShape& s) {
     throw std::invalid_argument("circulant: blocks and sizes do not fit");
 }
 
+// The instruction set whose kernels take blocks of b: the one below where b is a multiple of its eight lanes and not of
+// sixteen. Twice the length on sixteen would take longer; eight instead of four would not.
+std::size_t fitting(std::size_t isa, long b) {
+  const bool below = isa > 0 && kCirculant[isa]->lanes == 16 && circulant_length(b, isa) != b;
+  return below && circulant_length(b, isa - 1) == b ? isa - 1 : isa;
+}
+
 }  // namespace
 
 struct Circulant::Call {
@@ -60,22 +67,26 @@ struct Circulant::Job {
   float* y[2];
 };
 
-Circulant::Circulant(const float* r, const float* signs, const CirculantShape& shape, bool single, std::size_t isa)
-    : shape_(shape), kernels_(*kCirculant[isa]), signed_(signs != nullptr) {
+Circulant::Circulant(const float* r, const float* signs, const CirculantShape& shape, bool single, std::size_t asked)
+    : shape_(shape), kernels_(*kCirculant[fitting(asked, std::max(shape.b, 1l))]), signed_(signs != nullptr) {
   check(shape);
+  const std::size_t isa = fitting(asked, shape.b);
   const long b = shape.b, blocks = shape.p * shape.q;
   const long n = circulant_length(b, isa) == b ? b : circulant_length(2 * b - 1, isa);
   tables_ = circulant_tables(n, isa);
   const long pair = 2l * kernels_.lanes, floats = tables_->spectrum_floats(isa);
   chunks_ = floats / pair;
-  spectra_ = LineFloats(blocks * floats), zeros_ = LineFloats(n), signs_ = LineFloats(signed_ ? shape.in : 0);
+  zeros_ = LineFloats(n), signs_ = LineFloats(signed_ ? shape.in : 0);
   if (signed_) std::copy_n(signs, shape.in, signs_.data());
   LineFloats block(n), work(2 * tables_->plane);
-  for (long i = 0; i < blocks; ++i) {
+  const auto unrolled = [&](long i) {
     unroll(r + i * b, b, n, 1.f / static_cast<float>(n), block.data());
-    kernels_.forward(*tables_, {block.data(), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
+    return block.data();
+  };
+  spectra_ = blocks == 1 ? tables_->leaf_spectrum(unrolled(0), zeros_.data(), isa) : LineFloats(blocks * floats);
+  for (long i = 0; blocks > 1 && i < blocks; ++i)
+    kernels_.forward(*tables_, {unrolled(i), zeros_.data(), false}, {spectra_.data() + i * pair, blocks * pair},
                      work.data());
-  }
   if (single && blocks == 1 && n == b) single_ = std::make_unique<SingleCirculant>(r, n, isa);
 }
 

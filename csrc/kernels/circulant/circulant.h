@@ -6,10 +6,12 @@
 // with p x q blocks of b x b; x and y may end inside the last blocks. p = q = 1 is a circulant matrix.
 //
 // Two real vectors make one complex vector x1 + i x2: r is real, so their products come out side by side. A vector of
-// n numbers is a matrix of n / columns rows: rounds of radix 8 and less run across rows, with columns in the lanes; the
-// last transform, along the columns, runs between transposes in registers, with the product by the spectrum in its
-// middle. Forward by decimation in frequency, backward in time: no order of bits is ever restored, spectra are kept in
-// the order in which transforms leave them. Backward is forward with real and imaginary parts exchanged.
+// n numbers is a matrix of rows of as many as there are lanes: rounds of radix 8 and less run across rows; then pairs
+// of neighbours are transposed in registers, transformed along the row, and transposed back. In between stands the
+// product by the spectrum. Where it is one of one, pairs stay polynomials of two numbers, a0 + a1 z, multiplied modulo
+// z^2 - w: no stage between neighbours, there or back. Where many are added up, a last stage parts them.
+// Forward by decimation in frequency, backward in time: no order of bits is ever restored, spectra are kept in the
+// order in which transforms leave them. Backward is forward with real and imaginary parts exchanged.
 // A length that does not divide into columns and factors 2, 3, 5, 7 becomes a linear convolution of at least 2 b - 1.
 //
 // Pairs: rows 2 k and 2 k + 1 of x, where both are finite, above 1e-15, and their norms lie within a factor of 4 of
@@ -62,19 +64,21 @@ using CirculantRoundFn = void (*)(const CirculantRound&) noexcept;
 
 // How vectors of one length are transformed on one instruction set; the same for all spectra.
 struct CirculantTables {
-  long n, rows;  // of `columns` numbers
+  long n, rows;  // of `lanes` numbers
   int rounds, radix[kMostRounds];
   CirculantRoundFn run[kMostRounds][3];  // by direction
   long length[kMostRounds + 1];          // rows in a block of round i; 1 after the last
   long piece;  // floats between the parts into which the first round divides a plane, a few more than they hold
   long plane;  // floats of the real or the imaginary parts, and some that keep the two out of each other's cache sets
-  const float* twiddles[kMostRounds];  // [place][radix][re, im]; of the last round [row][re, im][columns]
-  const float* half_turn;              // [re, im][columns / 2]: the twiddles of the odd bins along the columns
+  const float* twiddles[kMostRounds];  // [place][radix][re, im]; of the last round [row][re, im][lanes]
+  const float* turns;                  // [points][re, im][lanes] that part leaves, and signs [lanes]
   LineFloats memory;
 
   CirculantTables(long n, std::size_t isa);
   CirculantTables(const CirculantTables&) = delete;
-  long spectrum_floats(std::size_t isa) const noexcept;
+  long spectrum_floats(std::size_t isa) const noexcept;  // that `forward` and `leaves` make
+  // Of a vector, for `apply`: twice as many, in the order of multiply_leaves.
+  LineFloats leaf_spectrum(const float* re, const float* im, std::size_t isa) const;
 };
 
 // Where chunk c of a spectrum lies: `re` of one vector's lanes and then `im`, at data + c * step.
@@ -100,11 +104,13 @@ struct SpectralProduct {
 inline constexpr int kMostTogether = 4;
 
 struct CirculantKernels {
-  int lanes, columns, half, most_radix;
+  int lanes, points;  // numbers in a row, and half of them
   CirculantRoundFn (*round)(int radix, bool last, CirculantRound::Direction) noexcept;
   // `work` is 2 planes, on a cache line. False, and nothing done, for two rows that are no pair.
   bool (*apply)(const CirculantTables&, const CirculantInput&, const float* spectrum, float* to_re, float* to_im,
                 float* work) noexcept;
+  // The transform but for its last stage, chunk after chunk.
+  void (*leaves)(const CirculantTables&, const CirculantInput&, float* to, float* work) noexcept;
   void (*forward)(const CirculantTables&, const CirculantInput&, const Spectrum&, float* work) noexcept;
   void (*backward)(const CirculantTables&, const Spectrum&, float* to_re, float* to_im, float* work) noexcept;
   void (*multiply[kMostTogether])(const SpectralProduct&) noexcept;

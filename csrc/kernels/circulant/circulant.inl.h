@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Whole transforms, products of spectra, and what is done to vectors before and after; see circulant.h.
 #include "kernels/activation/activation.inl.h"
+// clang-format off
+#include ACCEL_ISA_FILE(simd/lanes_)
+// clang-format on
 #include "kernels/circulant/transform.inl.h"
 
 namespace accel::ACCEL_ISA {
 namespace {
 
 constexpr long kFirstCache = 16 * 1024;  // bytes of a part that goes through all of its rounds at once: half of 32 KB
-constexpr long kChunks = kColumns / kShare;  // chunks of the spectrum of kHalf rows
+
+constexpr long kLeaf = 4 * kColumns;  // floats of a chunk of a spectrum of leaves, as a product takes it
 
 struct Part {  // of the vector, after the rounds before `round`
   float *re, *im;
@@ -20,7 +24,7 @@ struct Transform {
   const CirculantTables& t;
   Spectrum spectrum;
 
-  static constexpr bool kThere = MODE != Middle::backward, kBack = MODE != Middle::forward;
+  static constexpr bool kThere = MODE != Middle::backward, kBack = MODE == Middle::product || !kThere;
 
   void turn_round(const Part& p, int round, Direction direction) const {
     const long step = t.length[round + 1] * kColumns;
@@ -35,12 +39,11 @@ struct Transform {
   ACCEL_FORCE_INLINE void all_rounds(const Part& p) const {
     if (kThere)
       for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, Direction::forward);
-    if (p.rows % kHalf != 0) {
-      const std::size_t over = static_cast<std::size_t>((kHalf - p.rows % kHalf) * kColumns) * sizeof(float);
+    if (p.rows % kPoints != 0) {
+      const std::size_t over = static_cast<std::size_t>((kPoints - p.rows % kPoints) * kColumns) * sizeof(float);
       std::memset(p.re + p.rows * kColumns, 0, over), std::memset(p.im + p.rows * kColumns, 0, over);
     }
-    run_middle<MODE>(t.half_turn, p.re, p.im, p.rows, spectrum.data + p.row / kHalf * kChunks * spectrum.step,
-                     spectrum.step);
+    run_middle<MODE>(t.turns, p.re, p.im, p.rows, spectrum.data + p.row * spectrum.step, spectrum.step);
     if (kBack)
       for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
   }
@@ -48,7 +51,7 @@ struct Transform {
   // The same, where a part is large, part by part of it.
   void by_parts(const Part& p) const {
     const long inner = p.round < t.rounds ? t.length[p.round + 1] : 0;
-    if (inner < 2 || inner % kHalf != 0 || p.rows * kColumns * 8 <= kFirstCache) return all_rounds(p);
+    if (inner < 2 || inner % kPoints != 0 || p.rows * kColumns * 8 <= kFirstCache) return all_rounds(p);
     if (kThere) turn_round(p, p.round, Direction::forward);
     for (long row = 0; row < p.rows; row += inner)
       by_parts({p.re + row * kColumns, p.im + row * kColumns, p.row + row, inner, p.round + 1});
@@ -91,7 +94,7 @@ struct Transform {
   void rest(float* work) const {
     float *const re = work, *const im = work + t.plane;
     const long inner = t.length[1];
-    const bool small = t.rows * kColumns * 8 <= kFirstCache || inner % kHalf != 0;
+    const bool small = t.rows * kColumns * 8 <= kFirstCache || inner % kPoints != 0;
     if (small && t.piece == inner * kColumns) return all_rounds({re, im, 0, t.rows, 1});
     for (int i = 0; i < t.radix[0]; ++i) by_parts({re + i * t.piece, im + i * t.piece, i * inner, inner, 1});
   }
@@ -122,7 +125,7 @@ bool apply_fours(const CirculantTables& t, const CirculantInput& from, const flo
   round_here<4, false, true, true>({from.re, from.im, kStep, re, im, kStep, kRows, kRows, t.twiddles[0], squares});
   if (from.pair && !alike(squares)) return false;
   round_here<4, true, true, false>({re, im, kColumns, re, im, kColumns, kRows, 4, t.twiddles[1], nullptr});
-  run_middle<Middle::product>(t.half_turn, re, im, kRows, const_cast<float*>(spectrum), 2 * f32::lanes);
+  run_middle<Middle::product>(t.turns, re, im, kRows, const_cast<float*>(spectrum), kLeaf);
   round_here<4, true, false, false>({im, re, kColumns, im, re, kColumns, kRows, 4, t.twiddles[1], nullptr});
   round_here<4, false, false, false>({im, re, kStep, to_im, to_re, kStep, kRows, kRows, t.twiddles[0], nullptr});
   return true;
@@ -131,13 +134,19 @@ bool apply_fours(const CirculantTables& t, const CirculantInput& from, const flo
 bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,
                      float* to_im, float* work) noexcept {
   if (t.rounds == 2 && t.radix[0] == 4 && t.radix[1] == 4) return apply_fours(t, from, spectrum, to_re, to_im, work);
-  const Transform<Middle::product> transform{t, {const_cast<float*>(spectrum), 2 * f32::lanes}};
+  const Transform<Middle::product> transform{t, {const_cast<float*>(spectrum), kLeaf}};
   float squares[2];
   transform.forward_first(from.re, from.im, work, from.pair ? squares : nullptr);
   if (from.pair && !alike(squares)) return false;
   transform.rest(work);
   transform.backward_first(to_re, to_im, work);
   return true;
+}
+
+void circulant_leaves(const CirculantTables& t, const CirculantInput& from, float* to, float* work) noexcept {
+  const Transform<Middle::leaves> transform{t, {to, 2 * kColumns}};
+  transform.forward_first(from.re, from.im, work, nullptr);
+  transform.rest(work);
 }
 
 void circulant_forward(const CirculantTables& t, const CirculantInput& from, const Spectrum& to, float* work) noexcept {
@@ -255,11 +264,10 @@ void circulant_join(const float* sum, const float* re, const float* im, long m, 
 
 constexpr CirculantKernels kCirculantKernels{
     f32::lanes,
-    kColumns,
-    kHalf,
-    kRegisters < 32 ? 4 : 8,
+    kPoints,
     &circulant_round,
     &circulant_apply,
+    &circulant_leaves,
     &circulant_forward,
     &circulant_backward,
     {&circulant_multiply<1>, &circulant_multiply<2>, &circulant_multiply<3>, &circulant_multiply<4>},

@@ -37,7 +37,6 @@ SingleCirculant::SingleCirculant(const float* r, long n, std::size_t isa) : n_(n
     const bool divided = divides(n, isa);
     const long m = divided ? n / 4 : n;
     level.tables = circulant_tables(m, isa);
-    level.spectrum = LineFloats(level.tables->spectrum_floats(isa));
     const float *re = rest.data(), *im = none.data();
     LineFloats half(divided ? n / 2 : 0);
     if (divided) {
@@ -45,12 +44,11 @@ SingleCirculant::SingleCirculant(const float* r, long n, std::size_t isa) : n_(n
       kernels_.split(rest.data(), m, level.turns.data(), half.data(), parts.data(), parts.data() + m);
       re = parts.data(), im = parts.data() + m;
     }
-    LineFloats work(2 * level.tables->plane);
-    kernels_.forward(*level.tables, {re, im, false}, {level.spectrum.data(), 2l * kernels_.lanes}, work.data());
+    level.spectrum = level.tables->leaf_spectrum(re, im, isa);
     // The transform of m multiplies by m, and every `join` so far, this level's included, by 2: of what divides that
     // 1 / n of the whole is in the numbers already, and 2 is left where m is a quarter.
     const float left = divided ? 2.f : 1.f;
-    for (long i = 0; i < level.tables->spectrum_floats(isa); ++i) level.spectrum.data()[i] *= left;
+    for (long i = 0; i < 2 * level.tables->spectrum_floats(isa); ++i) level.spectrum.data()[i] *= left;
     levels_.push_back(std::move(level));
     if (!divided) break;
     rest = std::move(half);

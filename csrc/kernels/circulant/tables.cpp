@@ -24,20 +24,18 @@ long unfactored(long rows) {
 }
 
 // Odd factors first, large powers of 2 last: the parts that the last rounds see are then whole groups of rows.
-int factor(long rows, int most, int* radix) {
+int factor(long rows, int* radix) {
   int rounds = 0;
   for (const int prime : {7, 5, 3})
     while (rows % prime == 0) rows /= prime, radix[rounds++] = prime;
   int twos = 0;
   while (rows > 1) rows /= 2, ++twos;
-  const int step = most == 8 ? 3 : 2;
-  const int left = twos % step;
-  if (step == 3 && left == 1 && twos > 1) {  // two rounds of 4 instead of one of 2 and one of 8
+  if (twos % 3 == 1 && twos > 1) {  // two rounds of 4 instead of one of 2 and one of 8
     radix[rounds++] = 4, radix[rounds++] = 4, twos -= 4;
-  } else if (left > 0) {
-    radix[rounds++] = 1 << left, twos -= left;
+  } else if (twos % 3 > 0) {
+    radix[rounds++] = 1 << twos % 3, twos -= twos % 3;
   }
-  for (; twos > 0; twos -= step) radix[rounds++] = most;
+  for (; twos > 0; twos -= 3) radix[rounds++] = 8;
   if (rounds == 0) radix[rounds++] = 1;
   return rounds;
 }
@@ -87,20 +85,20 @@ void fill_last(float* to, const CirculantTables& t, long columns) {
 
 CirculantTables::CirculantTables(long size, std::size_t isa) : n(size) {
   const CirculantKernels& k = *kCirculant[isa];
-  rows = n / k.columns;
-  if (rows < 1 || n % k.columns || unfactored(rows) != 1) throw std::invalid_argument("circulant: no such length");
-  rounds = factor(rows, k.most_radix, radix);
+  rows = n / k.lanes;
+  if (rows < 1 || n % k.lanes || unfactored(rows) != 1) throw std::invalid_argument("circulant: no such length");
+  rounds = factor(rows, radix);
   length[0] = rows;
   for (int i = 0; i < rounds; ++i) {
     length[i + 1] = length[i] / radix[i];
     for (int d = 0; d < 3; ++d)
       run[i][d] = k.round(radix[i], i + 1 == rounds, static_cast<CirculantRound::Direction>(d));
   }
-  const long inner = length[1] * k.columns;
+  const long inner = length[1] * k.lanes;
   piece = inner + (inner % kPage == 0 ? kSkew : 0);
-  const long filled = (rows + k.half - 1) / k.half * k.half * k.columns;
+  const long filled = (rows + k.points - 1) / k.points * k.points * k.lanes;
   plane = std::max(piece * radix[0], filled) + kPage / 4;
-  long total = 2 * k.half;
+  long total = 2 * k.points * k.lanes + k.lanes;
   for (int i = 0; i < rounds; ++i) total += 2 * (i + 1 < rounds ? length[i] : n);
   memory = LineFloats(total);
   float* to = memory.data();
@@ -109,19 +107,41 @@ CirculantTables::CirculantTables(long size, std::size_t isa) : n(size) {
     if (i + 1 < rounds)
       fill_round(to, length[i], radix[i]), to += 2 * length[i];
     else
-      fill_last(to, *this, k.columns), to += 2 * n;
+      fill_last(to, *this, k.lanes), to += 2 * n;
   }
-  half_turn = to;
-  for (long c = 0; c < k.half; ++c) std::tie(to[c], to[k.half + c]) = root(c, k.columns);
+  turns = to;
+  for (long j = 0; j < k.points; ++j, to += 2 * k.lanes)
+    for (long c = 0; c < k.lanes; ++c) std::tie(to[c], to[k.lanes + c]) = root(c % 2 * j, k.lanes);
+  for (long c = 0; c < k.lanes; ++c) to[c] = c % 2 ? -1.f : 1.f;
 }
 
 long CirculantTables::spectrum_floats(std::size_t isa) const noexcept {
   const CirculantKernels& k = *kCirculant[isa];
-  return (rows + k.half - 1) / k.half * k.half * k.columns * 2;
+  return (rows + k.points - 1) / k.points * k.points * k.lanes * 2;
+}
+
+// Times 2, for the stage that is not taken.
+LineFloats CirculantTables::leaf_spectrum(const float* re, const float* im, std::size_t isa) const {
+  const CirculantKernels& k = *kCirculant[isa];
+  LineFloats work(2 * plane), leaves(spectrum_floats(isa)), spectrum(2 * spectrum_floats(isa));
+  k.leaves(*this, {re, im, false}, leaves.data(), work.data());
+  const float* from = leaves.data();
+  float* to = spectrum.data();
+  for (long chunk = 0; chunk < spectrum_floats(isa) / (2 * k.lanes); ++chunk, from += 2 * k.lanes, to += 4 * k.lanes) {
+    const auto [c, s] = root(chunk % k.points, k.points);
+    for (long lane = 0; lane < k.lanes; lane += 2) {
+      const float r = 2 * from[lane + 1], i = 2 * from[k.lanes + lane + 1];
+      to[lane] = to[lane + 1] = 2 * from[lane];
+      to[k.lanes + lane] = to[k.lanes + lane + 1] = 2 * from[k.lanes + lane];
+      to[2 * k.lanes + lane] = r * c - i * s, to[2 * k.lanes + lane + 1] = r;
+      to[3 * k.lanes + lane] = r * s + i * c, to[3 * k.lanes + lane + 1] = i;
+    }
+  }
+  return spectrum;
 }
 
 long circulant_length(long least, std::size_t isa) noexcept {
-  const long columns = kCirculant[isa]->columns;
+  const long columns = kCirculant[isa]->lanes;
   long rows = std::max((least + columns - 1) / columns, 1l);
   while (unfactored(rows) != 1) ++rows;
   return rows * columns;

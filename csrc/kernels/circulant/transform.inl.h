@@ -1,58 +1,47 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Transforms of one complex vector; circulant.h says how they fit together.
 //
-// Tried, no gain or worse (n = 1024, AVX-512): the columns in whole vectors, twiddles as vectors instead of broadcast
-// numbers, all of a butterfly's loads before its sums (the woven order below keeps adders and multipliers busy).
+// Tried, no gain or worse (n = 1024, AVX-512): a stage between the halves of vectors, joined from half loads; twiddles
+// as vectors instead of broadcast numbers; all of a butterfly's loads before its sums (the woven order below keeps
+// adders and multipliers busy).
 namespace accel::ACCEL_ISA {
 namespace {
 
-constexpr int kHalf = f32_part::lanes, kColumns = 2 * kHalf;
-// Bins whose parts share a vector: real parts of kShare bins, and then their imaginary parts.
-constexpr int kShare = f32::lanes / kHalf;
-
-template <class V>
-ACCEL_INLINE V all(float x) {
-  if constexpr (std::is_same_v<V, f32>)
-    return set1(x);
-  else
-    return first_lanes(set1(x));
-}
+constexpr int kColumns = f32::lanes, kPoints = kColumns / 2;  // a row is kPoints pairs of numbers
 
 // (re, im) *= w
-template <class V>
-ACCEL_INLINE void turn(V& re, V& im, V w_re, V w_im) {
-  const V t = im * w_im, u = im * w_re;
+ACCEL_INLINE void turn(f32& re, f32& im, f32 w_re, f32 w_im) {
+  const f32 t = im * w_im, u = im * w_re;
   im = fma(re, w_im, u);
   re = fms(re, w_re, t);
 }
 
-template <class V>
-ACCEL_INLINE void dft4(V* re, V* im) {
-  const V ar = re[0] + re[2], ai = im[0] + im[2], br = re[0] - re[2], bi = im[0] - im[2];
-  const V cr = re[1] + re[3], ci = im[1] + im[3], dr = re[1] - re[3], di = im[1] - im[3];
+ACCEL_INLINE void dft4(f32* re, f32* im) {
+  const f32 ar = re[0] + re[2], ai = im[0] + im[2], br = re[0] - re[2], bi = im[0] - im[2];
+  const f32 cr = re[1] + re[3], ci = im[1] + im[3], dr = re[1] - re[3], di = im[1] - im[3];
   re[0] = ar + cr, im[0] = ai + ci, re[2] = ar - cr, im[2] = ai - ci;
   re[1] = br + di, im[1] = bi - dr, re[3] = br - di, im[3] = bi + dr;
 }
 
 // get(k, re, im) brings input k with all that comes before it, put(j, re, im) takes output j. Pairs (k, k + 4) pass the
 // first stage one by one, then come the even outputs and then the odd ones.
-template <class V, class Get, class Put>
+template <class Get, class Put>
 ACCEL_INLINE void dft8(const Get& get, const Put& put) {
-  const V s = all<V>(0.70710678118654752f);
-  V ar[4], ai[4], br[4], bi[4];
+  const f32 s = set1(0.70710678118654752f);
+  f32 ar[4], ai[4], br[4], bi[4];
   ACCEL_UNROLL(4)
   for (int k = 0; k < 4; ++k) {
-    V r, i, u, v;
+    f32 r, i, u, v;
     get(k, r, i), get(k + 4, u, v);
     ar[k] = r + u, ai[k] = i + v, br[k] = r - u, bi[k] = i - v;
   }
   dft4(ar, ai);
   ACCEL_UNROLL(4)
   for (int k = 0; k < 4; ++k) put(2 * k, ar[k], ai[k]);
-  const V pr = br[1] + bi[1], pi = bi[1] - br[1];  // b1 (1 - i)
-  const V qr = bi[3] - br[3], qi = br[3] + bi[3];  // b3 (-1 - i), its imaginary part negated
-  const V cr = br[0] + bi[2], ci = bi[0] - br[2], er = br[0] - bi[2], ei = bi[0] + br[2];
-  const V dr = pr + qr, di = pi - qi, fr = pr - qr, fi = pi + qi;
+  const f32 pr = br[1] + bi[1], pi = bi[1] - br[1];  // b1 (1 - i)
+  const f32 qr = bi[3] - br[3], qi = br[3] + bi[3];  // b3 (-1 - i), its imaginary part negated
+  const f32 cr = br[0] + bi[2], ci = bi[0] - br[2], er = br[0] - bi[2], ei = bi[0] + br[2];
+  const f32 dr = pr + qr, di = pi - qi, fr = pr - qr, fi = pi + qi;
   put(1, fma(dr, s, cr), fma(di, s, ci)), put(5, fnma(dr, s, cr), fnma(di, s, ci));
   put(3, fma(fi, s, er), fnma(fr, s, ei)), put(7, fnma(fi, s, er), fma(fr, s, ei));
 }
@@ -93,15 +82,15 @@ struct OddRoots<7> {
                                    -0.781831482468029809f};
 };
 
-template <int R, class V, class Get, class Put>
+template <int R, class Get, class Put>
 ACCEL_INLINE void dft_odd(const Get& get, const Put& put) {
   constexpr int kPairs = R / 2;
-  V re, im, sr[kPairs + 1], si[kPairs + 1], dr[kPairs + 1], di[kPairs + 1];
+  f32 re, im, sr[kPairs + 1], si[kPairs + 1], dr[kPairs + 1], di[kPairs + 1];
   get(0, re, im);
-  V total_re = re, total_im = im;
+  f32 total_re = re, total_im = im;
   ACCEL_UNROLL(4)
   for (int k = 1; k <= kPairs; ++k) {
-    V r, i, u, v;
+    f32 r, i, u, v;
     get(k, r, i), get(R - k, u, v);
     sr[k] = r + u, si[k] = i + v, dr[k] = r - u, di[k] = i - v;
     total_re = total_re + sr[k], total_im = total_im + si[k];
@@ -109,33 +98,33 @@ ACCEL_INLINE void dft_odd(const Get& get, const Put& put) {
   put(0, total_re, total_im);
   ACCEL_UNROLL(4)
   for (int j = 1; j <= kPairs; ++j) {
-    V ar = re, ai = im, br = all<V>(0.f), bi = br;
+    f32 ar = re, ai = im, br = set1(0.f), bi = br;
     ACCEL_UNROLL(4)
     for (int k = 1; k <= kPairs; ++k) {
-      const V c = all<V>(OddRoots<R>::kCos[j * k % R]), s = all<V>(OddRoots<R>::kSin[j * k % R]);
+      const f32 c = set1(OddRoots<R>::kCos[j * k % R]), s = set1(OddRoots<R>::kSin[j * k % R]);
       ar = fma(c, sr[k], ar), ai = fma(c, si[k], ai), br = fma(s, dr[k], br), bi = fma(s, di[k], bi);
     }
     put(j, ar + bi, ai - br), put(R - j, ar - bi, ai + br);
   }
 }
 
-template <int R, class V, class Get, class Put>
+template <int R, class Get, class Put>
 ACCEL_INLINE void dft(const Get& get, const Put& put) {
   if constexpr (R == 8) {
-    dft8<V>(get, put);
+    dft8(get, put);
   } else if constexpr (R == 4) {
-    V re[4], im[4];
+    f32 re[4], im[4];
     ACCEL_UNROLL(4)
     for (int k = 0; k < 4; ++k) get(k, re[k], im[k]);
     dft4(re, im);
     ACCEL_UNROLL(4)
     for (int k = 0; k < 4; ++k) put(k, re[k], im[k]);
   } else if constexpr (R == 2) {
-    V r, i, u, v;
+    f32 r, i, u, v;
     get(0, r, i), get(1, u, v);
     put(0, r + u, i + v), put(1, r - u, i - v);
   } else {
-    dft_odd<R, V>(get, put);
+    dft_odd<R>(get, put);
   }
 }
 
@@ -169,27 +158,26 @@ ACCEL_INLINE void round_here(const CirculantRound& a) {
   const float *t = a.twiddles, *const first = t;
   f32 squares_re[2] = {zero(), zero()}, squares_im[2] = {zero(), zero()};
   for (long block = a.rows / a.length; block > 0; --block) {
-    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R)
-      for (int c = 0; c < kColumns; c += f32::lanes) {
-        const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
-          if constexpr (LAST)
-            turn(r, i, load(t + 2 * kColumns * j + c), load(t + 2 * kColumns * j + kColumns + c));
-          else if (j > 0)
-            turn(r, i, set1(t[2 * j]), set1(t[2 * j + 1]));
-        };
-        dft<R, f32>(
-            [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
-              r = load(re.at(j)), i = load(im.at(j));
-              if (FIRST)
-                squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
-              if (!FORWARD) twiddle(j, r, i);
-            },
-            [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
-              if (FORWARD) twiddle(j, r, i);
-              store(to_re.at(j), r), store(to_im.at(j), i);
-            });
-        re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
-      }
+    for (long place = 0; place < places; ++place, t += LAST ? 2 * kColumns * R : 2 * R) {
+      const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+        if constexpr (LAST)
+          turn(r, i, load(t + 2 * kColumns * j), load(t + 2 * kColumns * j + kColumns));
+        else if (j > 0)
+          turn(r, i, set1(t[2 * j]), set1(t[2 * j + 1]));
+      };
+      dft<R>(
+          [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+            r = load(re.at(j)), i = load(im.at(j));
+            if (FIRST)
+              squares_re[j % 2] = fma(r, r, squares_re[j % 2]), squares_im[j % 2] = fma(i, i, squares_im[j % 2]);
+            if (!FORWARD) twiddle(j, r, i);
+          },
+          [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
+            if (FORWARD) twiddle(j, r, i);
+            store(to_re.at(j), r), store(to_im.at(j), i);
+          });
+      re.advance(f32::lanes), im.advance(f32::lanes), to_re.advance(f32::lanes), to_im.advance(f32::lanes);
+    }
     re.advance(over), im.advance(over), to_re.advance(over), to_im.advance(over);
     if (!LAST) t = first;
   }
@@ -233,76 +221,65 @@ CirculantRoundFn circulant_round(int radix, bool last, Direction direction) noex
   }
 }
 
-enum class Middle { product, forward, backward };
+enum class Middle { product, leaves, forward, backward };
 
-// kHalf points along the lanes of kHalf rows in registers, the product, and back; w: their part of the spectrum.
-// With kShare bins in a chunk, `step` leads from chunk to chunk.
-template <Middle MODE>
-ACCEL_INLINE void along_lanes(f32_part* re, f32_part* im, float* w, long step) {
-  using V = f32_part;
-  constexpr long kIm = f32::lanes;
-  const auto place = [&](int k) __attribute__((always_inline)) { return w + k / kShare * step + k % kShare * kHalf; };
-  V pr[kHalf], pi[kHalf];
-  if constexpr (MODE != Middle::backward) {
-    transpose(re), transpose(im);
-    dft<kHalf, V>([&](int k, V& r, V& i) __attribute__((always_inline)) { r = re[k], i = im[k]; },
-                  [&](int k, V r, V i) __attribute__((always_inline)) {
-                    float* const at = place(k);
-                    if constexpr (MODE == Middle::forward) {
-                      store(at, r), store(at + kIm, i);
-                    } else {
-                      turn(r, i, load_part(at), load_part(at + kIm));
-                      pr[k] = r, pi[k] = i;
-                    }
-                  });
-  } else {
-    ACCEL_UNROLL(8)
-    for (int k = 0; k < kHalf; ++k) pr[k] = load_part(place(k)), pi[k] = load_part(place(k) + kIm);
-  }
-  if constexpr (MODE != Middle::forward) {
-    dft<kHalf, V>([&](int k, V& r, V& i) __attribute__((always_inline)) { r = pi[k], i = pr[k]; },
-                  [&](int k, V r, V i) __attribute__((always_inline)) { im[k] = r, re[k] = i; });
-    transpose(re), transpose(im);
-  }
+// a0 + a1 z in the even and odd lanes, times b0 + b1 z modulo z^2 - w; b: [b0, b0], and [w b1, b1], re and im each.
+ACCEL_INLINE void multiply_leaves(f32& r, f32& i, const float* b) {
+  const f32 u = exchange<1>(r), v = exchange<1>(i);
+  const f32 b0r = load(b), b0i = load(b + kColumns), b1r = load(b + 2 * kColumns), b1i = load(b + 3 * kColumns);
+  const f32 p = fms(u, b1r, v * b1i), q = fma(u, b1i, v * b1r);
+  const f32 x = fma(r, b0r, p), y = fma(r, b0i, q);
+  r = fnma(i, b0i, x), i = fma(i, b0r, y);
 }
 
-// Even bins of the columns come from the sum of a row's halves, odd ones from the difference, turned.
+// The last stage: sums and differences of neighbouring lanes, the odd ones turned before.
+ACCEL_INLINE void part_leaves(f32& r, f32& i, const float* turns, f32 signs) {
+  turn(r, i, load(turns), load(turns + kColumns));
+  r = add_signed(r, signs, exchange<1>(r)), i = add_signed(i, signs, exchange<1>(i));
+}
+ACCEL_INLINE void join_leaves(f32& r, f32& i, const float* turns, f32 signs) {
+  r = add_signed(r, signs, exchange<1>(r)), i = add_signed(i, signs, exchange<1>(i));
+  turn(i, r, load(turns), load(turns + kColumns));
+}
+
+// kPoints points along the pairs of numbers of kPoints rows, between transposes; w: their part of the spectrum, `step`
+// from chunk to chunk. A product ends there, at polynomials of two numbers; spectra to be kept are parted once more.
 template <Middle MODE>
-void run_middle(const float* half_turn, float* re, float* im, long rows, float* w, long step) noexcept {
-  using V = f32_part;
-  const V cr = load_part(half_turn), ci = load_part(half_turn + kHalf);
-  const long half_step = kHalf / kShare * step;
-  for (long row = 0; row < rows; row += kHalf, w += 2 * half_step) {
-    float *pr = re + row * kColumns, *pi = im + row * kColumns;
-    V r[kHalf], i[kHalf], er[kHalf], ei[kHalf];
-    if constexpr (MODE != Middle::backward) {
-      ACCEL_UNROLL(8)
-      for (int k = 0; k < kHalf; ++k) {
-        const float *a = pr + k * kColumns, *b = pi + k * kColumns;
-        r[k] = load_part(a) + load_part(a + kHalf), i[k] = load_part(b) + load_part(b + kHalf);
-      }
-    }
-    along_lanes<MODE>(r, i, w, step);
+void run_middle(const float* turns, float* re, float* im, long rows, float* w, long step) noexcept {
+  constexpr int kLeaf = 2 * kColumns;
+  const f32 signs = load(turns + kPoints * kLeaf);
+  for (long row = 0; row < rows; row += kPoints, re += kPoints * kColumns, im += kPoints * kColumns) {
+    f32 r[kPoints], i[kPoints], pr[kPoints], pi[kPoints];
     ACCEL_UNROLL(8)
-    for (int k = 0; k < kHalf; ++k) er[k] = r[k], ei[k] = i[k];
-    ACCEL_STEP_END;  // the even part waits in memory: no register is free
-    if constexpr (MODE != Middle::backward) {
-      ACCEL_UNROLL(8)
-      for (int k = 0; k < kHalf; ++k) {
-        const float *a = pr + k * kColumns, *b = pi + k * kColumns;
-        r[k] = load_part(a) - load_part(a + kHalf), i[k] = load_part(b) - load_part(b + kHalf);
-        turn(r[k], i[k], cr, ci);
+    for (int k = 0; k < kPoints; ++k, w += MODE == Middle::backward ? step : 0) {
+      if constexpr (MODE != Middle::backward) {
+        r[k] = load(re + k * kColumns), i[k] = load(im + k * kColumns);
+      } else {
+        pr[k] = load(w), pi[k] = load(w + kColumns);
+        join_leaves(pr[k], pi[k], turns + k * kLeaf, signs);
       }
     }
-    along_lanes<MODE>(r, i, w + half_step, step);
-    if constexpr (MODE != Middle::forward) {
+    if constexpr (MODE != Middle::backward) {
+      transpose_pairs(r), transpose_pairs(i);
+      dft<kPoints>([&](int k, f32& a, f32& b) __attribute__((always_inline)) { a = r[k], b = i[k]; },
+                   [&](int k, f32 a, f32 b) __attribute__((always_inline)) {
+                     float* const at = w + k * step;
+                     if constexpr (MODE == Middle::product) {
+                       multiply_leaves(a, b, at);
+                       pr[k] = a, pi[k] = b;
+                     } else {
+                       if constexpr (MODE == Middle::forward) part_leaves(a, b, turns + k * kLeaf, signs);
+                       store(at, a), store(at + kColumns, b);
+                     }
+                   });
+      w += kPoints * step;
+    }
+    if constexpr (MODE == Middle::product || MODE == Middle::backward) {
+      dft<kPoints>([&](int k, f32& a, f32& b) __attribute__((always_inline)) { a = pi[k], b = pr[k]; },
+                   [&](int k, f32 a, f32 b) __attribute__((always_inline)) { i[k] = a, r[k] = b; });
+      transpose_pairs(r), transpose_pairs(i);
       ACCEL_UNROLL(8)
-      for (int k = 0; k < kHalf; ++k) {
-        turn(i[k], r[k], cr, ci);
-        float *a = pr + k * kColumns, *b = pi + k * kColumns;
-        store(a, er[k] + r[k]), store(a + kHalf, er[k] - r[k]);
-        store(b, ei[k] + i[k]), store(b + kHalf, ei[k] - i[k]);
-      }
+      for (int k = 0; k < kPoints; ++k) store(re + k * kColumns, r[k]), store(im + k * kColumns, i[k]);
     }
   }
 }

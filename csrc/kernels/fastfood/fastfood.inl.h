@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The passes of fastfood.h. Tried on Zen 4: quads of a vector inserted one after the other, in place of halves first,
-// no gain; quads scattered by the pass before in place of gathered, whose stores of 16 bytes take as long as whole vectors,
-// 3 % slower; stages of `gather` between column blocks that do not follow each other, whose addresses do not fit the
-// registers, 40 % slower. A column block is `lanes` elements of four rows: four vectors, of which vector k holds the quads
-// of elements k, 4 + k, ...; they lie one after the other.
+// no gain; quads scattered by the pass before in place of gathered, whose stores of 16 bytes take as long as whole
+// vectors, 3 % slower; stages of `gather` between column blocks that do not follow each other, whose addresses do not
+// fit the registers, 40 % slower. A column block is `lanes` elements of four rows: four vectors, of which vector k
+// holds the quads of elements k, 4 + k, ...; they lie one after the other.
 // clang-format off
 #include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on

@@ -28,8 +28,9 @@ struct FwhtPass {
 
 // The passes of one transform, from the top bit down. Three bits a pass: eight lines whose addresses differ by a power
 // of two fit into a set of the L1 cache, sixteen do not. With registers for it, four bits in the last two passes, whose
-// numbers lie closer, and before them as few passes as it takes, those of three bits first, which have to wait for
-// memory beyond the L2 cache; else a bit too many makes two passes of two, and two make one pass more.
+// numbers lie closer, and before them as few passes as it takes. Of those the first one has the fewest bits, which is
+// best for a result in other memory than x; where there are more than three, two go over the L3 cache, and those of
+// three bits come first. With few registers a bit too many makes two passes of two, and two make one pass more.
 struct FwhtPlan {
   struct Step {
     std::int8_t bits = 0, lanes = 0;  // lanes: bit k for the stage at lane distance 2^k
@@ -43,8 +44,9 @@ struct FwhtPlan {
     const int lanes = std::min(log2n, lane_bits), between = log2n - lanes;
     if (log2n == 0) return;
     if (most_bits > 3 && between >= 8) {
-      for (int left = between - 8, passes = (left + 2) / 3; passes > 0; left -= step[steps++].bits, --passes)
-        step[steps].bits = static_cast<std::int8_t>((left + passes - 1) / passes);
+      const int first = between - 8, most = (first + 2) / 3;
+      for (int left = first, passes = most; passes > 0; left -= step[steps++].bits, --passes)
+        step[steps].bits = static_cast<std::int8_t>((left + (steps > 0 || most > 3 ? passes - 1 : 0)) / passes);
       step[steps++].bits = 4;
       step[steps++].bits = 4;
     } else {

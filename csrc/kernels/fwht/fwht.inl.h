@@ -2,10 +2,12 @@
 // The passes of fwht.h. After a stage within lanes, which is an FMA, the stage between vectors subtracts; elsewhere it
 // takes the difference as an FMA: sums and FMAs have pipes of their own (Zen 4: 20 % of a pass).
 // Tried on Zen 4: all stages within lanes in one pass, 15 to 30 % slower from 2^9 on; software prefetch in passes over
-// L3, 3 to 8 % slower; passes over strided columns copied to a padded tile, or from the array into a padded copy,
-// 20 to 60 % slower from 2^14 on; four bits at strides of 4 KB and more, whose 16 lines share a set of the L1 cache,
-// up to 3 times slower. 2^22 (us): a pass of three bits over the L3 cache takes 255, reading and writing alone 185, and
-// there are three; one of four bits takes 711. 32 KB blocks in place of 128: 2 % slower.
+// L3 of the lines of all rows in turn, 3 to 8 % slower, of a whole tile at once, 7 %, of the block that follows while
+// this one is in the L2 cache, 4 %; passes over strided columns copied to a padded tile, or from the array into a
+// padded copy, 20 to 60 % slower from 2^14 on; four bits at strides of 4 KB and more, whose 16 lines share a set of the
+// L1 cache, up to 3 times slower. 2^22 (us): reading alone takes 200, the pass of three bits over the L3 cache 240, as
+// long as it does over the L2 cache; one of four bits 710, since stores to lines that are gone take 920 for all of
+// them. 32 KB blocks in place of 128: no difference.
 // clang-format off
 #include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on
@@ -16,10 +18,10 @@ namespace {
 
 constexpr long kFarBytes = 1l << 20;  // what an L2 cache holds
 
-// Of one block that reaches beyond the L2 cache, as many columns as fill tiles of four lines or less: while one is worked
-// on, the lines of y for the next one are fetched, row by row. Lines of all rows in turn are more streams than the
-// processor fetches ahead by itself, and stores to lines that are not there wait for them one by one. (One loop: GCC
-// keeps the rows of nested ones in memory.)
+// Of one block that reaches beyond the L2 cache, as many columns as fill tiles of four lines or less: while one is
+// worked on, the lines of y for the next one are fetched, row by row. Lines of all rows in turn are more streams than
+// the processor fetches ahead by itself, and stores to lines that are not there wait for them one by one. (One loop:
+// GCC keeps the rows of nested ones in memory.)
 template <class T, int ROWS, class F>
 ACCEL_INLINE long far_columns(const T* x, T* y, const FwhtPass& shape, const F& columns) {
   using V = VectorOf<T>;
@@ -41,8 +43,8 @@ ACCEL_INLINE long far_columns(const T* x, T* y, const FwhtPass& shape, const F& 
   return tiles * kTile;
 }
 
-// Columns that fill no vector, by `pass` on a copy in which they do. Not inlined: with it in the same function GCC keeps
-// the rows of whole vectors in memory, too, where half of a pass goes.
+// Columns that fill no vector, by `pass` on a copy in which they do. Not inlined: with it in the same function GCC
+// keeps the rows of whole vectors in memory, too, where half of a pass goes.
 template <class T, int ROWS>
 [[gnu::noinline]] void last_columns(const T* x, T* y, const FwhtPass& shape, T scale,
                                     typename FwhtKernels<T>::Pass pass) noexcept {
@@ -63,7 +65,7 @@ template <class T, int BITS, int LANES, bool SCALED>
 void fwht_pass(const T* x, T* y, const FwhtPass& sizes, T scale) noexcept {
   using V = VectorOf<T>;
   constexpr int kRows = 1 << BITS;
-  FwhtPass shape = sizes;  // a copy: for all the compiler knows, y holds the other one
+  FwhtPass shape = sizes;                 // a copy: for all the compiler knows, y holds the other one
   if constexpr (BITS == 0 || LANES == 0)  // else vectors are whole
     if (shape.width % V::lanes != 0) last_columns<T, kRows>(x, y, shape, scale, &fwht_pass<T, BITS, LANES, SCALED>);
   const Signs<T> signs;

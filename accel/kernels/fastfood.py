@@ -111,20 +111,23 @@ class Fastfood:
 
     def __call__(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """(..., d_in) float32 to (..., d_out), or (..., 2 d_out) with an amplitude."""
+        if out is not None and self._run(x, out):
+            return out
         checks.array("x", x, np.float32)
         if x.ndim == 0 or x.shape[-1] != self.d_in:
             raise ValueError(f"x: expected shape (..., {self.d_in}), got {x.shape}")
         width = self.d_out if self.amplitude is None else 2 * self.d_out
         shape = (*x.shape[:-1], width)
         y = checks.output("out", out, np.float32, shape, x=x)
-        if x.size == 0:
-            return y
-        if native.native() and self.n <= MOST:
-            prepared, threads = self.prepared(), runtime.threads()
-            scratch = native.scratch(prepared.scratch_floats(threads))
-            runtime.core.run_fastfood(prepared, x, y, scratch, threads)
-            return y
-        return self._other(x, y)
+        return y if x.size == 0 or self._run(x, y) else self._other(x, y)
+
+    def _run(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """By the native kernel, unless another back end is in force or the arrays do not fit."""
+        if not native.native() or self.n > MOST:
+            return False
+        prepared, threads = self.prepared(), runtime.threads()
+        scratch = native.scratch(prepared.scratch_floats(threads))
+        return bool(runtime.core.run_fastfood(prepared, x, y, scratch, threads))
 
     def _other(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """By the transforms of the back end in force."""

@@ -52,15 +52,26 @@ Prepared prepare(int isa, const Floats& s, const Floats& g, const Array<std::int
   return std::make_shared<Fastfood>(FastfoodSpec{d_in, d_out, blocks, log2n}, arrays, finish, checked_isa(isa));
 }
 
-void run(const Fastfood& f, const Floats& x, Floats& y, Floats& scratch, int threads) {
-  const long rows = x.size() / f.spec().d_in;
-  require(threads > 0 && x.size() == rows * f.spec().d_in && y.size() == rows * f.row_floats() && apart(x, y) &&
-              scratch.size() >= f.scratch_floats(threads),
-          "fastfood: arrays do not fit");
-  const float* from = x.data();
-  float *to = y.mutable_data(), *work = scratch.mutable_data();
+// Whether `out` fits x: the same leading axes, memory of its own.
+bool fits(const Fastfood& f, const Floats& x, const Floats& out) {
+  const auto last = x.ndim() - 1;
+  return last >= 0 && x.size() > 0 && out.ndim() == x.ndim() && out.writeable() && x.shape(last) == f.spec().d_in &&
+         out.shape(last) == f.row_floats() && std::equal(x.shape(), x.shape() + last, out.shape()) && apart(x, out);
+}
+
+// False, and nothing done, where x or out are not what they have to be: whoever calls finds out what is wrong.
+bool run(const Fastfood& f, const py::object& x, const py::object& out, Floats& scratch, int threads) {
+  require(threads > 0 && scratch.size() >= f.scratch_floats(threads), "fastfood: scratch does not fit");
+  if (!Floats::check_(x) || !Floats::check_(out)) return false;
+  const auto from = py::reinterpret_borrow<Floats>(x);
+  auto to = py::reinterpret_borrow<Floats>(out);
+  if (!fits(f, from, to)) return false;
+  const float* p = from.data();
+  float *q = to.mutable_data(), *work = scratch.mutable_data();
+  const long rows = from.size() / f.spec().d_in;
   py::gil_scoped_release release;
-  f.run(rows, from, to, work, threads);
+  f.run(rows, p, q, work, threads);
+  return true;
 }
 
 // `scratch` holds scratch_floats(threads) for as many threads as the program is run with.
@@ -80,8 +91,8 @@ void bind_fastfood(py::module_& m) {
   m.def("prepare_fastfood", &prepare, py::arg("isa"), py::arg("s").noconvert(), py::arg("g").noconvert(),
         py::arg("perm").noconvert(), py::arg("b").noconvert(), py::arg("d_in"), py::arg("d_out"), py::arg("offset"),
         py::arg("amplitude"));
-  m.def("run_fastfood", &run, py::arg("prepared"), py::arg("x").noconvert(), py::arg("y").noconvert(),
-        py::arg("scratch").noconvert(), py::arg("threads"));
+  m.def("run_fastfood", &run, py::arg("prepared"), py::arg("x"), py::arg("out"), py::arg("scratch").noconvert(),
+        py::arg("threads"));
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("fastfood", &add_fastfood);
 }

@@ -106,7 +106,7 @@ def test_in_place_out_of_place_and_a_row_alone_have_the_same_bits(implementation
 
 
 def test_columns_that_are_worked_on_in_tiles(isa: str) -> None:
-    for n, inner in [(256, 700), (1024, 200), (1 << 13, 70)]:
+    for n, inner in [(256, 700), (1024, 200), (1 << 13, 70), (1 << 12, 256)]:
         x = np.random.default_rng(0).integers(-3, 4, (n, inner)).astype(np.float32)
         assert (fwht(x, axis=0) == fwht(np.ascontiguousarray(x.T)).T).all()
 

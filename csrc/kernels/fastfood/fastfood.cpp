@@ -44,15 +44,15 @@ Fastfood::Fastfood(const FastfoodSpec& spec, const FastfoodArrays& arrays, const
   b_ = b, g_ = g, s_ = s, offset_ = offset, at_ = at;
 }
 
-// The stages of the low `bits` bits of a column block's number.
-void Fastfood::between(float* quads, int skipped, int bits) const noexcept {
+// The stages of `bits` bits of a column block's number, between the top `skipped` and the lowest `below` ones.
+void Fastfood::between(float* quads, int skipped, int bits, int below) const noexcept {
   const auto& passes = kFwhtF32[isa_]->pass[0];
   long blocks = 1l << skipped;
   while (bits > 0) {
     const int now = std::min(bits, kernels_.between_bits);
     bits -= now;
-    const long below = 4l * kernels_.lanes << bits;
-    passes[now][0](quads, quads, {below, below, blocks}, 1.f);
+    const long stride = 4l * kernels_.lanes << (bits + below);
+    passes[now][0](quads, quads, {stride, stride, blocks}, 1.f);
     blocks <<= now;
   }
 }
@@ -78,12 +78,12 @@ FastfoodRows Fastfood::rows_at(const float* x, float* y, long first, int height,
 
 void Fastfood::quads(const FastfoodRows& rows, const FastfoodBlock& a, float* scratch) const noexcept {
   const int outer = std::min(column_bits_, kernels_.outer_bits), inner = column_bits_ - outer;
-  const int gathered = std::min(inner, kFastfoodGathered);
+  const int gathered = std::min(inner, kernels_.between_bits);
   float *const quads = scratch, *const permuted = scratch + 4 * padded_;
   kernels_.first[outer](rows, a, quads);
-  between(quads, outer, inner);
-  kernels_.gather[gathered](a, quads, permuted, outer);
-  between(permuted, outer + gathered, inner - gathered);
+  between(quads, outer, inner, 0);
+  kernels_.gather[gathered](a, quads, permuted);
+  between(permuted, outer, inner - gathered, gathered);
   kernels_.last[static_cast<int>(finish_.kind)][outer](rows, a, permuted);
 }
 

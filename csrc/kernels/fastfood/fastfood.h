@@ -4,8 +4,8 @@
 //
 // Four rows at a time: once 4 x 4 numbers are transposed, each 16 bytes hold the same element of four rows, a quad.
 // Then the permutation moves quads, which is four times less work than moving floats, two stages less lie within lanes,
-// and everything stays in the L1 cache up to n = 512. Five passes for n = 1024 with AVX-512: rows to quads and six
-// stages; four stages; quads gathered by the permutation and two stages; two stages; six stages, and quads to rows.
+// and everything stays in the L1 cache up to n = 512. Four passes for n = 1024 with AVX-512: rows to quads and six
+// stages; four stages; quads gathered by the permutation and four stages; six stages, and quads to rows.
 //
 // Where n is at most 16 vectors long (8 with 16 registers), at least one, and there are more than four rows, as many
 // rows at a time as a vector has lanes: strips.inl.h.
@@ -20,7 +20,6 @@
 
 namespace accel {
 
-inline constexpr int kFastfoodGathered = 2;   // most bits of `gather`
 inline constexpr int kFastfoodMostLog2 = 26;  // an offset into the quads has 32 bits
 
 // What is done to S H G Pi H B x = v, by its element i.
@@ -49,11 +48,11 @@ struct FastfoodBlock {
 struct FastfoodKernels {
   int lanes;
   int outer_bits;    // most bits of the column block's number that `first` and `last` take, from the top
-  int between_bits;  // most bits of a pass that is neither
+  int between_bits;  // most bits of a pass that is neither, and of `gather`
   // Rows to quads, times b, and the stages of the top `bits` bits, of the quad and of the elements in a vector.
   void (*first[3])(const FastfoodRows&, const FastfoodBlock&, float* quads) noexcept;
-  // Quads by the permutation, times g, and the stages of `bits` bits below the top `skipped` ones.
-  void (*gather[kFastfoodGathered + 1])(const FastfoodBlock&, const float* quads, float* to, int skipped) noexcept;
+  // Quads by the permutation, times g, and the stages of the lowest `bits` bits.
+  void (*gather[kFwhtMostBits + 1])(const FastfoodBlock&, const float* quads, float* to) noexcept;  // [bits]
   // As `first`, back to rows, times s.
   void (*last[3][3])(const FastfoodRows&, const FastfoodBlock&, const float* quads) noexcept;  // [kind][bits]
   // Strips: from one vector to 2^strip_bits elements. `up`: log2 of the number of column blocks.
@@ -95,7 +94,7 @@ class Fastfood {
   void strip(const FastfoodRows& rows, const FastfoodBlock& a, bool first, float* scratch) const noexcept;
   bool has_strips() const noexcept;
   long thread_floats() const noexcept;
-  void between(float* quads, int skipped, int bits) const noexcept;
+  void between(float* quads, int skipped, int bits, int below) const noexcept;
 
   FastfoodSpec spec_;
   FastfoodFinish finish_;

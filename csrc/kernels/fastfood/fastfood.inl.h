@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The passes of fastfood.h. Tried on Zen 4: quads of a vector inserted one after the other, in place of halves first,
-// no gain; three or four stages in `gather`, whose addresses then no longer fit the registers, 40 % slower than in a
-// pass of their own. A column block is `lanes` elements of four rows: four vectors, of which vector k holds the quads
-// of elements k, 4 + k, ...; they lie one after the other.
+// no gain; quads scattered by the pass before in place of gathered, whose stores of 16 bytes take as long as whole
+// vectors, 3 % slower; stages of `gather` between column blocks that do not follow each other, whose addresses do not
+// fit the registers, 40 % slower. A column block is `lanes` elements of four rows: four vectors, of which vector k
+// holds the quads of elements k, 4 + k, ...; they lie one after the other.
 // clang-format off
 #include ACCEL_ISA_FILE(simd/lanes_)
 // clang-format on
@@ -67,32 +68,31 @@ void fastfood_first(const FastfoodRows& rows, const FastfoodBlock& a, float* qua
   }
 }
 
-// Vector K of the column blocks `step` apart from number c on.
+// Vector K of 2^BITS column blocks, one after the other: their places are constants.
 template <int BITS, int K>
-ACCEL_INLINE void gather_stages(const FastfoodBlock& a, const float* quads, float* to, long c, long step, f32 one) {
+ACCEL_INLINE void gather_stages(const std::uint32_t* at, const float* g, const float* quads, float* to, f32 one) {
   constexpr int kBlocks = 1 << BITS;
   f32 v[kBlocks];
   ACCEL_UNROLL(16)
-  for (int i = 0; i < kBlocks; ++i) {
-    const long at = (c + i * step) * kLanes;
-    v[i] = gather_quads(quads, a.at + at + K * (kLanes / 4)) * spread<K>(load(a.g + at));
-  }
+  for (int i = 0; i < kBlocks; ++i)
+    v[i] = gather_quads(quads, at + i * kLanes + K * (kLanes / 4)) * spread<K>(load(g + i * kLanes));
   butterflies<BITS, 0>(v, Signs<float>(), one);
   ACCEL_UNROLL(16)
-  for (int i = 0; i < kBlocks; ++i) store(to + (c + i * step) * kColumn + K * kLanes, v[i]);
+  for (int i = 0; i < kBlocks; ++i) store(to + i * kColumn + K * kLanes, v[i]);
 }
 
 template <int BITS>
-void fastfood_gather(const FastfoodBlock& a, const float* quads, float* to, int skipped) noexcept {
+void fastfood_gather(const FastfoodBlock& a, const float* quads, float* to) noexcept {
+  constexpr int kElements = kLanes << BITS;
   const f32 one = Signs<float>().one();
-  const long below = column_blocks(a) >> skipped, step = below >> BITS;
-  for (long top = 0; top < 1l << skipped; ++top)
-    for (long c = top * below; c < top * below + step; ++c) {
-      gather_stages<BITS, 0>(a, quads, to, c, step, one);
-      gather_stages<BITS, 1>(a, quads, to, c, step, one);
-      gather_stages<BITS, 2>(a, quads, to, c, step, one);
-      gather_stages<BITS, 3>(a, quads, to, c, step, one);
-    }
+  const std::uint32_t* at = a.at;
+  const float* g = a.g;
+  for (long left = column_blocks(a) >> BITS; left > 0; --left, at += kElements, g += kElements, to += 4 * kElements) {
+    gather_stages<BITS, 0>(at, g, quads, to, one);
+    gather_stages<BITS, 1>(at, g, quads, to, one);
+    gather_stages<BITS, 2>(at, g, quads, to, one);
+    gather_stages<BITS, 3>(at, g, quads, to, one);
+  }
 }
 
 template <FastfoodFinish::Kind KIND, int BITS>
@@ -132,7 +132,7 @@ template <int BITS>
 constexpr void fill_fastfood(FastfoodKernels& k) {
   if constexpr (BITS <= kOuterBits) k.first[BITS] = &fastfood_first<BITS>;
   k.gather[BITS] = &fastfood_gather<BITS>;
-  if constexpr (BITS < kFastfoodGathered) fill_fastfood<BITS + 1>(k);
+  if constexpr (BITS < kFwhtBits) fill_fastfood<BITS + 1>(k);
 }
 template <FastfoodFinish::Kind KIND>
 constexpr void fill_strip_last(FastfoodKernels& k) {

@@ -28,8 +28,9 @@ struct FwhtPass {
 
 // The passes of one transform, from the top bit down. Three bits a pass: eight lines whose addresses differ by a power
 // of two fit into a set of the L1 cache, sixteen do not. With registers for it, four bits in the last two passes, whose
-// numbers lie closer, and before them as few passes as it takes, those of two bits first; else a bit too many makes two
-// passes of two, and two make one pass more.
+// numbers lie closer, and before them as few passes as it takes. Of those the first one has the fewest bits, which is
+// best for a result in other memory than x; where there are more than three, two go over the L3 cache, and those of
+// three bits come first. With few registers a bit too many makes two passes of two, and two make one pass more.
 struct FwhtPlan {
   struct Step {
     std::int8_t bits = 0, lanes = 0;  // lanes: bit k for the stage at lane distance 2^k
@@ -43,17 +44,20 @@ struct FwhtPlan {
     const int lanes = std::min(log2n, lane_bits), between = log2n - lanes;
     if (log2n == 0) return;
     if (most_bits > 3 && between >= 8) {
-      for (int left = between - 8, passes = (left + 2) / 3; passes > 0; left -= step[steps++].bits, --passes)
-        step[steps].bits = static_cast<std::int8_t>(left / passes);
+      const int first = between - 8, most = (first + 2) / 3;
+      for (int left = first, passes = most; passes > 0; left -= step[steps++].bits, --passes)
+        step[steps].bits = static_cast<std::int8_t>((left + (steps > 0 || most > 3 ? passes - 1 : 0)) / passes);
       step[steps++].bits = 4;
       step[steps++].bits = 4;
     } else {
       by_threes(between, most_bits);
     }
-    // The first passes of long transforms wait for memory; with few registers the last ones have the least time to
-    // spare.
-    const int none = most_bits > 3 ? std::max(steps - lanes, 0) : 0;
-    for (int i = 0; i < steps; ++i) step[i].lanes = static_cast<std::int8_t>(deal(lanes, i, none));
+    // Of many passes those in the middle have none: the first ones wait for memory, the last ones, of four bits, have
+    // idle pipes.
+    const int none = most_bits > 3 ? std::max(steps - lanes, 0) : 0, head = (lanes + 1) / 2;
+    for (int i = 0; i < steps; ++i)
+      if (i < head || i >= head + none)
+        step[i].lanes = static_cast<std::int8_t>(deal(lanes, i < head ? i : i - none, steps - none));
   }
 
  private:
@@ -70,12 +74,12 @@ struct FwhtPlan {
     }
   }
 
-  // The stages within lanes of pass `at`: one each from pass `none` on; of fewer passes the last ones have two.
-  constexpr int deal(int lane_bits, int at, int none) const {
-    if (steps == 1) return (1 << lane_bits) - 1;
-    const int single = steps - std::max(lane_bits - steps, 0);  // passes with at most one
-    const int first = at < single ? at - none : 2 * at - single, count = at < single ? 1 : 2;
-    return first < 0 || first >= lane_bits ? 0 : ((1 << count) - 1) << (lane_bits - first - count);
+  // The stages within lanes of pass `at` of `passes` that have any: one each; of fewer passes the last ones have two.
+  static constexpr int deal(int lane_bits, int at, int passes) {
+    if (passes == 1) return (1 << lane_bits) - 1;
+    const int single = passes - std::max(lane_bits - passes, 0);  // passes with at most one
+    const int first = at < single ? at : 2 * at - single, count = at < single ? 1 : 2;
+    return first >= lane_bits ? 0 : ((1 << count) - 1) << (lane_bits - first - count);
   }
 };
 

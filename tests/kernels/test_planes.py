@@ -219,6 +219,18 @@ def test_not_finite(isa: str, value: float, strides: tuple[int, int]) -> None:
         np.testing.assert_array_equal(found, expected_maximum(case, bad))
 
 
+def test_windows_of_2_x_2_side_by_side(isa: str) -> None:
+    """They are read where they lie: every remainder of a vector, odd heights, and what is not a number."""
+    for width in (2, 4, 6, 8, 14, 16, 28, 30, 32, 34, 56, 66):
+        case = window(5, (7, width), (2, 2), strides=(2, 2), pads=(0, 0, 0, 0))
+        x = case.arrays()[0]
+        np.testing.assert_array_equal(maximum(case, x, 1), expected_maximum(case, x))
+        x[:, :, ::3, ::5], x[0, 1, 2:4] = np.nan, -np.inf
+        found = maximum(case, x, 1)
+        np.testing.assert_array_equal(found, expected_maximum(case, x))
+        assert_same_bits(maximum(case, x, 3), found)
+
+
 def test_weights_that_are_not_finite(isa: str) -> None:
     """They meet the padding too, whose zeros they make NaN."""
     case = window(2, (5, 9))

@@ -167,6 +167,8 @@ STRIPS = [  # whose taps share what is packed: output widths of whole vectors
     Convolution(channels=5, out=7, size=(11, 18), kernel=(2, 3), pads=(0, 0, 0, 0)),
     Convolution(channels=8, out=16, size=(12, 16), dilations=(3, 2), pads=(3, 2, 3, 2)),
     Convolution(channels=4, out=9, size=(4, 13), pads=(5, 0, 4, 5)),
+    Convolution(channels=26, out=9, size=(6, 48)),
+    Convolution(channels=7, out=9, size=(7, 49), pads=(1, 1, 1, 0)),
 ]
 
 

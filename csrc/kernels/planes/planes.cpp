@@ -25,6 +25,12 @@ ConvSpec as_conv(const PoolSpec& s) noexcept {
   return spec;
 }
 
+bool has_halves(const ConvSpec& s) noexcept {
+  const bool window = s.kernel_h == 2 && s.kernel_w == 2 && s.stride_h == 2 && s.stride_w == 2 && s.top == 0 &&
+                      s.left == 0 && s.dilation_h == 1 && s.dilation_w == 1;
+  return window && 2 * s.output.height <= s.input.height && 2 * s.output.width <= s.input.width;
+}
+
 bool same_sizes(const Map& a, const Map& b) {
   return !a.blocked && a.halo == 0 && a.images == b.images && a.channels == b.channels && a.height == b.height &&
          a.width == b.width;
@@ -88,9 +94,24 @@ bool plane_maximum_fits(const PoolSpec& spec) noexcept {
 }
 
 PlaneMaximum::PlaneMaximum(const PoolSpec& spec, const PlaneKernels& kernels, int threads)
-    : spec_(checked(as_conv(spec), threads)), kernels_(kernels), threads_(threads), phases_(spec_, kernels.lanes) {}
+    : spec_(checked(as_conv(spec), threads)),
+      kernels_(kernels),
+      threads_(threads),
+      phases_(spec_, kernels.lanes),
+      halves_(has_halves(spec_)) {}
+
+void PlaneMaximum::run_halves(const float* x, float* y, int threads) const noexcept {
+  const Map &in = spec_.input, &out = spec_.output;
+  const long planes = static_cast<long>(out.images) * out.channels;
+  parallel(parts_for(static_cast<double>(planes * in.plane), planes, threads), [&](int part, int parts) {
+    const Range range = part_of(planes, part, parts);
+    for (long p = range.begin; p < range.end; ++p)
+      kernels_.halves(x + p * in.plane, in.width, out.height, out.width, y + p * out.plane);
+  });
+}
 
 void PlaneMaximum::run(const float* x, float* y, float* scratch, int threads) const noexcept {
+  if (halves_) return run_halves(x, y, std::min(threads, threads_));
   const float outside = -std::numeric_limits<float>::infinity();
   for_planes(spec_, phases_, kernels_, {x, nullptr, nullptr, nullptr, y, scratch}, outside, std::min(threads, threads_),
              [&](long, PlaneWindow& w) { kernels_.maximum(w); });

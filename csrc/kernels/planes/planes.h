@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Windows over planes, for maps that are not blocked: depthwise convolution and max-pooling. Lanes are the pixels of a
-// row; each plane is first copied to where it has a border (phases.h). Maps are plain, without halos, and such that
-// TapShifts fits.
+// row; each plane is first copied to where it has a border (phases.h), but not for the largest of each 2 x 2, which
+// need none. Maps are plain, without halos, and such that TapShifts fits.
 #pragma once
 #include <cstdint>
 
@@ -27,6 +27,8 @@ struct PlaneKernels {
   int lanes;
   void (*convolve)(const PlaneWindow&) noexcept;
   void (*maximum)(const PlaneWindow&) noexcept;  // NaN where a window has one
+  // The same for windows of 2 x 2 side by side: y[rows][columns] of a plane whose rows lie `row` apart.
+  void (*halves)(const float* x, long row, long rows, long columns, float* y) noexcept;
   CopyEvery copy;
 };
 extern const PlaneKernels* const kPlanes[kIsaCount];
@@ -55,10 +57,13 @@ class PlaneMaximum {
   long scratch_floats() const noexcept { return threads_ * phases_.floats(); }
 
  private:
+  void run_halves(const float* x, float* y, int threads) const noexcept;
+
   ConvSpec spec_;
   const PlaneKernels& kernels_;
   int threads_;
   PlanePhases phases_;
+  bool halves_;  // windows of 2 x 2 side by side, none of which reaches beyond the image
 };
 
 // Whether a pooling can run over planes.

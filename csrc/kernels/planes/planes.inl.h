@@ -106,7 +106,31 @@ void copy_every(const float* from, long from_row, long step, long rows, long col
       for (long i = 0; i < columns; ++i) to[i] = from[i * step];
 }
 
-constexpr PlaneKernels kPlaneKernels{f32::lanes, &plane_window<Convolve>, &plane_window<Maximum>, &copy_every};
+// Down and then across, which gives the bits of plane_window.
+ACCEL_FORCE_INLINE f32 largest(f32 left_upper, f32 left_lower, f32 right_upper, f32 right_lower) {
+  const f32 left = max_nan(left_upper, left_lower), right = max_nan(right_upper, right_lower);
+  return max_nan({even_lanes(left.v, right.v)}, {odd_lanes(left.v, right.v)});
+}
+
+void plane_halves(const float* x, long row, long rows, long columns, float* y) noexcept {
+  constexpr long kLanes = f32::lanes;
+  for (long r = 0; r < rows; ++r, x += 2 * row, y += columns) {
+    long i = 0;
+    for (; i + kLanes <= columns; i += kLanes) {
+      const float *upper = x + 2 * i, *lower = upper + row;
+      store(y + i, largest(load(upper), load(lower), load(upper + kLanes), load(lower + kLanes)));
+    }
+    const int left = static_cast<int>(columns - i), low = 2 * left < kLanes ? 2 * left : kLanes, high = 2 * left - low;
+    if (left == 0) continue;
+    const float *upper = x + 2 * i, *lower = upper + row;
+    store_n(y + i,
+            largest(load_n(upper, low), load_n(lower, low), load_n(upper + low, high), load_n(lower + low, high)),
+            left);
+  }
+}
+
+constexpr PlaneKernels kPlaneKernels{f32::lanes, &plane_window<Convolve>, &plane_window<Maximum>, &plane_halves,
+                                     &copy_every};
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

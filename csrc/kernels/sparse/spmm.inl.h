@@ -286,21 +286,36 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
   }
 }
 
-template <int N>
-ACCEL_FORCE_INLINE void copy_rows(const float* from, long width, float* to) {
-  ACCEL_UNROLL(8)
-  for (int r = 0; r < N; ++r) store(to + r * f32::lanes, load(from + r * width));
+// Of three columns around each pixel: a copy from one to the left, one as it is, one from one to the right. Loads that
+// lie in two cache lines would take as long as shifts do at best, and beyond the image there are zeros at no cost,
+// where masks made strips at the sides twice as slow to pack.
+template <bool LEFT, bool RIGHT>
+void pack_neighbours(const SpmmStrip& s, int count, Range rows, long needed, float* tile) {
+  const long copy = s.window.rows() * f32::lanes, ahead = kAheadChannels * s.plane;
+  const float* plane = s.x + s.row * s.width + s.column + 1;
+  for (int c = 0; c < count; ++c, plane += s.plane, tile += 3 * copy)
+    for (long r = 0; r < needed; ++r) {
+      const bool inside = r >= rows.begin && r < rows.end;
+      const float* from = plane + r * s.width;
+      const f32 here = inside ? load(from) : zero(), left = LEFT && inside ? load(from - f32::lanes) : zero(),
+                right = RIGHT && inside ? load(from + f32::lanes) : zero();
+      if (!LEFT && inside) prefetch(from + ahead);  // no strip before called for it
+      float* to = tile + r * f32::lanes;
+      store(to, f32{from_last_lane(left.v, here.v)});
+      store(to + copy, here);
+      store(to + 2 * copy, f32{from_second_lane(here.v, right.v)});
+    }
 }
 
-constexpr int kStripRows = kSpmmVectors + 2;  // of a window of three rows
-
-// What windows of three rows read where nothing lies outside the image: most strips of most networks.
-void pack_inner_strip(const SpmmStrip& s, int count, float* tile) {
-  const long copy = s.window.rows() * f32::lanes;
-  const float* plane = s.x + s.row * s.width + s.column;
-  for (int c = 0; c < count; ++c, plane += s.plane)
-    for (int q = 0; q < s.window.kernel_w; ++q, tile += copy)
-      copy_rows<kStripRows>(plane + q * s.dilation_w, s.width, tile);
+// Whether a strip is of that kind, and packed so.
+bool packed_neighbours(const SpmmStrip& s, int count, Range rows, long needed, float* tile) {
+  const long column = s.column + 1, beyond = s.width - column - f32::lanes;  // of the strip, and to its right
+  const bool left = column >= f32::lanes, right = beyond >= f32::lanes;
+  if (s.window.kernel_w != 3 || s.dilation_w != 1 || (column != 0 && !left) || (beyond != 0 && !right)) return false;
+  (left    ? right ? pack_neighbours<true, true> : pack_neighbours<true, false>
+   : right ? pack_neighbours<false, true>
+           : pack_neighbours<false, false>)(s, count, rows, needed, tile);
+  return true;
 }
 
 void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept {
@@ -308,8 +323,7 @@ void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept
   const SpmmWindow& w = s.window;
   const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;
   const long first = s.row < 0 ? -s.row : 0, end = s.height - s.row < needed ? s.height - s.row : needed;
-  const bool inner = s.column >= 0 && s.column + (w.kernel_w - 1l) * s.dilation_w + kLanes <= s.width;
-  if (inner && first == 0 && end == kStripRows && needed == kStripRows) return pack_inner_strip(s, count, tile);
+  if (packed_neighbours(s, count, {first, end}, needed, tile)) return;
   const float* plane = s.x + s.row * s.width + s.column;
   const long ahead = kAheadChannels * s.plane + (w.kernel_w - 1l) * s.dilation_w + kLanes - 1;
   for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {

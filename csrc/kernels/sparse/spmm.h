@@ -5,8 +5,10 @@
 // four vectors of columns, is packed into the L1 cache, and one weight serves all vectors of the tile. Inside a block
 // rows of W are sorted by how many values they have there, so that no branch depends on the pattern. Partial sums of a
 // tile stay in the L2 cache from block to block.
-// A row is summed in the order of its columns, even and odd ones of a block apart: the same bits for any tile or
-// thread.
+// With vectors of 64 bytes, rows of a block that have as many values come in pairs that share many columns
+// (row_pairs.h), and a vector of X that both need is loaded once.
+// A row is summed in the order of its columns, in pairs those shared first, even and odd ones of a block apart: an
+// order that the packing decides, so the same bits for any tile or thread.
 //
 // Source: after Elsen et al., Fast Sparse ConvNets, CVPR 2020, with tiles of X in place of whole rows.
 #pragma once

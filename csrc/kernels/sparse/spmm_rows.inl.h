@@ -147,7 +147,9 @@ ACCEL_FORCE_INLINE void add_pairs(const SpmmPiece& p, const Values& from, long p
 // - the remainder first, by a jump table, first and last blocks apart: 3-10 % slower; a loop of rows for each: 2-4 %;
 // - the remainder by one load of eight: 3 % slower; in strips, without fetching values ahead, 1-4 % faster from the
 //   cache but not in layers, AVX2 and codes 0-4 % slower;
-// - values fetched with NTA: 1-2 % slower; in the loop of eight: 8 %.
+// - values fetched with NTA: 1-2 % slower; in the loop of eight: 8 %;
+// - pairs with one set of sums for each row: 2 % slower; X and sums that never agree in the lower 12 bits of their
+//   addresses: 1-2 % faster, but half of either could not be used.
 template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, FORM>;

@@ -75,7 +75,8 @@ struct Offsets {
   }
 };
 
-// Pairs of rows need sums of both at once, in any form the same: 16 vectors, of which most sets have no more in all.
+// Two rows at once need 16 registers for their sums, where a tile has four vectors, and tiles of fewer add up in the
+// same order: half of what AVX-512 has, all of AVX2.
 constexpr bool kSpmmPairs = f32::lanes == 16;
 
 // The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.

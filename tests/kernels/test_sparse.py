@@ -61,13 +61,18 @@ def of_kind(w: np.ndarray, kind: str, seed: int = 0) -> tuple[SparseArrays, np.n
 
 
 def check(batch: int, rows: int, columns: int, density: float, kind: str = "f32", seed: int = 0) -> None:
-    arrays, w = of_kind(sparse(rows, columns, density, seed), kind, seed)
+    check_weights(batch, sparse(rows, columns, density, seed), kind, seed)
+
+
+def check_weights(batch: int, weights: np.ndarray, kind: str = "f32", seed: int = 0) -> None:
+    arrays, w = of_kind(weights, kind, seed)
+    rows, columns = w.shape
     x, bias = normal(batch, columns, seed=seed + 1), normal(rows, seed=seed + 2)
     y = sparse_linear(SparseWeights(arrays, columns), x, bias)
     expected = x.astype(np.float64) @ w.T.astype(np.float64) + bias
     scale = np.abs(x).astype(np.float64) @ np.abs(w.T).astype(np.float64) + np.abs(bias)
     most = max(int(np.diff(arrays.indptr).max(initial=0)), 1)
-    assert (np.abs(y - expected) <= BOUND * EPS * np.sqrt(most) * scale).all(), (batch, rows, columns, density, kind)
+    assert (np.abs(y - expected) <= BOUND * EPS * np.sqrt(most) * scale).all(), (batch, rows, columns, kind, seed)
 
 
 def test_columns_around_every_tile(isa: str) -> None:
@@ -89,6 +94,23 @@ def test_blocks_and_parts(isa: str) -> None:
         check(20, 19, columns, 0.03, seed=columns)
     check(9, 5000, 40, 0.1)
     check(9, 5000, 600, 0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_share_columns(isa: str, kind: str) -> None:
+    """Rows of equal counts, of which the kernels multiply two at once: with all numbers of columns in common, none and
+    all among them, an odd number of such rows, and several hundred."""
+    for count in range(1, 14):
+        w = np.zeros((29, 60), np.float32)
+        for row in range(29):
+            w[row, :count] = 1
+            moved = row // 2 % (count + 1)
+            w[row, count - moved : count] = 0
+            w[row, 20 + row % 2 * 20 : 20 + row % 2 * 20 + moved] = 1
+        check_weights(17 + 16 * (count % 4), w * normal(29, 60, seed=count), kind, count)
+    for rows, period in ((301, 3), (700, 7)):
+        w = np.where((np.arange(90) + np.arange(rows)[:, None] % 2) % period == 0, normal(rows, 90), np.float32(0))
+        check_weights(35, w, kind)
 
 
 def test_rows_of_very_different_length(isa: str) -> None:

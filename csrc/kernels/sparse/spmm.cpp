@@ -4,7 +4,11 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
+#include <tuple>
+
+#include "kernels/sparse/row_pairs.h"
 #define ACCEL_KERNEL_FILE "kernels/sparse/spmm.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
 
@@ -18,15 +22,10 @@ namespace {
 constexpr long kMostBlock = 256;         // an offset is one byte
 constexpr long kStripFloats = 7 * 1024;  // of X in strips; tried: 6 and 8 Ki, no clear change
 constexpr long kPartRows = 64;           // at least: every part has rows of other counts, each mispredicted once
-constexpr std::size_t kSlack = 64;       // entries that kernels may read past the end
-
-void put_offset(long offset, bool wide, std::vector<std::uint8_t>& to) {
-  to.push_back(static_cast<std::uint8_t>(offset));
-  if (!wide) return;
-  const auto two = static_cast<std::uint16_t>(offset);
-  to.resize(to.size() + 1);
-  std::memcpy(&to[to.size() - 2], &two, 2);
-}
+// Rows that look for partners among each other; no part has fewer. The more, the more columns partners share: with all
+// of 4096 rows 0-3 % faster than with 512, with 256 1 % slower. The fewer, the more threads can share a tile.
+constexpr long kLeastPairing = 128, kMostPairing = 512;
+constexpr std::size_t kSlack = 64;  // entries that kernels may read past the end
 
 // Vectors of the widest tile. The more, the fewer times each value is read; the fewer, the longer the blocks and the
 // fewer partial sums. Cycles of a row and vector, fitted to layers of 90 % zeros with tiles of 2, 3 and 4 vectors.
@@ -47,18 +46,43 @@ int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
   return best;
 }
 
-// Values p .. p + count - 1, which are a row's in a block, behind the others.
-void put_values(const CsrView& a, long p, long count, std::vector<std::uint8_t>& to) {
+template <std::size_t SIZE>
+void put_bytes(const std::uint8_t* values, const std::int32_t* at, long count, std::vector<std::uint8_t>& to) {
+  const std::size_t end = to.size();
+  to.resize(end + static_cast<std::size_t>(count) * SIZE);
+  std::uint8_t* p = to.data() + end;
+  for (long i = 0; i < count; ++i, p += SIZE) std::memcpy(p, values + static_cast<std::size_t>(at[i]) * SIZE, SIZE);
+}
+
+// Some values, the codes of a row in a block or a group of a pair's, behind the others.
+void put_values(const CsrView& a, const std::int32_t* at, long count, std::vector<std::uint8_t>& to) {
   const auto* bytes = static_cast<const std::uint8_t*>(a.values);
   if (a.kind == ValueKind::code16) {
     for (long i = 0; i < (count + 3) / 4 * 4; i += 2) {
-      const int low = i < count ? bytes[p + i] : 0, high = i + 1 < count ? bytes[p + i + 1] : 0;
+      const int low = i < count ? bytes[at[i]] : 0, high = i + 1 < count ? bytes[at[i + 1]] : 0;
       to.push_back(static_cast<std::uint8_t>(low | high << 4));
     }
     return;
   }
-  const long size = value_bytes(a.kind);
-  to.insert(to.end(), bytes + p * size, bytes + (p + count) * size);
+  if (a.kind == ValueKind::f32)
+    put_bytes<4>(bytes, at, count, to);
+  else if (a.kind == ValueKind::bf16)
+    put_bytes<2>(bytes, at, count, to);
+  else
+    put_bytes<1>(bytes, at, count, to);
+}
+
+// Rows where a matrix is cut into about `wanted` pieces of nearly equal numbers of values, a row counted as one more:
+// among `edges`, which begin and end with its ends, and no more than `most` rows apart unless they are.
+std::vector<long> cut(const CsrView& a, const std::vector<long>& edges, long wanted, long most) {
+  const double share = static_cast<double>(a.indptr[a.rows] + a.rows) / static_cast<double>(wanted);
+  std::vector<long> at{0};
+  for (std::size_t i = 1; i + 1 < edges.size(); ++i) {
+    const double here = static_cast<double>(a.indptr[edges[i]]) + static_cast<double>(edges[i]);
+    if (here >= share * static_cast<double>(at.size()) || edges[i + 1] - at.back() > most) at.push_back(edges[i]);
+  }
+  at.push_back(a.rows);
+  return at;
 }
 
 Memory kept(const std::vector<std::uint8_t>& bytes) {
@@ -72,23 +96,26 @@ Memory kept(const std::vector<std::uint8_t>& bytes) {
 struct SparseMatrix::Builder {
   SparseMatrix& to;
   const CsrView& csr;
-  std::vector<std::int32_t> at;     // where each row goes on
-  std::vector<std::int32_t> count;  // of each row of the part in the block
-  std::vector<std::int32_t> order, bucket;
-  std::vector<std::uint8_t> offset, value;
+  std::vector<std::int32_t> at;       // where each row goes on
+  std::vector<std::int32_t> count{};  // of each row of the part in the block
+  std::vector<std::int32_t> alone{};  // its rows that have no partner, counted from its first
+  std::vector<RowPair> pairs{};
+  std::vector<std::int32_t> order{}, bucket{}, both{}, own_a{}, own_b{};
+  std::vector<std::uint8_t> offset{}, value{};
+  std::vector<long> pairings{};  // where rows that look for partners among each other begin, and the end
+  RowPairs finder{};
 
-  // Parts of nearly equal numbers of values, a row counted as one more: as few as the threads and the cache allow.
+  // As few parts as the threads and the cache allow. Partners are found before, so that results do not depend on it.
   void split(int threads) {
-    const long most = to.group_rows();
-    const long wanted = std::clamp(to.rows_ / kPartRows, 1l, std::max<long>(threads, (to.rows_ + most - 1) / most));
-    const double share = static_cast<double>(to.values_ + to.rows_) / static_cast<double>(wanted);
-    to.part_rows_.push_back(0);
-    for (long r = 1; r < to.rows_; ++r) {
-      const double here = static_cast<double>(csr.indptr[r]) + static_cast<double>(r);
-      if (here >= share * static_cast<double>(to.part_rows_.size()) || r - to.part_rows_.back() >= most)
-        to.part_rows_.push_back(r);
+    const long most = to.group_rows(), rows = to.rows_;
+    pairings.resize(static_cast<std::size_t>(rows) + 1);
+    std::iota(pairings.begin(), pairings.end(), 0l);
+    if (to.kernels_.pairs) {
+      const long high = std::clamp(rows / 2, kLeastPairing, kMostPairing);
+      pairings = cut(csr, pairings, std::max(1l, rows / high), most);
     }
-    to.part_rows_.push_back(to.rows_);
+    const long wanted = std::clamp(rows / kPartRows, 1l, std::max<long>(threads, (rows + most - 1) / most));
+    to.part_rows_ = cut(csr, pairings, wanted, most);
   }
 
   // Of a column of the block: rows of the tile, or vectors where taps share copies.
@@ -102,40 +129,112 @@ struct SparseMatrix::Builder {
   void add_piece(long block, long part) {
     const Range rows{to.first_row(part), to.first_row(part + 1)};
     const Range k = to.block(block);
-    const long end = k.end;
-    to.pieces_.push_back({to.runs_.size(), to.row_.size(), offset.size(), value.size()});
-    bucket.assign(static_cast<std::size_t>(k.end - k.begin) + 2, 0);
+    to.pieces_.push_back({to.runs_.size(), 0, to.row_.size(), offset.size(), value.size()});
     count.resize(static_cast<std::size_t>(rows.end - rows.begin));
     for (long r = rows.begin; r < rows.end; ++r) {
-      const std::int32_t *from = csr.indices + at[static_cast<std::size_t>(r)], *to_ = from;
-      while (to_ != csr.indices + csr.indptr[r + 1] && *to_ < end) ++to_;
-      const int n = static_cast<int>(to_ - from);
-      count[static_cast<std::size_t>(r - rows.begin)] = n;
-      ++bucket[static_cast<std::size_t>(n) + 1];
+      const std::int32_t *from = csr.indices + at[static_cast<std::size_t>(r)], *end = from;
+      while (end != csr.indices + csr.indptr[r + 1] && *end < k.end) ++end;
+      count[static_cast<std::size_t>(r - rows.begin)] = static_cast<std::int32_t>(end - from);
     }
-    put_rows(block, rows);
+    alone.clear();
+    if (to.kernels_.pairs) {
+      put_pairs(rows, k);
+    } else {
+      alone.resize(count.size());
+      std::iota(alone.begin(), alone.end(), 0);
+    }
+    put_rows(block, rows.begin, k);
+    for (std::size_t r = 0; r < count.size(); ++r) at[static_cast<std::size_t>(rows.begin) + r] += count[r];
   }
 
-  // The part's rows in the order of their counts. Rows without values matter only where sums begin or end.
-  void put_rows(long block, Range rows) {
+  // Sorted, so that branches that depend on counts are the same many times.
+  void put_pairs(Range rows, Range k) {
+    pairs.clear();
+    for (auto edge = std::lower_bound(pairings.begin(), pairings.end(), rows.begin); *edge < rows.end; ++edge)
+      finder.find(csr, {edge[0], edge[1]}, rows.begin, k, at.data(), count.data(), pairs, alone);
+    std::sort(pairs.begin(), pairs.end(), [](const RowPair& a, const RowPair& b) {
+      return std::tie(a.shared, a.count, a.first) < std::tie(b.shared, b.count, b.first);
+    });
+    for (const RowPair& pair : pairs) {
+      const auto n = static_cast<std::uint16_t>(pair.count), shared = static_cast<std::uint16_t>(pair.shared);
+      if (to.pieces_.back().pair_runs == 0 || to.runs_.back().count != n || to.runs_.back().shared != shared) {
+        to.runs_.push_back({n, 0, shared});
+        ++to.pieces_.back().pair_runs;
+      }
+      to.runs_.back().rows = static_cast<std::uint16_t>(to.runs_.back().rows + 2);
+      put_pair(pair, rows.begin, k.begin);
+    }
+  }
+
+  // In the order in which the kernel reads it.
+  void put_pair(const RowPair& pair, long part, long begin) {
+    const std::int32_t *a = at.data() + part + pair.first, *b = at.data() + part + pair.second;
+    both.clear(), own_a.clear(), own_b.clear();
+    for (std::int32_t i = *a, j = *b; i < *a + pair.count || j < *b + pair.count;) {
+      const std::int32_t left = i < *a + pair.count ? csr.indices[i] : std::numeric_limits<std::int32_t>::max(),
+                         right = j < *b + pair.count ? csr.indices[j] : std::numeric_limits<std::int32_t>::max();
+      if (left == right && std::ssize(both) < 2 * pair.shared) {
+        both.push_back(i++), both.push_back(j++);
+        continue;
+      }
+      if (left <= right) own_a.push_back(i++);
+      if (right <= left) own_b.push_back(j++);
+    }
+    to.row_.push_back(static_cast<std::uint16_t>(pair.first));
+    to.row_.push_back(static_cast<std::uint16_t>(pair.second));
+    put_shared(begin);
+    for (std::size_t i = 0, n; i < own_a.size(); i += n) {
+      n = group(own_a.size() - i);
+      std::int32_t from[8];
+      std::copy_n(&own_a[i], n, from), std::copy_n(&own_b[i], n, from + n);
+      put_offsets(from, 2 * static_cast<long>(n), begin);
+      put_values(csr, from, 2 * static_cast<long>(n), value);
+    }
+  }
+  void put_shared(long begin) {
+    for (std::size_t i = 0, n; i < both.size() / 2; i += n) {
+      n = group(both.size() / 2 - i);
+      std::int32_t from[8];
+      for (std::size_t j = 0; j < n; ++j) from[j] = both[2 * (i + j)], from[n + j] = both[2 * (i + j) + 1];
+      put_offsets(from, static_cast<long>(n), begin);
+      put_values(csr, from, 2 * static_cast<long>(n), value);
+    }
+  }
+  static std::size_t group(std::size_t left) { return left >= 4 ? 4 : left >= 2 ? 2 : 1; }
+  void put_offsets(const std::int32_t* from, long n, long begin) {
+    const std::size_t size = to.strips() ? 2 : 1, end = offset.size();
+    offset.resize(end + static_cast<std::size_t>(n) * size);
+    std::uint8_t* p = offset.data() + end;
+    for (long i = 0; i < n; ++i, p += size) {
+      const auto two = static_cast<std::uint16_t>(offset_of(csr.indices[from[i]] - begin));
+      if (size == 2)
+        std::memcpy(p, &two, 2);
+      else
+        *p = static_cast<std::uint8_t>(two);
+    }
+  }
+
+  // Rows without a partner in the order of their counts. Those without values matter only where sums begin or end.
+  void put_rows(long block, long part, Range k) {
     const bool all = block == 0 || block + 1 == to.blocks_;
+    bucket.assign(static_cast<std::size_t>(k.end - k.begin) + 2, 0);
+    for (const std::int32_t r : alone) ++bucket[static_cast<std::size_t>(count[static_cast<std::size_t>(r)]) + 1];
     for (std::size_t c = 0; c + 1 < bucket.size(); ++c) {
       if (bucket[c + 1] > 0 && (c > 0 || all))
-        to.runs_.push_back({static_cast<std::uint16_t>(c), static_cast<std::uint16_t>(bucket[c + 1])});
+        to.runs_.push_back({static_cast<std::uint16_t>(c), static_cast<std::uint16_t>(bucket[c + 1]), 0});
       bucket[c + 1] += bucket[c];
     }
-    order.resize(count.size());
-    for (std::size_t r = 0; r < count.size(); ++r)
-      order[static_cast<std::size_t>(bucket[static_cast<std::size_t>(count[r])]++)] = static_cast<std::int32_t>(r);
-    const long begin = to.block(block).begin;
+    order.resize(alone.size());
+    for (const std::int32_t r : alone)
+      order[static_cast<std::size_t>(bucket[static_cast<std::size_t>(count[static_cast<std::size_t>(r)])]++)] = r;
     for (const std::int32_t r : order) {
       const std::int32_t n = count[static_cast<std::size_t>(r)];
       if (n == 0 && !all) continue;
-      std::int32_t& p = at[static_cast<std::size_t>(rows.begin + r)];
       to.row_.push_back(static_cast<std::uint16_t>(r));
-      for (std::int32_t i = p; i < p + n; ++i) put_offset(offset_of(csr.indices[i] - begin), to.strips(), offset);
-      put_values(csr, p, n, value);
-      p += n;
+      own_a.resize(static_cast<std::size_t>(n));
+      std::iota(own_a.begin(), own_a.end(), at[static_cast<std::size_t>(part + r)]);
+      put_offsets(own_a.data(), n, k.begin);
+      put_values(csr, own_a.data(), n, value);
     }
   }
 };
@@ -168,12 +267,13 @@ SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long 
   }
   if (csr.scale) scale_.assign(csr.scale, csr.scale + rows_);
   if (csr.book) book_.assign(csr.book, csr.book + (kind_ == ValueKind::code16 ? 16 : 256));
-  Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}, {}, {}, {}, {}, {}};
+  Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}};
   builder.split(threads);
   builder.offset.reserve(static_cast<std::size_t>(strips() ? 2 * values_ : values_));
+  builder.value.reserve(static_cast<std::size_t>(values_ * value_bytes(kind_)));
   for (long b = 0; b < blocks_; ++b)
     for (long p = 0; p < parts(); ++p) builder.add_piece(b, p);
-  pieces_.push_back({runs_.size(), row_.size(), builder.offset.size(), builder.value.size()});
+  pieces_.push_back({runs_.size(), 0, row_.size(), builder.offset.size(), builder.value.size()});
   row_.resize(row_.size() + kSlack);
   offset_ = kept(builder.offset);
   value_ = kept(builder.value);
@@ -206,6 +306,7 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   SpmmPiece p = out;
   p.runs = runs_.data() + at.run;
   p.run_count = static_cast<int>(next.run - at.run);
+  p.pair_runs = static_cast<int>(at.pair_runs);
   p.row = row_.data() + at.row;
   p.offset = offset_.begin + at.offset;
   p.values = value_.begin + at.value;

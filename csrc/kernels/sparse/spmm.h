@@ -5,8 +5,10 @@
 // four vectors of columns, is packed into the L1 cache, and one weight serves all vectors of the tile. Inside a block
 // rows of W are sorted by how many values they have there, so that no branch depends on the pattern. Partial sums of a
 // tile stay in the L2 cache from block to block.
-// A row is summed in the order of its columns, even and odd ones of a block apart: the same bits for any tile or
-// thread.
+// With vectors of 64 bytes, rows of a block that have as many values come in pairs that share many columns
+// (row_pairs.h), and a vector of X that both need is loaded once.
+// A row is summed in the order of its columns, in pairs those shared first, even and odd ones of a block apart: an
+// order that the packing decides, so the same bits for any tile or thread.
 //
 // Source: after Elsen et al., Fast Sparse ConvNets, CVPR 2020, with tiles of X in place of whole rows.
 #pragma once
@@ -34,12 +36,13 @@ struct SpmmAhead {
 
 // Some rows of W in one block, and where their sums go.
 struct SpmmRun {
-  std::uint16_t count;  // values that each of
-  std::uint16_t rows;   // the next rows has in the block
+  std::uint16_t count;       // values that each of
+  std::uint16_t rows;        // the next rows has in the block
+  std::uint16_t shared = 0;  // in pairs: of the columns that both have, those that come first, an even number
 };
 struct SpmmPiece {
   const SpmmRun* runs;
-  int run_count;
+  int run_count, pair_runs;    // of all, and those that come first, of pairs of rows
   const std::uint16_t* row;    // in the part; readable some entries beyond the end
   const void* offset;          // of each value's column in the tile: rows of it in uint8, in strips vectors in uint16
   const std::uint8_t* values;  // as their kind lies in memory
@@ -98,6 +101,7 @@ struct SpmmStrip {
 enum class SpmmForm { plain, tail, strip };
 struct SpmmKernels {
   int lanes;
+  bool pairs;                                                                 // whether rows can come in pairs
   void (*rows[kValueKinds][3][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][SpmmForm][vectors]
   // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
   void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;
@@ -157,7 +161,7 @@ class SparseMatrix {
   static constexpr long kTailFloats = 256 * 4;
   static constexpr long kSumFloats = 128 * 1024;  // half a 1 MB L2 cache: each group of rows packs X again
   struct At {
-    std::size_t run, row, offset, value;  // bytes of offset and value
+    std::size_t run, pair_runs, row, offset, value;  // bytes of offset and value
   };
   struct Builder;
   Range block(long b) const noexcept;  // its columns

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Values, positions and sums of the rows of a sparse product; spmm.h says what and why.
+#include "kernels/planes/pairs.inl.h"
+
+namespace accel::ACCEL_ISA {
+namespace {
+
+// How each kind lies in memory: four or eight values from p on, and the bytes that n values of a row take.
+template <class Values>
+struct ByFour {
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    const auto& values = static_cast<const Values&>(*this);
+    two[0] = values.four(p), two[1] = values.four(p + Values::bytes(4));
+  }
+};
+struct ValuesF32 {
+  explicit ACCEL_FORCE_INLINE ValuesF32(const float*) {}
+  static constexpr int bytes(int n) { return 4 * n; }
+  ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const float*>(p)); }
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+    two_quads(reinterpret_cast<const float*>(p), two);
+  }
+};
+struct ValuesBf16 : ByFour<ValuesBf16> {
+  explicit ACCEL_FORCE_INLINE ValuesBf16(const float*) {}
+  static constexpr int bytes(int n) { return 2 * n; }
+  ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::uint16_t*>(p)); }
+};
+struct ValuesI8 : ByFour<ValuesI8> {
+  explicit ACCEL_FORCE_INLINE ValuesI8(const float*) {}
+  static constexpr int bytes(int n) { return n; }
+  ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const std::int8_t*>(p)); }
+};
+struct ValuesCode16 : ByFour<ValuesCode16> {
+  QuadBook book;
+  explicit ACCEL_FORCE_INLINE ValuesCode16(const float* b) : book(b) {}
+  static constexpr int bytes(int n) { return (n + 3) / 4 * 2; }
+  ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(book, p); }
+};
+struct ValuesCode256 : ByFour<ValuesCode256> {
+  const float* book;
+  explicit ACCEL_FORCE_INLINE ValuesCode256(const float* b) : book(b) {}
+  static constexpr int bytes(int n) { return n; }
+  ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const {
+    return quad(book[p[0]], book[p[1]], book[p[2]], book[p[3]]);
+  }
+};
+
+// Of pixels: the last vector's may be fewer.
+ACCEL_FORCE_INLINE f32 finished(const SpmmPiece& p, long row, f32 v, const float* residual, int n) {
+  v = p.scale ? fma(v, set1(p.scale[row]), set1(p.bias[row])) : v + set1(p.bias[row]);
+  if (residual) v = v + (n == f32::lanes ? load(residual) : load_n(residual, n));
+  return min(set1(p.high), max(set1(p.low), v));
+}
+
+// The positions of eight values. A load of any width takes half of what one of a vector of 64 bytes takes, so bytes are
+// read at once. Where a vector is four floats they are read one by one, and values by four: registers are few. Those of
+// two bytes, of strips, are read one by one too.
+template <class Offset>
+struct Offsets {
+  static constexpr bool kAtOnce = sizeof(Offset) == 1 && f32::lanes > 4;
+  const Offset* from;
+  std::uint64_t all = 0;
+  explicit ACCEL_FORCE_INLINE Offsets(const Offset* p) : from(p) {
+    if constexpr (kAtOnce) std::memcpy(&all, p, sizeof all);
+  }
+  template <int I>
+  ACCEL_FORCE_INLINE long at() const {
+    return kAtOnce ? static_cast<long>(all >> 8 * I & 255) : from[I];
+  }
+  ACCEL_FORCE_INLINE Offsets upper() const {
+    Offsets four = *this;
+    four.from += 4, four.all >>= 32;
+    return four;
+  }
+};
+
+// Two rows at once need 16 registers for their sums, where a tile has four vectors, and tiles of fewer add up in the
+// same order: half of what AVX-512 has, all of AVX2.
+constexpr bool kSpmmPairs = f32::lanes == 16;
+
+// The sums of one row: even and odd values of a block apart, so that a product need not wait for the one before.
+// As a tail, four more columns after the vectors.
+template <int NZ, SpmmForm FORM>
+struct RowSums {
+  static constexpr bool TAIL = FORM == SpmmForm::tail, kStrip = FORM == SpmmForm::strip;
+  static constexpr int kWidth = NZ * f32::lanes;
+  static constexpr int kStep = FORM == SpmmForm::strip ? f32::lanes : kWidth;  // floats of an offset
+  static constexpr int kLine = FORM == SpmmForm::strip ? f32::lanes : 16;      // of y, fetched at once
+  using Offset = std::conditional_t<FORM == SpmmForm::strip, std::uint16_t, std::uint8_t>;
+  f32 even[NZ], odd[NZ];
+  f32_quarter even_tail, odd_tail;
+
+  ACCEL_FORCE_INLINE void begin(const float* sum, bool first) {
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j) {
+      even[j] = first ? zero() : load(sum + j * f32::lanes);
+      odd[j] = zero();
+    }
+    if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
+  }
+  template <int I>
+  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
+    const f32 w = spread<I>(values);
+    const long k = offsets.template at<I>();
+    const float* row = x + k * kStep;
+    f32* to = I % 2 ? odd : even;
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j) to[j] = fma(w, load(row + j * f32::lanes), to[j]);
+    if constexpr (TAIL) {
+      f32_quarter& tail = I % 2 ? odd_tail : even_tail;
+      tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
+    }
+  }
+  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
+    add<0>(values, x, tails, offsets);
+    add<1>(values, x, tails, offsets);
+    add<2>(values, x, tails, offsets);
+    add<3>(values, x, tails, offsets);
+  }
+  // One column that two rows have, whose values are wa and wb.
+  template <int I>
+  static ACCEL_FORCE_INLINE void add_both(f32 wa, f32 wb, const float* x, const float* tails, Offsets<Offset> offsets,
+                                          RowSums& a, RowSums& b) {
+    const long k = offsets.template at<I>();
+    const float* row = x + k * kStep;
+    f32 *to = I % 2 ? a.odd : a.even, *other = I % 2 ? b.odd : b.even;
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j) {
+      const f32 v = load_once(row + j * f32::lanes);
+      to[j] = fma(wa, v, to[j]), other[j] = fma(wb, v, other[j]);
+    }
+    if constexpr (TAIL) {
+      const f32_quarter v = load_quarter(tails + k * 4);
+      f32_quarter &tail = I % 2 ? a.odd_tail : a.even_tail, &other_tail = I % 2 ? b.odd_tail : b.even_tail;
+      tail = fma(quarter(wa), v, tail), other_tail = fma(quarter(wb), v, other_tail);
+    }
+  }
+  ACCEL_FORCE_INLINE void store_to(float* sum) const {
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j) store(sum + j * f32::lanes, even[j] + odd[j]);
+    if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
+  }
+  // The largest of each 2 x 2 results in the order of kernels/planes, down and then across.
+  ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, long row) const {
+    float* y = p.y + row * p.y_row;
+    for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) {
+      const f32 upper = finished(p, row, even[j] + odd[j], nullptr, f32::lanes),
+                lower = finished(p, row, even[j + 1] + odd[j + 1], nullptr, f32::lanes), tall = max_nan(upper, lower);
+      store_n(y, max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)}), f32::lanes / 2);
+    }
+  }
+  ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
+    if (FORM == SpmmForm::strip && p.halved) return finish_halved(p, row);
+    float* const y = p.y + row * p.y_row;
+    const float* const residual = p.residual ? p.residual + row * p.residual_row : nullptr;
+    const auto put = [&](f32 v, long at, int n) __attribute__((always_inline)) {
+      v = finished(p, row, v, residual ? residual + at : nullptr, n);
+      if (n == f32::lanes)
+        store(y + at, v);
+      else
+        store_n(y + at, v, n);
+    };
+    const long step = FORM == SpmmForm::strip ? p.y_line : f32::lanes;
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < NZ; ++j)
+      put(even[j] + odd[j], j * step, FORM != SpmmForm::plain || j + 1 < NZ ? f32::lanes : p.last_lanes);
+    if constexpr (TAIL) {
+      float four[f32::lanes] = {};
+      store_quarter(four, even_tail + odd_tail);
+      put(load(four), kWidth, p.last_lanes);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace accel::ACCEL_ISA

@@ -208,7 +208,9 @@ struct AheadLines {
 // - the remainder first, by a jump table, first and last blocks apart: 3-10 % slower; a loop of rows for each: 2-4 %;
 // - the remainder by one load of eight: 3 % slower; in strips, without fetching values ahead, 1-4 % faster from the
 //   cache but not in layers, AVX2 and codes 0-4 % slower;
-// - values fetched with NTA: 1-2 % slower; in the loop of eight: 8 %.
+// - values fetched with NTA: 1-2 % slower; in the loop of eight: 8 %;
+// - results not fetched before they are written: 2-3 % faster where they come from the L3 cache, slower in networks;
+// - the next tile's lines fetched while this one is packed, or those of 16 or 24 channels further: no gain.
 template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {
   using Sums = RowSums<NZ, FORM>;

@@ -45,6 +45,7 @@ const ConvSpec& checked(const ConvSpec& s, int threads) {
   return s;
 }
 
+// Tried: the next plane brought in, to a place of its own, before the work on one begins: no gain.
 // Calls work(plane, window) for every plane, with what all windows have in common and x, beside which lies `outside`.
 template <class F>
 void for_planes(const ConvSpec& spec, const PlanePhases& phases, const PlaneKernels& kernels, const ConvArrays& arrays,

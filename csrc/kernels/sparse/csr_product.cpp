@@ -31,6 +31,13 @@ std::unique_ptr<float, Free> floats(long count) {
   return std::unique_ptr<float, Free>(static_cast<float*>(::operator new(bytes, std::align_val_t{64})));
 }
 
+// Kernels of shorter vectors where one holds the whole batch: a lane's sums are the same, and fewer lanes are laid out,
+// added up and brought back for nothing. More than kQuarter rows keep those away that multiply and add apart.
+std::size_t narrowest(std::size_t isa, long batch) noexcept {
+  while (isa > 0 && batch > kQuarter && kCsr[isa - 1]->lanes >= batch) --isa;
+  return isa;
+}
+
 // Some rows of x, which are the columns of the product.
 struct Tile {
   const float* x;  // the first of the rows
@@ -44,7 +51,7 @@ struct Tile {
 template <class P>
 class Product {
  public:
-  Product(const CsrMatrix<P>& a, std::size_t isa, int threads)
+  Product(const CsrMatrix<P>& a, std::size_t isa, int threads)  // isa: narrowest() of the batch
       : a_(a), kernels_(*kCsr[isa]), moves_(*kSpmm[isa]), threads_(threads) {}
 
   bool run(long batch, const float* x, float* y) {
@@ -163,7 +170,7 @@ bool csr_ascends(const P* indptr, long rows, long count) noexcept {
 
 template <class P>
 bool csr_product(const CsrMatrix<P>& a, std::size_t isa, long batch, const float* x, float* y, int threads) {
-  return Product<P>(a, isa, threads).run(batch, x, y);
+  return Product<P>(a, narrowest(isa, batch), threads).run(batch, x, y);
 }
 
 template bool csr_ascends(const std::int32_t*, long, long) noexcept;

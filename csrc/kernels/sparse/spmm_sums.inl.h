@@ -46,11 +46,19 @@ struct ValuesCode256 : ByFour<ValuesCode256> {
   }
 };
 
-// Of pixels: the last vector's may be fewer.
-ACCEL_FORCE_INLINE f32 finished(const SpmmPiece& p, long row, f32 v, const float* residual, int n) {
-  v = p.scale ? fma(v, set1(p.scale[row]), set1(p.bias[row])) : v + set1(p.bias[row]);
-  if (residual) v = v + (n == f32::lanes ? load(residual) : load_n(residual, n));
-  return min(set1(p.high), max(set1(p.low), v));
+// N vectors of sums of one row become results. What they share is read once: the compiler cannot know that y, once
+// written, leaves it alone.
+template <int N>
+ACCEL_FORCE_INLINE void add_bias(const SpmmPiece& p, long row, f32* v) {
+  const f32 bias = set1(p.bias[row]);
+  if (p.scale) {
+    const f32 scale = set1(p.scale[row]);
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < N; ++j) v[j] = fma(v[j], scale, bias);
+  } else {
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < N; ++j) v[j] = v[j] + bias;
+  }
 }
 
 // The positions of eight values. A load of any width takes half of what one of a vector of 64 bytes takes, so bytes are
@@ -142,33 +150,46 @@ struct RowSums {
     if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
   // The largest of each 2 x 2 results in the order of kernels/planes, down and then across.
-  ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, long row) const {
-    float* y = p.y + row * p.y_row;
+  ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, float* y, const f32* v) const {
     for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) {
-      const f32 upper = finished(p, row, even[j] + odd[j], nullptr, f32::lanes),
-                lower = finished(p, row, even[j + 1] + odd[j + 1], nullptr, f32::lanes), tall = max_nan(upper, lower);
+      const f32 tall = max_nan(v[j], v[j + 1]);
       store_n(y, max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)}), f32::lanes / 2);
     }
   }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
-    if (FORM == SpmmForm::strip && p.halved) return finish_halved(p, row);
-    float* const y = p.y + row * p.y_row;
-    const float* const residual = p.residual ? p.residual + row * p.residual_row : nullptr;
-    const auto put = [&](f32 v, long at, int n) __attribute__((always_inline)) {
-      v = finished(p, row, v, residual ? residual + at : nullptr, n);
-      if (n == f32::lanes)
-        store(y + at, v);
-      else
-        store_n(y + at, v, n);
-    };
+    constexpr bool kPartial = FORM == SpmmForm::plain;  // the last vector's pixels may be fewer
+    const f32 low = set1(p.low), high = set1(p.high);
     const long step = FORM == SpmmForm::strip ? p.y_line : f32::lanes;
+    const int last = p.last_lanes;
+    float* const y = p.y + row * p.y_row;
+    f32 v[NZ + 1];
     ACCEL_UNROLL(4)
-    for (int j = 0; j < NZ; ++j)
-      put(even[j] + odd[j], j * step, FORM != SpmmForm::plain || j + 1 < NZ ? f32::lanes : p.last_lanes);
+    for (int j = 0; j < NZ; ++j) v[j] = even[j] + odd[j];
     if constexpr (TAIL) {
       float four[f32::lanes] = {};
       store_quarter(four, even_tail + odd_tail);
-      put(load(four), kWidth, p.last_lanes);
+      v[NZ] = load(four);
+    }
+    constexpr int kAll = NZ + (TAIL ? 1 : 0), kWhole = TAIL ? NZ : kPartial ? NZ - 1 : NZ;
+    add_bias<kAll>(p, row, v);
+    if (p.residual) {
+      const float* const residual = p.residual + row * p.residual_row;
+      ACCEL_UNROLL(4)
+      for (int j = 0; j < kWhole; ++j) v[j] = v[j] + load(residual + j * step);
+      if constexpr (kWhole < kAll)
+        v[kWhole] =
+            v[kWhole] + (last == f32::lanes ? load(residual + kWhole * step) : load_n(residual + kWhole * step, last));
+    }
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < kAll; ++j) v[j] = min(high, max(low, v[j]));
+    if (FORM == SpmmForm::strip && p.halved) return finish_halved(p, y, v);
+    ACCEL_UNROLL(4)
+    for (int j = 0; j < kWhole; ++j) store(y + j * step, v[j]);
+    if constexpr (kWhole < kAll) {
+      if (last == f32::lanes)
+        store(y + kWhole * step, v[kWhole]);
+      else
+        store_n(y + kWhole * step, v[kWhole], last);
     }
   }
 };

@@ -37,15 +37,25 @@ struct Transform {
 
   // All that is left to do for a part, round by round.
   ACCEL_FORCE_INLINE void all_rounds(const Part& p) const {
+    const int radix = p.round < t.rounds && p.rows % kPoints == 0 ? joined(t.radix[t.rounds - 1]) : 1;
+    const int end = t.rounds - (radix > 1 ? 1 : 0);
     if (kThere)
-      for (int i = p.round; i < t.rounds; ++i) turn_round(p, i, Direction::forward);
+      for (int i = p.round; i < end; ++i) turn_round(p, i, Direction::forward);
     if (p.rows % kPoints != 0) {
       const std::size_t over = static_cast<std::size_t>((kPoints - p.rows % kPoints) * kColumns) * sizeof(float);
       std::memset(p.re + p.rows * kColumns, 0, over), std::memset(p.im + p.rows * kColumns, 0, over);
     }
-    run_middle<MODE>(t.turns, p.re, p.im, p.rows, spectrum.data + p.row * spectrum.step, spectrum.step);
+    const float* const twiddles = t.twiddles[t.rounds - 1] + 2 * kColumns * p.row;
+    const CirculantMiddle middle{t.turns,      twiddles, p.re, p.im, p.rows, spectrum.data + p.row * spectrum.step,
+                                 spectrum.step};
+    if (radix == 8)
+      run_middle<MODE, joined(8)>(middle);
+    else if (radix == 4)
+      run_middle<MODE, joined(4)>(middle);
+    else
+      run_middle<MODE, 1>(middle);
     if (kBack)
-      for (int i = t.rounds - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
+      for (int i = end - 1; i >= p.round; --i) turn_round(p, i, Direction::backward);
   }
 
   // The same, where a part is large, part by part of it.
@@ -124,16 +134,15 @@ bool apply_fours(const CirculantTables& t, const CirculantInput& from, const flo
   float squares[2];
   round_here<4, false, true, true>({from.re, from.im, kStep, re, im, kStep, kRows, kRows, t.twiddles[0], squares});
   if (from.pair && !alike(squares)) return false;
-  round_here<4, true, true, false>({re, im, kColumns, re, im, kColumns, kRows, 4, t.twiddles[1], nullptr});
-  run_middle<Middle::product>(t.turns, re, im, kRows, const_cast<float*>(spectrum), kLeaf);
-  round_here<4, true, false, false>({im, re, kColumns, im, re, kColumns, kRows, 4, t.twiddles[1], nullptr});
+  run_middle<Middle::product, joined(4)>({t.turns, t.twiddles[1], re, im, kRows, const_cast<float*>(spectrum), kLeaf});
   round_here<4, false, false, false>({im, re, kStep, to_im, to_re, kStep, kRows, kRows, t.twiddles[0], nullptr});
   return true;
 }
 
 bool circulant_apply(const CirculantTables& t, const CirculantInput& from, const float* spectrum, float* to_re,
                      float* to_im, float* work) noexcept {
-  if (t.rounds == 2 && t.radix[0] == 4 && t.radix[1] == 4) return apply_fours(t, from, spectrum, to_re, to_im, work);
+  if (joined(4) == 4 && t.rounds == 2 && t.radix[0] == 4 && t.radix[1] == 4)
+    return apply_fours(t, from, spectrum, to_re, to_im, work);
   const Transform<Middle::product> transform{t, {const_cast<float*>(spectrum), kLeaf}};
   float squares[2];
   transform.forward_first(from.re, from.im, work, from.pair ? squares : nullptr);

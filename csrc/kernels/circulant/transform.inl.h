@@ -223,6 +223,14 @@ CirculantRoundFn circulant_round(int radix, bool last, Direction direction) noex
 
 enum class Middle { product, leaves, forward, backward };
 
+struct CirculantMiddle {
+  const float *turns, *twiddles;  // of the last round
+  float *re, *im;
+  long rows;
+  float* w;
+  long step;
+};
+
 // a0 + a1 z in the even and odd lanes, times b0 + b1 z modulo z^2 - w; b: [b0, b0], and [w b1, b1], re and im each.
 ACCEL_INLINE void multiply_leaves(f32& r, f32& i, const float* b) {
   const f32 u = exchange<1>(r), v = exchange<1>(i);
@@ -242,45 +250,78 @@ ACCEL_INLINE void join_leaves(f32& r, f32& i, const float* turns, f32 signs) {
   turn(i, r, load(turns), load(turns + kColumns));
 }
 
-// kPoints points along the pairs of numbers of kPoints rows, between transposes; w: their part of the spectrum, `step`
-// from chunk to chunk. A product ends there, at polynomials of two numbers; spectra to be kept are parted once more.
-template <Middle MODE>
-void run_middle(const float* turns, float* re, float* im, long rows, float* w, long step) noexcept {
+// The radix of a last round that the middle does on its way, or 1.
+constexpr int joined(int radix) { return radix >= 4 && kPoints % radix == 0 ? radix : 1; }
+
+// The last round, radix R, of kPoints rows from `from` to `to`, both taking (row, re, im): in registers between here
+// and what is beside it. R = 1: none, and no twiddles.
+template <int R, bool FORWARD, class Get, class Put>
+ACCEL_INLINE void last_round(const float* twiddles, const Get& from, const Put& to) {
+  ACCEL_UNROLL(8)
+  for (int row = 0; row < kPoints; row += R) {
+    const auto twiddle = [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+      const float* const t = twiddles + 2 * kColumns * (row + j);
+      if constexpr (R > 1) turn(r, i, load(t), load(t + kColumns));
+    };
+    dft<R>(
+        [&](int j, f32& r, f32& i) __attribute__((always_inline)) {
+          from(row + j, r, i);
+          if (!FORWARD) twiddle(j, r, i);
+        },
+        [&](int j, f32 r, f32 i) __attribute__((always_inline)) {
+          if (FORWARD) twiddle(j, r, i);
+          to(row + j, r, i);
+        });
+  }
+}
+
+// kPoints points along the pairs of numbers of kPoints rows, between transposes, and the last round, radix R; w: their
+// part of the spectrum, `step` from chunk to chunk. A product ends there, at polynomials of two numbers; spectra to be
+// kept are parted once more.
+template <Middle MODE, int R>
+void run_middle(const CirculantMiddle& a) noexcept {
   constexpr int kLeaf = 2 * kColumns;
-  const f32 signs = load(turns + kPoints * kLeaf);
-  for (long row = 0; row < rows; row += kPoints, re += kPoints * kColumns, im += kPoints * kColumns) {
+  const f32 signs = load(a.turns + kPoints * kLeaf);
+  float *re = a.re, *im = a.im, *w = a.w;
+  const float* twiddles = a.twiddles;
+  for (long row = 0; row < a.rows; row += kPoints, re += kPoints * kColumns, im += kPoints * kColumns) {
     f32 r[kPoints], i[kPoints], pr[kPoints], pi[kPoints];
-    ACCEL_UNROLL(8)
-    for (int k = 0; k < kPoints; ++k, w += MODE == Middle::backward ? step : 0) {
-      if constexpr (MODE != Middle::backward) {
-        r[k] = load(re + k * kColumns), i[k] = load(im + k * kColumns);
-      } else {
+    if constexpr (MODE == Middle::backward) {
+      ACCEL_UNROLL(8)
+      for (int k = 0; k < kPoints; ++k, w += a.step) {
         pr[k] = load(w), pi[k] = load(w + kColumns);
-        join_leaves(pr[k], pi[k], turns + k * kLeaf, signs);
+        join_leaves(pr[k], pi[k], a.turns + k * kLeaf, signs);
       }
-    }
-    if constexpr (MODE != Middle::backward) {
+    } else {
+      last_round<R, true>(
+          twiddles,
+          [&](int k, f32& u, f32& v)
+              __attribute__((always_inline)) { u = load(re + k * kColumns), v = load(im + k * kColumns); },
+          [&](int k, f32 u, f32 v) __attribute__((always_inline)) { r[k] = u, i[k] = v; });
       transpose_pairs(r), transpose_pairs(i);
-      dft<kPoints>([&](int k, f32& a, f32& b) __attribute__((always_inline)) { a = r[k], b = i[k]; },
-                   [&](int k, f32 a, f32 b) __attribute__((always_inline)) {
-                     float* const at = w + k * step;
+      dft<kPoints>([&](int k, f32& u, f32& v) __attribute__((always_inline)) { u = r[k], v = i[k]; },
+                   [&](int k, f32 u, f32 v) __attribute__((always_inline)) {
+                     float* const at = w + k * a.step;
                      if constexpr (MODE == Middle::product) {
-                       multiply_leaves(a, b, at);
-                       pr[k] = a, pi[k] = b;
+                       multiply_leaves(u, v, at);
+                       pr[k] = u, pi[k] = v;
                      } else {
-                       if constexpr (MODE == Middle::forward) part_leaves(a, b, turns + k * kLeaf, signs);
-                       store(at, a), store(at + kColumns, b);
+                       if constexpr (MODE == Middle::forward) part_leaves(u, v, a.turns + k * kLeaf, signs);
+                       store(at, u), store(at + kColumns, v);
                      }
                    });
-      w += kPoints * step;
+      w += kPoints * a.step;
     }
     if constexpr (MODE == Middle::product || MODE == Middle::backward) {
-      dft<kPoints>([&](int k, f32& a, f32& b) __attribute__((always_inline)) { a = pi[k], b = pr[k]; },
-                   [&](int k, f32 a, f32 b) __attribute__((always_inline)) { i[k] = a, r[k] = b; });
+      dft<kPoints>([&](int k, f32& u, f32& v) __attribute__((always_inline)) { u = pi[k], v = pr[k]; },
+                   [&](int k, f32 u, f32 v) __attribute__((always_inline)) { i[k] = u, r[k] = v; });
       transpose_pairs(r), transpose_pairs(i);
-      ACCEL_UNROLL(8)
-      for (int k = 0; k < kPoints; ++k) store(re + k * kColumns, r[k]), store(im + k * kColumns, i[k]);
+      last_round<R, false>(
+          twiddles, [&](int k, f32& u, f32& v) __attribute__((always_inline)) { u = i[k], v = r[k]; },
+          [&](int k, f32 u, f32 v)
+              __attribute__((always_inline)) { store(im + k * kColumns, u), store(re + k * kColumns, v); });
     }
+    twiddles += R > 1 ? kPoints * kLeaf : 0;
   }
 }
 

@@ -2,8 +2,8 @@
 // Transforms of one complex vector; circulant.h says how they fit together.
 //
 // Tried, no gain or worse (n = 1024, AVX-512): a stage between the halves of vectors, joined from half loads; twiddles
-// as vectors instead of broadcast numbers; all of a butterfly's loads before its sums (the woven order below keeps
-// adders and multipliers busy).
+// as vectors instead of broadcast numbers; the first butterflies of blocks, whose twiddles are 1, apart; all of a
+// butterfly's loads before its sums (the woven order below keeps adders and multipliers busy).
 namespace accel::ACCEL_ISA {
 namespace {
 

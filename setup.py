@@ -6,6 +6,7 @@ sanitizers.
 """
 
 import os
+import platform
 import sys
 from glob import glob
 
@@ -17,6 +18,8 @@ REQUIRED = os.environ.get("ACCEL_REQUIRE_NATIVE") == "1"
 SKIPPED = os.environ.get("ACCEL_NO_NATIVE") == "1"
 # Never -ffast-math or -march: see docs/decisions/0002-compiler-flags.md.
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
+if platform.machine() in ("x86_64", "AMD64"):
+    FLAGS.append("-mno-mmx")  # GCC 12 moves halves of vectors through MMX registers and leaves the x87 stack full
 # Half of the build is headers of pybind11, and no call is faster at -O3. Loops over arrays belong into csrc/kernels.
 BINDING_FLAGS = ["-O1"]
 if DEBUG:

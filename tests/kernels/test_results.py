@@ -7,7 +7,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -201,13 +201,14 @@ def test_empty_takes_what_numpy_takes() -> None:
         for dtype in (np.float32, "int16", np.dtype(">f8"), bool, np.dtype([("a", "i4"), ("b", "f8")])):
             mine, theirs = runtime.empty(shape, dtype), np.empty(shape, dtype)
             assert mine.shape == theirs.shape and mine.dtype == theirs.dtype
+    empty: Any = runtime.empty
     for wrong, error in (((2.5,), TypeError), ("ab", TypeError), ((-1,), ValueError), ((1,) * 65, ValueError)):
         with pytest.raises(error):
-            runtime.empty(wrong, np.float32)  # type: ignore[arg-type]
+            empty(wrong, np.float32)
     with pytest.raises(TypeError):
         runtime.empty(3, "no dtype")
     with pytest.raises(TypeError, match="a shape and a dtype"):
-        runtime.empty(3)  # type: ignore[call-arg]
+        empty(3)
 
 
 # -- stale bytes ---------------------------------------------------------------------------------------------------
@@ -401,8 +402,11 @@ def test_the_environment_sets_the_bound() -> None:
 def test_residence_grows_by_the_bound_at_most() -> None:
     """After results of many sizes, several of them at a time; and it all goes back."""
     accel.keep_memory(32 * MB)
-    call: Callable[[], np.ndarray] = lambda: runtime.empty(int(rng.integers(1, 40)) * MB, np.uint8)  # noqa: E731
     rng, before = np.random.default_rng(0), resident()
+
+    def call() -> np.ndarray:
+        return runtime.empty(int(rng.integers(1, 40)) * MB, np.uint8)
+
     for _ in range(20):
         for array in [call(), call()]:
             array[:] = 1

@@ -5,6 +5,7 @@
 #include <limits>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
 
 #include "runtime/pool.h"
 #define ACCEL_KERNEL_FILE "kernels/planes/planes.inl.h"

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <tuple>
+#include <utility>
 
 #include "kernels/sparse/row_pairs.h"
 #define ACCEL_KERNEL_FILE "kernels/sparse/spmm.inl.h"

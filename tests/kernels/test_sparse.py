@@ -180,6 +180,10 @@ GEOMETRIES = [
     Convolution(channels=4, out=130, size=(1, 1), kernel=(1, 1), pads=(0, 0, 0, 0)),
     Convolution(channels=3, out=5, size=(3, 40), pads=(3, 3, 3, 3), kernel=(7, 7)),
     Convolution(channels=300, out=40, size=(5, 7), kernel=(1, 1), pads=(0, 0, 0, 0)),
+    *(
+        Convolution(images=images, channels=40, out=260, size=size, kernel=(1, 1), pads=(0, 0, 0, 0))
+        for images, size in ((1, (11, 12)), (3, (14, 14)), (1, (5, 16)))  # tiles that two threads cannot share evenly
+    ),
 ]
 STRIPS = [  # whose taps share what is packed: output widths of whole vectors
     Convolution(channels=70, out=33, size=(9, 16)),

@@ -91,25 +91,34 @@ void SparseConv::find_pixels() {
 
 void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
   const int most = std::min(threads, threads_);
-  const long middle = column_tiles_ / 2;  // what two threads share is the tile with the tail
-  for (long image = 0; image < spec_.output.images; ++image) {
-    const float* x = arrays.x + image * spec_.input.image;
+  const long images = spec_.output.images, together = phase_floats_ > 0 ? 1 : images;  // there are phases of one image
+  const bool uneven = together % 2 != 0 && (tail_ || vectors_ % column_tiles_ != 0);
+  for (long first = 0; first < images; first += together) {
+    const float* x = arrays.x + first * spec_.input.image;
     if (phase_floats_ > 0) {
       split_phases(x, arrays.scratch, most);
       x = arrays.scratch;
     }
-    ConvArrays here = arrays;
-    here.y += image * spec_.output.image;
-    if (here.residual) here.residual += image * spec_.residual.image;
     for (long g = 0; g < spec_.groups; ++g)
-      share_tiles(*matrices_[static_cast<std::size_t>(g)], column_tiles_, most, [&](Range tiles, Range parts, int i) {
-        float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
-        for (long t = tiles.begin; t < tiles.end; ++t) {
-          const long tile = tail_ && t == middle ? column_tiles_ - 1 : tail_ && t + 1 == column_tiles_ ? middle : t;
-          strips_ ? run_strip(here, x, scratch, g, t, parts) : run_tile(here, x, scratch, g, tile, parts);
-        }
-      });
+      share_tiles(*matrices_[static_cast<std::size_t>(g)], together * column_tiles_, uneven, most,
+                  [&](Range tiles, Range parts, int i) {
+                    float* scratch = arrays.scratch + phase_floats_ + i * SparseMatrix::scratch_floats();
+                    for (long unit = tiles.begin; unit < tiles.end; ++unit) {
+                      const long image = unit / column_tiles_, t = unit % column_tiles_;
+                      const ConvArrays here = of_image(arrays, first + image);
+                      const float* from = x + image * spec_.input.image;
+                      strips_ ? run_strip(here, from, scratch, g, t, parts)
+                              : run_tile(here, from, scratch, g, t, parts);
+                    }
+                  });
   }
+}
+
+ConvArrays SparseConv::of_image(const ConvArrays& arrays, long image) const noexcept {
+  ConvArrays here = arrays;
+  here.y += image * spec_.output.image;
+  if (here.residual) here.residual += image * spec_.residual.image;
+  return here;
 }
 
 void SparseConv::split_phases(const float* x, float* phases, int threads) const noexcept {

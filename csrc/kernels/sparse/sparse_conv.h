@@ -31,6 +31,7 @@ class SparseConv final : public PreparedConv {
   void split_phases(const float* x, float* phases, int threads) const noexcept;
   void gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept;
   void prepare_strips();
+  ConvArrays of_image(const ConvArrays& arrays, long image) const noexcept;  // its y and residual
   void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                 Range parts) const noexcept;
   SpmmAhead next_block(const SpmmStrip& strip, const float* channels, long channel, int count, int n) const noexcept;

@@ -336,7 +336,8 @@ SparseLinear::SparseLinear(const SparseMatrix& matrix, long batch, const Activat
 }
 
 void SparseLinear::run(const float* x, const float* bias, float* y, float* scratch, int threads) const noexcept {
-  share_tiles(matrix_, column_tiles_, std::min(threads, threads_), [&](Range tiles, Range parts, int thread) {
+  const bool uneven = column_tiles_ > 0 && vectors_ % column_tiles_ != 0;
+  share_tiles(matrix_, column_tiles_, uneven, std::min(threads, threads_), [&](Range tiles, Range parts, int thread) {
     for (long t = tiles.begin; t < tiles.end; ++t)
       run_tile({x, bias, y, scratch + thread * matrix_.scratch_floats()},
                part_of(vectors_, static_cast<int>(t), static_cast<int>(column_tiles_)), parts);

@@ -207,12 +207,21 @@ class SparseLinear {
 };
 
 // Shares `tiles` column tiles times the parts of `matrix` out: calls f(tiles, parts, thread) for whole tiles, and for
-// the parts of a tile that two threads share.
+// parts of tiles that threads share. Where tiles are `uneven`, the last larger than others, two threads take whole ones
+// in equal numbers and the rows of the last one or two by halves: they pack X of these twice.
 template <class F>
-void share_tiles(const SparseMatrix& matrix, long tiles, int threads, F&& f) {
+void share_tiles(const SparseMatrix& matrix, long tiles, bool uneven, int threads, F&& f) {
+  constexpr long kWorthPacking = 32;  // values of a column
   const double columns = static_cast<double>(tiles) * matrix.vectors() * matrix.kernels().lanes;
   const long parts = matrix.parts();
+  const bool halves = uneven && parts > 1 && (tiles % 2 != 0 || matrix.values() > kWorthPacking * matrix.columns());
   parallel(parts_for(static_cast<double>(matrix.values()) * columns, tiles * parts, threads), [&](int thread, int all) {
+    if (all == 2 && halves) {
+      const long whole = (tiles - 1) / 2;
+      if (whole > 0) f(Range{thread * whole, (thread + 1) * whole}, Range{0, parts}, thread);
+      f(Range{2 * whole, tiles}, part_of(parts, thread, all), thread);
+      return;
+    }
     const Range units = part_of(tiles * parts, thread, all);
     for (long unit = units.begin; unit < units.end;) {
       const long tile = unit / parts, part = unit % parts, whole = part == 0 ? (units.end - unit) / parts : 0;

@@ -166,9 +166,9 @@ struct RowSums {
     ACCEL_UNROLL(4)
     for (int j = 0; j < NZ; ++j) v[j] = even[j] + odd[j];
     if constexpr (TAIL) {
-      float four[f32::lanes] = {};
+      float four[4];  // read as they are written, or the load would wait for the store to reach the cache
       store_quarter(four, even_tail + odd_tail);
-      v[NZ] = load(four);
+      v[NZ] = quad(four);
     }
     constexpr int kAll = NZ + (TAIL ? 1 : 0), kWhole = TAIL ? NZ : kPartial ? NZ - 1 : NZ;
     add_bias<kAll>(p, row, v);

@@ -16,6 +16,12 @@ bool same_sizes(const Map& a, const Map& b) {
   return a.images == b.images && a.channels == b.channels && a.height == b.height && a.width == b.width;
 }
 
+// The wider tiles come first: the last has the tail, and its thread may have one more than the other.
+Range tile_of(long vectors, long tile, long tiles) {
+  const Range r = part_of(vectors, static_cast<int>(tiles - 1 - tile), static_cast<int>(tiles));
+  return {vectors - r.end, vectors - r.begin};
+}
+
 void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatrix>>& matrices) {
   const bool maps = plain(s.input) && plain(s.output) && (!s.has_residual || plain(s.residual)) &&
                     s.input.images == s.output.images && (!s.has_residual || same_sizes(s.residual, s.output));
@@ -212,7 +218,7 @@ void SparseConv::run_strip(const ConvArrays& arrays, const float* x, float* scra
 void SparseConv::run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
                           Range parts) const noexcept {
   const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
-  const Range v = part_of(vectors_, static_cast<int>(tile), static_cast<int>(column_tiles_));
+  const Range v = tile_of(vectors_, tile, column_tiles_);
   const int n = static_cast<int>(v.end - v.begin);
   const bool tail = tail_ && tile + 1 == column_tiles_;
   const long first = v.begin * lanes_, pixels = spec_.output.pixels(),

@@ -150,7 +150,12 @@ ACCEL_FORCE_INLINE void add_pairs(const SpmmPiece& p, const Values& from, long p
 // - values fetched with NTA: 1-2 % slower; in the loop of eight: 8 %;
 // - pairs with one set of sums for each row: 2 % slower; X and sums that never agree in the lower 12 bits of their
 //   addresses: 1-2 % faster, but half of either could not be used;
-// - results not fetched before they are written: 2-3 % faster where they come from the L3 cache, slower in networks;
+// - results not fetched before they are written: 2-3 % faster where they come from the L3 cache, slower in networks,
+//   and a fifth slower where they come from memory; fetched 3, 12 or 20 rows ahead: no gain;
+// - rows of X multiplied where they are, in planes of whole cache lines: 10 % faster to 64 channels at 56 x 56, 2 % at
+//   28 x 28, and to 512 channels 11 % slower: positions have to be multiplied, not shifted;
+// - packing by aligned loads and permutations, eight channels loaded before any is stored, fetched with NTA: no gain;
+// - a tail as a tile of its own: 4 % slower; x and y of `SparseLinear` fetched ahead of the transpositions: no gain;
 // - the next tile's lines fetched while this one is packed, or those of 16 or 24 channels further: no gain.
 template <class Values, int NZ, SpmmForm FORM>
 void spmm_rows(const SpmmPiece& p) noexcept {

@@ -22,8 +22,8 @@ struct StripTile {
 // The tiles of a convolution's height x width pixels, of which y has every one, or (pool 2) one for 2 x 2: from left to
 // right whole vectors, then half a vector in vectors of two segments. Empty where a width is neither.
 std::vector<StripTile> strip_tiles(int lanes, long height, long width, int pool);
-// Whether convolutions of the window with such outputs can be, and should be, computed in strips.
-bool strips_fit(int lanes, const SpmmWindow& window, long height, long width);
+// Whether convolutions of so many channels with the window and such outputs can be, and should be, computed in strips.
+bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width);
 
 class SparseConv final : public PreparedConv {
  public:

@@ -122,12 +122,21 @@ NO_STRIPS: Strip = (0, 0, 1)
 
 
 def strip_window(
-    kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], output: tuple[int, int]
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    dilations: tuple[int, int],
+    channels: int,
+    output: tuple[int, int],
 ) -> Strip:
-    """What SparseWeights takes as `window` for a convolution with such an output."""
+    """What SparseWeights takes as `window` for a convolution of `channels` a group with an output of such a size."""
     window = (*kernel, dilations[0])
     shares = strides == (1, 1) and kernel[0] > 1
-    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, output[1]) else NO_STRIPS
+    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, channels, output) else NO_STRIPS
+
+
+def strips_pool(output: tuple[int, int]) -> bool:
+    """Whether strips of such an output can give the largest of each 2 x 2 results alone."""
+    return bool(runtime.core.strips_pool(runtime.isa_index(), output))
 
 
 class SparseWeights:
@@ -135,7 +144,7 @@ class SparseWeights:
 
     For the instruction set in force, best at about `width` columns (output pixels, or rows of x); `threads` that may
     share the rows are those of `accel.using`. `window`, from `strip_window`: of a convolution whose taps share what is
-    packed, for outputs of that width only.
+    packed, for outputs of that size only.
     """
 
     def __init__(

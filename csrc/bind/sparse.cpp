@@ -96,9 +96,11 @@ void bind_sparse(py::module_& m) {
                           long columns, long width, int threads, std::array<int, 3> window) {
     return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window);
   });
-  m.def("strips_fit", [](int isa, std::array<int, 3> window, long width) {
-    const int lanes = kSpmm[checked_isa(isa)]->lanes;
-    return width % lanes == 0 && strips_fit(lanes, {window[0], window[1], window[2]});
+  m.def("strips_fit", [](int isa, std::array<int, 3> window, long channels, std::array<long, 2> size) {
+    return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, channels, size[0], size[1]);
+  });
+  m.def("strips_pool", [](int isa, std::array<long, 2> size) {
+    return !strip_tiles(kSpmm[checked_isa(isa)]->lanes, size[0], size[1], 2).empty();
   });
   m.def("prepare_sparse", &prepare);
   py::class_<PyLinear, Linear>(m, "SparseLinear").def_property_readonly("scratch_floats", [](const PyLinear& p) {

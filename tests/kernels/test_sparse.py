@@ -185,7 +185,7 @@ GEOMETRIES = [
         for images, size in ((1, (11, 12)), (3, (14, 14)), (1, (5, 16)))  # tiles that two threads cannot share evenly
     ),
 ]
-STRIPS = [  # whose taps share what is packed: output widths of whole vectors
+STRIPS = [  # whose taps share what is packed: output widths of whole vectors, the last of which may be two segments
     Convolution(channels=70, out=33, size=(9, 16)),
     Convolution(channels=6, out=140, size=(8, 32), pads=(1, 0, 1, 2)),
     Convolution(channels=12, out=18, group=3, size=(3, 16), kernel=(5, 4), pads=(2, 1, 3, 2)),
@@ -194,15 +194,18 @@ STRIPS = [  # whose taps share what is packed: output widths of whole vectors
     Convolution(channels=8, out=16, size=(12, 16), dilations=(3, 2), pads=(3, 2, 3, 2)),
     Convolution(channels=4, out=9, size=(4, 13), pads=(5, 0, 4, 5)),
     Convolution(channels=26, out=9, size=(6, 48)),
+    Convolution(channels=40, out=33, size=(10, 24)),
+    Convolution(channels=7, out=19, size=(7, 56), dilations=(1, 2), pads=(1, 2, 1, 2)),
+    Convolution(channels=5, out=6, size=(4, 8), kernel=(5, 3), pads=(2, 1, 2, 1)),
+    Convolution(channels=30, out=5, size=(8, 10), kernel=(2, 3), pads=(1, 0, 0, 0), group=5),
     Convolution(channels=7, out=9, size=(7, 49), pads=(1, 1, 1, 0)),
 ]
 
 
 def packed_for(case: Convolution, arrays: SparseArrays, columns: int) -> SparseWeights:
-    """For the cases of STRIPS as the engine packs them, for others as a layer does, which knows no image's size."""
-    window = strip_window(case.kernel, case.strides, case.dilations, output_of(case)[2:])
-    assert window != NO_STRIPS or case not in STRIPS
-    return SparseWeights(arrays, columns, case.group, window=window if case in STRIPS else NO_STRIPS)
+    """For the cases of STRIPS as the engine can pack them, for others as a layer does, which knows no image's size."""
+    window = (*case.kernel, case.dilations[0]) if case in STRIPS else NO_STRIPS
+    return SparseWeights(arrays, columns, case.group, window=window)
 
 
 def run(case: Convolution, density: float, seed: int = 0) -> tuple[np.ndarray, tuple[Any, ...]]:
@@ -257,30 +260,35 @@ def test_any_convolution(
 @given(
     st.integers(1, 40), st.integers(1, 40), st.tuples(st.integers(1, 9), st.integers(1, 3)),
     st.tuples(st.integers(2, 5), st.integers(1, 5)), st.tuples(*[st.integers(0, 6)] * 4),
-    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.floats(0, 1),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)), st.floats(0, 1), st.sampled_from((0, 0, 8, 12)),
 )  # fmt: skip
-def test_any_strips(channels: int, out: int, size: Any, kernel: Any, pads: Any, dilations: Any, density: float) -> None:
-    """`size` in rows and vectors of the output."""
+def test_any_strips(
+    channels: int, out: int, size: Any, kernel: Any, pads: Any, dilations: Any, density: float, more: int
+) -> None:
+    """`size` in rows and vectors of the output, and some columns more where the rows are multiples of four."""
     reach = [dilations[i] * (kernel[i] - 1) - pads[i] - pads[2 + i] for i in (0, 1)]
-    case = Convolution(channels, out, (size[0] + reach[0], 16 * size[1] + reach[1]), kernel, (1, 1), pads, dilations)
+    size = (size[0] * (4 if more else 1) + reach[0], 16 * size[1] + more + reach[1])
+    case = Convolution(channels, out, size, kernel, (1, 1), pads, dilations)
     if not case.fits or min(case.size) < 1:
         return
     x, w, bias = case.arrays()
     w *= np.random.default_rng(9).random(w.shape) < density
-    window = strip_window(case.kernel, case.strides, case.dilations, output_of(case)[2:])
     for name in NATIVE:
         with using(name):
+            window = strip_window(case.kernel, case.strides, case.dilations, 256, output_of(case)[2:])
             weights = SparseWeights(SparseArrays.of(w), w[0].size, window=window)
-            assert window != NO_STRIPS and conv_error(guarded(case, x, weights, bias), case, x, w, bias) <= BOUND
+            assert more or window != NO_STRIPS
+            assert conv_error(guarded(case, x, weights, bias), case, x, w, bias) <= BOUND
 
 
 def test_strips_are_for_whole_vectors_of_neighbouring_rows(isa: str) -> None:
-    assert strip_window((3, 3), (1, 1), (1, 1), (5, 16)) == (3, 3, 1)
+    for channels, size in [(1, (5, 16)), (256, (56, 56)), (400, (28, 72))]:
+        assert strip_window((3, 3), (1, 1), (1, 1), channels, size) == (3, 3, 1)
     for kernel, strides, dilations, width in [
         ((1, 1), (1, 1), (1, 1), 16), ((1, 3), (1, 1), (1, 1), 16), ((3, 3), (1, 2), (1, 1), 16),
         ((3, 3), (2, 1), (1, 1), 16), ((3, 3), (1, 1), (1, 1), 17), ((3, 3), (1, 1), (2000, 1), 16),
     ]:  # fmt: skip
-        assert strip_window(kernel, strides, dilations, (5, width)) == NO_STRIPS
+        assert strip_window(kernel, strides, dilations, 256, (5, width)) == NO_STRIPS
 
 
 def test_weights_packed_for_other_strips_are_refused() -> None:

@@ -13,7 +13,7 @@ from kernels.test_planes import maximum
 from kernels.test_sparse import GEOMETRIES, NATIVE, STRIPS, guarded, of_kind, sparse_case
 
 from accel.kernels import program, runtime
-from accel.kernels.sparse import NO_WEIGHTS, SparseWeights, strip_window
+from accel.kernels.sparse import NO_WEIGHTS, SparseWeights, strips_pool
 
 CASES = [
     *(case for case in STRIPS if output_of(case)[2] > 1),
@@ -32,9 +32,8 @@ def strips(case: Convolution, kind: str = "f32") -> tuple[np.ndarray, np.ndarray
     """Input, bias, and the weights packed."""
     x, w, bias = case.arrays()
     arrays, _ = of_kind((w * (np.random.default_rng(9).random(w.shape) < 0.3)).reshape(case.out, -1), kind)
-    window = strip_window(case.kernel, case.strides, case.dilations, output_of(case)[2:])
     assert bias is not None
-    return x, bias, SparseWeights(arrays, w[0].size, case.group, window=window)
+    return x, bias, SparseWeights(arrays, w[0].size, case.group, window=(*case.kernel, case.dilations[0]))
 
 
 def spec_of(case: Convolution, activation: Any = None, residual: bool = False) -> Any:
@@ -85,6 +84,18 @@ def test_the_largest_of_results_that_were_made(isa: str, case: Convolution, name
     expected = apart(case, x, weights, bias, function)
     for threads in (1, 3):
         assert_same_bits(halved(case, x, weights, bias, function, threads), expected)
+
+
+@pytest.mark.parametrize("width", [4, 8, 12, 28, 56])
+def test_strips_whose_segments_are_too_short_are_refused(isa: str, width: int) -> None:
+    case = Convolution(channels=5, out=9, size=(8, width))
+    x, bias, weights = strips(case)
+    if strips_pool((8, width)):
+        function = program.activation("Relu")
+        assert_same_bits(halved(case, x, weights, bias, function, 1), apart(case, x, weights, bias, function))
+    else:
+        with pytest.raises(ValueError, match="sparse conv"):
+            weights.prepare(spec_of(case), 1)
 
 
 @pytest.mark.parametrize("kind", ["bf16", "i8", "code16", "code256"])

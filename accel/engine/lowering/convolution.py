@@ -33,7 +33,7 @@ from accel.kernels.conv_native import (
     grouped_channels,
     route,
 )
-from accel.kernels.sparse import NO_STRIPS, NO_WEIGHTS, WIDE, SparseArrays, SparseWeights, strip_window
+from accel.kernels.sparse import NO_STRIPS, NO_WEIGHTS, WIDE, SparseArrays, SparseWeights, strip_window, strips_pool
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import few_values, sparse_arrays
@@ -159,7 +159,7 @@ def _without_zeros(
     values = None if layer.w_shape[1] == 1 else few_values(w)
     columns, width = math.prod(layer.w_shape[1:]), min(layer.output[0] * layer.output[1], WIDE)
     kernel = layer.w_shape[2], layer.w_shape[3]
-    strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
+    strips = strip_window(kernel, layer.strides, layer.dilations, layer.w_shape[1], layer.output)
     whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4
     if values is None and not (whole and _read_by_sparse(builder, node)):
         return None
@@ -336,7 +336,8 @@ def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
     plan = planned(builder, node) if node.op == "Conv" else None
     if plan is not None and plan.method == SPARSE:
         clamps = node.attributes.get("activation") in (None, "Relu", "Clip")
-        return plan.choice.packed[0].strips and clamps and not node.input(RESIDUAL)
+        halves = plan.choice.packed[0].strips and strips_pool(plan.output)
+        return halves and clamps and not node.input(RESIDUAL)
     return (
         plan is not None
         and plan.method.tile > 0

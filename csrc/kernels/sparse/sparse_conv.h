@@ -14,6 +14,17 @@
 
 namespace accel {
 
+// What is computed at once of an image packed for strips: so many rows of results in each segment of a vector.
+struct StripTile {
+  long row, column;  // of the first pixel, before the largest of each 2 x 2 is taken
+  int rows, segments;
+};
+// The tiles of a convolution's height x width pixels, of which y has every one, or (pool 2) one for 2 x 2: from left to
+// right whole vectors, then half a vector in vectors of two segments. Empty where a width is neither.
+std::vector<StripTile> strip_tiles(int lanes, long height, long width, int pool);
+// Whether convolutions of so many channels with the window and such outputs can be, and should be, computed in strips.
+bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width);
+
 class SparseConv final : public PreparedConv {
  public:
   // spec: plain maps without halos; the largest of each 2 x 2 results only of matrices packed for strips, without
@@ -47,8 +58,7 @@ class SparseConv final : public PreparedConv {
   std::optional<TapShifts> taps_;
   bool tail_;                        // the last tile has up to four pixels more than its vectors
   long vectors_ = 0, column_tiles_;  // of an image
-  long across_ = 0;                  // strips side by side
-  bool strips_ = false;
+  std::vector<StripTile> strips_;    // of an image, where matrices are packed for them
   long phase_floats_ = 0;
   std::vector<std::int32_t> row_at_, column_at_;  // [tap row or column][pixel], below 0 outside the image
 };

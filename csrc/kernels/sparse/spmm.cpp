@@ -21,7 +21,7 @@ const SpmmKernels* const kSpmm[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
 namespace {
 
 constexpr long kMostBlock = 256;         // an offset is one byte
-constexpr long kStripFloats = 7 * 1024;  // of X in strips; tried: 6 and 8 Ki, no clear change
+constexpr long kStripFloats = 7 * 1024;  // of X in strips; tried: 6, 7.5 and 8 Ki, no clear change
 constexpr long kPartRows = 64;           // at least: every part has rows of other counts, each mispredicted once
 // Rows that look for partners among each other; no part has fewer. The more, the more columns partners share: with all
 // of 4096 rows 0-3 % faster than with 512, with 256 1 % slower. The fewer, the more threads can share a tile.

@@ -57,7 +57,9 @@ struct SpmmPiece {
   const float* residual;  // null, or added before the bounds, at residual + r * residual_row
   long residual_row;
   int last_lanes;  // of the last vector that y has, or of the tail
-  long y_line;     // in strips, from one vector of y and residual to the next
+  long y_line;     // in strips, from one row of y and residual to the next
+  int segments;    // of a vector of a strip: pieces of rows, each as many rows below the one before as there are
+  long y_rows;     // vectors; where there are more than one, of y from y on
   bool halved;     // in strips of an even number of vectors: y is the largest of each 2 x 2 results; no residual
   SpmmAhead ahead;
   long ahead_per_row;  // lines of `ahead` that a row calls for
@@ -75,9 +77,9 @@ struct SpmmImage {
 
 inline constexpr int kSpmmVectors = 4;  // the most per tile
 
-// Windows of stride 1 whose taps share what is packed, where an image's width is a whole number of vectors. A tile is
-// up to kSpmmVectors vectors below each other, which the taps of one column read in the same copy, each some rows
-// further.
+// Windows of stride 1 whose taps share what is packed. A tile is up to kSpmmVectors vectors below each other, which the
+// taps of one column read in the same copy, each some rows further. Columns of an image that do not fill a vector are
+// computed in vectors of two segments, which lie below each other too.
 struct SpmmWindow {
   int kernel_h = 0, kernel_w = 0, dilation_h = 1;
 
@@ -94,6 +96,7 @@ struct SpmmStrip {
   long plane, height, width;
   long row, column;  // that the first tap of the first pixel reads; may be outside the image
   int dilation_w;    // columns from one copy to the next
+  int segments;      // of a vector, as SpmmPiece has them
   SpmmWindow window;
 };
 

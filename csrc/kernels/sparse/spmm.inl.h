@@ -77,7 +77,30 @@ bool packed_neighbours(const SpmmStrip& s, int count, Range rows, long needed, f
   return true;
 }
 
+// Of vectors that are segments, n rows below each other.
+void pack_segments(const SpmmStrip& s, int count, int n, float* tile) {
+  const SpmmWindow& w = s.window;
+  const int wide = f32::lanes / s.segments;
+  const long needed = n + (w.kernel_h - 1l) * w.dilation_h, copy = static_cast<long>(w.rows()) * f32::lanes;
+  const float* plane = s.x + s.row * s.width + s.column;
+  for (int c = 0; c < count; ++c, plane += s.plane)
+    for (int q = 0; q < w.kernel_w; ++q, tile += copy) {
+      const long column = s.column + q * s.dilation_w;
+      unsigned bits = 0;
+      for (int l = 0; l < wide; ++l) bits |= static_cast<unsigned>(column + l >= 0 && column + l < s.width) << l;
+      const float* from = plane + q * s.dilation_w;
+      for (long r = 0; r < needed; ++r, from += s.width) {
+        f32 v = zero();
+        for (int g = 0; g < s.segments; ++g)
+          if (const long row = s.row + r + g * n; row >= 0 && row < s.height)
+            v = load_bits(from + g * (n * s.width - wide), bits << g * wide, v);
+        store(tile + r * f32::lanes, v);
+      }
+    }
+}
+
 void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept {
+  if (s.segments > 1) return pack_segments(s, count, n, tile);
   constexpr int kLanes = f32::lanes;
   const SpmmWindow& w = s.window;
   const long needed = n + (w.kernel_h - 1) * w.dilation_h, copy = w.rows() * kLanes;

@@ -147,8 +147,10 @@ ACCEL_FORCE_INLINE void add_pairs(const SpmmPiece& p, const Values& from, long p
 // - fetching partial sums to be written: 1-10 % slower but in long strips;
 // - VPBROADCASTD of 1, 2 or all of every four values: 1-9, 2-12, 5-19 % slower;
 // - two loads of four values, not one of eight: 1-11 % slower; VPERMPS, not VPERMILPS: 8-18 %;
-// - positions of two bytes that need no shift: slower than bytes read together; those of strips by two loads of
-//   8 bytes: no change in long rows, up to 8 % slower in short ones;
+// - positions of two bytes that need no shift: slower than bytes read together; those of strips one by one, where pairs
+//   of rows share columns: 2 % slower;
+// - pairs that share columns one line apart in strips, too: 1-5 % slower; lines of the next block fetched into the L2
+//   cache only: 0-1 %;
 // - tiles of 24 or 28 KB, not 32: 2-12 % slower;
 // - the remainder first, by a jump table, first and last blocks apart: 3-10 % slower; a loop of rows for each: 2-4 %;
 // - the remainder by one load of eight: 3 % slower; in strips, without fetching values ahead, 1-4 % faster from the

@@ -61,12 +61,45 @@ ACCEL_FORCE_INLINE void add_bias(const SpmmPiece& p, long row, f32* v) {
   }
 }
 
-// The positions of eight values. A load of any width takes half of what one of a vector of 64 bytes takes, so bytes are
-// read at once. Where a vector is four floats they are read one by one, and values by four: registers are few. Those of
-// two bytes, of strips, are read one by one too.
+// The largest of each 2 x 2 results, as the first half of a vector, in the order of kernels/planes: down, then across.
+ACCEL_FORCE_INLINE f32 halves(f32 upper, f32 lower) {
+  const f32 tall = max_nan(upper, lower);
+  return max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)});
+}
+
+// One row of a strip whose vectors are segments, from its n vectors of sums. Not inlined: each row of W comes here but
+// once.
+__attribute__((noinline)) void finish_segments(const SpmmPiece& p, long row, int n, const float* sums) {
+  const int step = p.halved ? 2 : 1, wide = f32::lanes / step / p.segments;
+  const f32 low = set1(p.low), high = set1(p.high);
+  for (int j = 0; j < n / step; ++j, sums += step * f32::lanes) {
+    float all[f32::lanes];
+    const auto each_quad = [&](auto&& f) __attribute__((always_inline)) {
+      for (int s = 0; s < p.segments && s * (n / step) + j < p.y_rows; ++s)
+        for (int i = 0; i < wide; i += 4) f((s * (n / step) + j) * p.y_line + i, all + s * wide + i);
+    };
+    f32 v[2] = {load(sums), p.halved ? load(sums + f32::lanes) : zero()};
+    add_bias<2>(p, row, v);
+    if (p.residual) {
+      store(all, zero());
+      const float* const residual = p.residual + row * p.residual_row;
+      each_quad([&](long at, float* to) { store_quarter(to, load_quarter(residual + at)); });
+      v[0] = v[0] + load(all);
+    }
+    for (f32& result : v) result = min(high, max(low, result));
+    store(all, p.halved ? halves(v[0], v[1]) : v[0]);
+    float* const y = p.y + row * p.y_row;
+    each_quad([&](long at, const float* from) { store_quarter(y + at, load_quarter(from)); });
+  }
+}
+
+// The positions of eight values, or of four in strips. A load of any width takes half of what one of a vector of 64
+// bytes takes, so 8 bytes are read at once. Where a vector is four floats they are read one by one, and values by four:
+// registers are few.
 template <class Offset>
 struct Offsets {
-  static constexpr bool kAtOnce = sizeof(Offset) == 1 && f32::lanes > 4;
+  static constexpr bool kAtOnce = f32::lanes > 4;
+  static constexpr int kBits = 8 * sizeof(Offset);
   const Offset* from;
   std::uint64_t all = 0;
   explicit ACCEL_FORCE_INLINE Offsets(const Offset* p) : from(p) {
@@ -74,9 +107,10 @@ struct Offsets {
   }
   template <int I>
   ACCEL_FORCE_INLINE long at() const {
-    return kAtOnce ? static_cast<long>(all >> 8 * I & 255) : from[I];
+    return kAtOnce ? static_cast<long>(static_cast<Offset>(all >> kBits * I % 64)) : from[I];
   }
   ACCEL_FORCE_INLINE Offsets upper() const {
+    if constexpr (kBits == 16) return Offsets(from + 4);
     Offsets four = *this;
     four.from += 4, four.all >>= 32;
     return four;
@@ -149,12 +183,8 @@ struct RowSums {
     for (int j = 0; j < NZ; ++j) store(sum + j * f32::lanes, even[j] + odd[j]);
     if constexpr (TAIL) store_quarter(sum + kWidth, even_tail + odd_tail);
   }
-  // The largest of each 2 x 2 results in the order of kernels/planes, down and then across.
   ACCEL_FORCE_INLINE void finish_halved(const SpmmPiece& p, float* y, const f32* v) const {
-    for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) {
-      const f32 tall = max_nan(v[j], v[j + 1]);
-      store_n(y, max_nan({even_lanes(tall.v, tall.v)}, {odd_lanes(tall.v, tall.v)}), f32::lanes / 2);
-    }
+    for (int j = 0; j + 1 < NZ; j += 2, y += p.y_line) store_n(y, halves(v[j], v[j + 1]), f32::lanes / 2);
   }
   ACCEL_FORCE_INLINE void finish(const SpmmPiece& p, long row) const {
     constexpr bool kPartial = FORM == SpmmForm::plain;  // the last vector's pixels may be fewer
@@ -162,6 +192,11 @@ struct RowSums {
     const long step = FORM == SpmmForm::strip ? p.y_line : f32::lanes;
     const int last = p.last_lanes;
     float* const y = p.y + row * p.y_row;
+    if (FORM == SpmmForm::strip && p.segments > 1) {
+      float sums[kWidth];
+      store_to(sums);
+      return finish_segments(p, row, NZ, sums);
+    }
     f32 v[NZ + 1];
     ACCEL_UNROLL(4)
     for (int j = 0; j < NZ; ++j) v[j] = even[j] + odd[j];

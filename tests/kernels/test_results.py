@@ -209,6 +209,22 @@ def test_empty_takes_what_numpy_takes() -> None:
         runtime.empty(3, "no dtype")
     with pytest.raises(TypeError, match="a shape and a dtype"):
         empty(3)
+    for huge in (10**5000, (2, 10**5000)):
+        with pytest.raises(ValueError, match="cannot fit 'int'"):
+            empty(huge, np.float32)
+
+
+def test_a_size_that_changes_the_shape() -> None:
+    """It was read behind the end of the list."""
+    shape: list[Any] = []
+
+    class Size:
+        def __index__(self) -> int:
+            shape.clear()
+            return 2
+
+    shape[:] = [Size(), *[3] * 7]
+    assert runtime.empty(shape, np.float32).shape == (2, *[3] * 7)
 
 
 # -- stale bytes ---------------------------------------------------------------------------------------------------

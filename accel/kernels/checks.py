@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import runtime
 
 
@@ -14,7 +15,7 @@ def describe(value: Any) -> str:
     """A short description of any value for an error message."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} array of shape {value.shape}"
-    return f"{type(value).__name__} {value!r:.60}"
+    return f"{type(value).__name__} {shown(value)}"
 
 
 def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndarray:
@@ -61,7 +62,7 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer {bounds}, got {describe(value)}")
     if value < least or (most is not None and value > most):
-        raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
+        raise ValueError(f"{name}: expected an integer {bounds}, got {shown(int(value))}")
     return int(value)
 
 
@@ -71,7 +72,7 @@ def number(name: str, value: Any) -> float:
     if not real:
         raise TypeError(f"{name}: expected a number, got {describe(value)}")
     if not abs(value) <= float(np.finfo(np.float32).max):
-        raise ValueError(f"{name}: expected a finite number, got {value}")
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
     return float(value)
 
 

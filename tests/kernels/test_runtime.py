@@ -98,6 +98,7 @@ def test_the_environment_chooses_threads() -> None:
     assert in_python(code, ACCEL_NUM_THREADS="3", OMP_NUM_THREADS="5").stdout.split() == ["3"]
     assert in_python(code, OMP_NUM_THREADS="5,2").stdout.split() == ["5"]
     assert in_python(code, ACCEL_NUM_THREADS="99999999999").stdout.split() == ["1024"]
+    assert in_python(code, ACCEL_NUM_THREADS="9" * 5000, OMP_NUM_THREADS="5").stdout.split() == ["5"]
     for nonsense in ("0", "-2", "many", ""):
         assert int(in_python(code, ACCEL_NUM_THREADS=nonsense).stdout) >= 1
 

@@ -18,13 +18,19 @@ def describe(value: Any) -> str:
     return f"{type(value).__name__} {shown(value)}"
 
 
+_OTHERS = (np.matrix, np.ma.MaskedArray)
+"""Arrays with an arithmetic of their own, which no kernel knows: results would depend on the back end."""
+
+
 def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndarray:
-    """`value` itself when it is a C-contiguous array of `dtype` (and `ndim` axes), else an error.
+    """`value` itself when it is a plain C-contiguous array of `dtype` (and `ndim` axes), else an error.
 
     Raises TypeError for another type or dtype, ValueError for another rank or layout. Nothing is converted.
     """
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {describe(value)}")
+    if isinstance(value, _OTHERS):
+        raise TypeError(f"{name}: expected a plain NumPy array, got {type(value).__name__}; use np.asarray({name})")
     if value.dtype != np.dtype(dtype):
         hint = f"; convert it with {name}.astype(np.{np.dtype(dtype).name})"
         raise TypeError(f"{name}: expected {np.dtype(dtype).name}, got {describe(value)}{hint}")

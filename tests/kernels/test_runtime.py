@@ -183,6 +183,9 @@ def ticks_during(call: Callable[[], object]) -> float:
         ticker.join()
 
 
+LEAST_SHARE = 0.1  # a hundredth while the GIL is held, a fifth where ten processes want the only core
+
+
 @needs_native
 @pytest.mark.parametrize("name", list(kernels()))
 def test_the_gil_is_released(name: str) -> None:
@@ -206,7 +209,7 @@ def test_the_gil_is_released(name: str) -> None:
             shares.append(
                 ticks_during(lambda: program.run(repeated, np.zeros(len(arrays), np.uintp), list(enumerate(arrays))))
             )
-            if shares[-1] >= 0.7:
+            if shares[-1] >= LEAST_SHARE:
                 return
     pytest.fail(f"a Python thread made {max(shares):.0%} of its ticks while the kernel ran")
 

@@ -73,7 +73,7 @@ def _parse(source: bytes | BytesWire | FileWire | onnx.ModelProto) -> tuple[onnx
     if isinstance(source, onnx.ModelProto):
         return source, {}
     if not isinstance(source, (bytes, BytesWire, FileWire)):
-        raise TypeError(f"source: expected a path, the bytes of a model or an onnx.ModelProto, got {describe(source)}")
+        raise TypeError(f"source: expected the bytes of a model or an onnx.ModelProto, got {describe(source)}")
     bare, blobs = cut(BytesWire(source) if isinstance(source, bytes) else source)
     model = onnx.ModelProto()
     try:

@@ -87,7 +87,9 @@ def _read(source: Any, limits: Limits) -> tuple[Network, bool]:
             return _read_wire(FileWire(file, size), limits, Path(source).absolute().parent)
     if isinstance(source, (bytes, bytearray, memoryview)):
         view = read_bytes(source, bounds)
-        return _read_wire(BytesWire(view.obj if isinstance(view.obj, bytes) else bytes(view)), limits, None)
+        whole = view.obj  # of which the view may be a part
+        data = whole if isinstance(whole, bytes) and len(whole) == len(view) else bytes(view)
+        return _read_wire(BytesWire(data), limits, None)
     return _read_onnx(source, limits), False
 
 

@@ -139,6 +139,8 @@ def test_files_larger_than_the_limit_are_not_read(tmp_path: Path) -> None:
 def test_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="source: expected"):
         load(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"limits: expected accel\.graph\.limits\.Limits, got 5"):
+        load(cnn_model(), limits=5)  # type: ignore[arg-type]
 
 
 def test_a_network_is_checked_too() -> None:

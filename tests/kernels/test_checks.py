@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from kernels.floats import assert_same_bits, normal
 
-from accel.kernels import checks, linear, max_pool2d
+from accel.kernels import checks, conv2d, fwht, linear, max_pool2d
+from accel.weights import Bsr
 
 HUGE = 10**5000
 """Python writes no integers of more than 4300 digits."""
@@ -41,3 +42,12 @@ def test_integers_too_large_to_be_shown(size: int) -> None:
     assert checks.describe((1, size)) == "tuple <too many digits to be shown>"
     with pytest.raises(ValueError, match="x: expected a finite number, got <too many"):
         checks.number("x", size)
+    with pytest.raises(ValueError, match="and group <too many" if size > 0 else "group: expected an integer >= 1"):
+        conv2d(normal(1, 4, 8, 8), normal(4, 4, 3, 3), group=size)
+    wrong: Any = size
+    with pytest.raises(ValueError, match=r"algorithm: expected one of .*, got <too many"):
+        conv2d(normal(1, 4, 8, 8), normal(4, 4, 3, 3), algorithm=wrong)
+    with pytest.raises(ValueError, match="norm: expected None or 'ortho', got <too many"):
+        fwht(normal(4), norm=wrong)
+    with pytest.raises(ValueError, match=r"block: expected .*, got <too many"):
+        Bsr.from_dense(normal(8, 8), (size, 1))

@@ -17,6 +17,7 @@ HUGE = 10**5000
 """Python writes no integers of more than 4300 digits."""
 
 
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # of np.matrix
 @pytest.mark.parametrize("other", [np.asmatrix, np.ma.masked_array])
 def test_arrays_with_their_own_arithmetic(backend: str, other: Callable[[np.ndarray], Any]) -> None:
     """Some back ends failed inside, others ignored the mask."""

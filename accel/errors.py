@@ -31,6 +31,14 @@ class MissingExtraError(AccelError, ImportError):
     """An optional package is needed; the message says how to install it."""
 
 
+def shown(value: object) -> str:
+    """The start of repr(value), for messages."""
+    try:
+        return f"{value!r:.60}"
+    except ValueError:  # Python writes no integers of more than 4300 digits
+        return "<too many digits to be shown>"
+
+
 class naming:
     """`with naming(where)` puts `where`, a node or a file, before the message of an error raised inside; one not of
     ours is a ModelError. A class, as every node is inside of several: a generator takes three times as long."""

@@ -84,7 +84,8 @@ def parse_sizes(options: list[str]) -> dict[str, int]:
     sizes = {}
     for option in options:
         name, _, size = option.rpartition("=")
-        if not name or not (size.isascii() and size.isdigit()) or not 0 < int(size) < 2**31:
-            raise ValueError(f"--size: expected NAME=SIZE with a positive integer, got {option!r}")
+        digits = size.isascii() and size.isdigit() and len(size) <= 10
+        if not name or not digits or not 0 < int(size) < 2**31:
+            raise ValueError(f"--size: expected NAME=SIZE with a positive integer, got {option!r:.60}")
         sizes[name] = int(size)
     return sizes

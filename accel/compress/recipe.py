@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from accel.errors import RecipeError
+from accel.errors import RecipeError, shown
 from accel.kernels.checks import describe
 
 METHODS = ("binary", "deep-compression", "k-means", "magnitude")
@@ -80,7 +80,7 @@ class Recipe:
         if self.target is None:
             return
         if not isinstance(self.target, Mapping) or len(self.target) != 1 or next(iter(self.target)) not in TARGETS:
-            raise RecipeError(f"target: expected a mapping with one of {', '.join(TARGETS)}, got {self.target!r:.80}")
+            raise RecipeError(f"target: expected a mapping with one of {', '.join(TARGETS)}, got {shown(self.target)}")
         name, value = next(iter(self.target.items()))
         if not _is_number(value) or value <= 0:
             raise RecipeError(f"target, {name}: expected a number > 0, got {describe(value)}")
@@ -169,7 +169,7 @@ def for_layer(value: T | Mapping[str, T] | None, name: str) -> T | None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
@@ -186,7 +186,7 @@ def _each(name: str, value: Any, check: Callable[[str, Any], None]) -> None:
     """Check a value that holds for all layers, or those of a mapping by layer."""
     if isinstance(value, Mapping):
         for key, one in value.items():
-            check(f"{name} of {key!r:.60}", one)
+            check(f"{name} of {shown(key)}", one)
     elif value is not None:
         check(name, value)
 

@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ class InferenceSession:
             return dict(zip(self._outputs, plan.run(feeds), strict=True))
 
     def _wanted(self, output_names: Sequence[str]) -> list[str]:
-        if isinstance(output_names, str):
+        if isinstance(output_names, str) or not isinstance(output_names, Iterable):
             raise TypeError(f"output_names: expected a list of names or None, got {checks.describe(output_names)}")
         wanted = list(output_names)
         unknown = [name for name in wanted if name not in self._outputs]

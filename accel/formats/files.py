@@ -21,11 +21,15 @@ def read_bytes(source: Source, limits: Limits) -> memoryview:
     Raises
     ------
     OSError      the file cannot be opened or read.
+    ValueError   bytes that are not one after the other.
     FormatError  it is not a regular file, or larger than the limit, or the path makes no sense: known before anything
         is read.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
-        data = memoryview(source).cast("B")
+        data = memoryview(source)
+        if not data.c_contiguous:
+            raise ValueError("source: expected contiguous memory, got a strided view")
+        data = data.cast("B")
         check("file", len(data), limits.max_file, "max_file")
         return data
     with open_regular(source, limits) as (file, size):

@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from accel.errors import shown
+
 _GIB = 1 << 30
 
 
@@ -43,4 +45,4 @@ class Limits:
         for name in self.__slots__:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(f"Limits.{name}: expected an integer >= 0, got {value!r}")
+                raise ValueError(f"Limits.{name}: expected an integer >= 0, got {shown(value)}")

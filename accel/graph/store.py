@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel.errors import FormatError
+from accel.errors import FormatError, shown
 from accel.graph.binarize import binarize
 from accel.graph.limits import Limits
 from accel.graph.network import Network
@@ -53,11 +53,14 @@ def load(
     UnsupportedError  the model needs operators, attributes or types that accel does not run; all are named.
     ModelError  the model makes no sense or exceeds a limit.
     MissingExtraError  an ONNX model, and the package onnx is not installed.
+    TypeError   source or limits is of another type.
     ValueError  `sparse` or `binary` is neither "auto" nor "keep".
     """
     for name, value in (("sparse", sparse), ("binary", binary)):
         if value not in FOUND:
-            raise ValueError(f"{name}: expected {' or '.join(FOUND)}, got {value!r:.40}")
+            raise ValueError(f"{name}: expected {' or '.join(FOUND)}, got {shown(value)}")
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(f"limits: expected accel.graph.limits.Limits, got {shown(limits)}")
     network = _load(source, limits or Limits(), simplify)
     network = binarize(network) if binary == "auto" else network
     return sparsify(network) if sparse == "auto" else network
@@ -87,7 +90,9 @@ def _read(source: Any, limits: Limits) -> tuple[Network, bool]:
             return _read_wire(FileWire(file, size), limits, Path(source).absolute().parent)
     if isinstance(source, (bytes, bytearray, memoryview)):
         view = read_bytes(source, bounds)
-        return _read_wire(BytesWire(view.obj if isinstance(view.obj, bytes) else bytes(view)), limits, None)
+        whole = view.obj  # of which the view may be a part
+        data = whole if isinstance(whole, bytes) and len(whole) == len(view) else bytes(view)
+        return _read_wire(BytesWire(data), limits, None)
     return _read_onnx(source, limits), False
 
 

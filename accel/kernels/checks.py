@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import runtime
 
 
@@ -14,16 +15,22 @@ def describe(value: Any) -> str:
     """A short description of any value for an error message."""
     if isinstance(value, np.ndarray):
         return f"{value.dtype} array of shape {value.shape}"
-    return f"{type(value).__name__} {value!r:.60}"
+    return f"{type(value).__name__} {shown(value)}"
+
+
+_OTHERS = (np.matrix, np.ma.MaskedArray)
+"""Arrays with an arithmetic of their own, which no kernel knows: results would depend on the back end."""
 
 
 def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndarray:
-    """`value` itself when it is a C-contiguous array of `dtype` (and `ndim` axes), else an error.
+    """`value` itself when it is a plain C-contiguous array of `dtype` (and `ndim` axes), else an error.
 
     Raises TypeError for another type or dtype, ValueError for another rank or layout. Nothing is converted.
     """
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {describe(value)}")
+    if isinstance(value, _OTHERS):
+        raise TypeError(f"{name}: expected a plain NumPy array, got {type(value).__name__}; use np.asarray({name})")
     if value.dtype != np.dtype(dtype):
         hint = f"; convert it with {name}.astype(np.{np.dtype(dtype).name})"
         raise TypeError(f"{name}: expected {np.dtype(dtype).name}, got {describe(value)}{hint}")
@@ -61,7 +68,7 @@ def integer(name: str, value: Any, least: int, most: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected an integer {bounds}, got {describe(value)}")
     if value < least or (most is not None and value > most):
-        raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
+        raise ValueError(f"{name}: expected an integer {bounds}, got {shown(int(value))}")
     return int(value)
 
 
@@ -71,7 +78,7 @@ def number(name: str, value: Any) -> float:
     if not real:
         raise TypeError(f"{name}: expected a number, got {describe(value)}")
     if not abs(value) <= float(np.finfo(np.float32).max):
-        raise ValueError(f"{name}: expected a finite number, got {value}")
+        raise ValueError(f"{name}: expected a finite number, got {shown(value)}")
     return float(value)
 
 

@@ -160,6 +160,9 @@ class CirculantPlan:
         self.r, self.signs = r.copy(), None if signs is None else signs.copy()
         self._prepared: dict[int, Any] = {}  # by instruction set
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_prepared": {}}  # prepared again where it arrives
+
     def native(self) -> Any:
         """The prepared matrix for the native kernels, of the instruction set in force."""
         isa = runtime.isa_index()

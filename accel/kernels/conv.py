@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.reference import conv as reference
@@ -80,7 +81,7 @@ def result_shape(
     if w[0] % group or x.shape[1] != w[1] * group or 0 in w:
         raise ValueError(
             f"w: expected shape (O, {x.shape[1]}/group, kh, kw) with O a multiple of group, got {w} for "
-            f"x of shape {x.shape} and group {group}"
+            f"x of shape {x.shape} and group {shown(group)}"
         )
     return output_shape(x, w[0], (w[2], w[3]), strides, pads, dilations)
 
@@ -130,7 +131,7 @@ def conv2d(
     strides, dilations, pads = pair("strides", strides, 1), pair("dilations", dilations, 1), four_pads(pads)
     group = checks.integer("group", group, 1)
     if algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
+        raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {shown(algorithm)}")
     shape = result_shape(x, w.shape, strides, pads, dilations, group)
     if bias is not None and checks.array("bias", bias, np.float32, 1).shape != w.shape[:1]:
         raise ValueError(f"bias: expected shape ({w.shape[0]},), got {bias.shape}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import checks, runtime
 
 MOST_AXES = 64
@@ -75,7 +76,7 @@ def _checked(x: Any, axis: Any, norm: Any) -> tuple[int, int, int]:
         raise ValueError("x: expected at least one axis, got a scalar")
     checks.integer("axis", axis, -x.ndim, x.ndim - 1)
     if norm is not None and not (isinstance(norm, str) and norm == "ortho"):
-        raise ValueError(f"norm: expected None or 'ortho', got {norm!r:.40}")
+        raise ValueError(f"norm: expected None or 'ortho', got {shown(norm)}")
     if norm is not None and x.dtype == np.int32:
         raise TypeError("norm: expected None for int32, got 'ortho'; convert x with x.astype(np.float32)")
     n = x.shape[axis]

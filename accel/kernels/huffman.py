@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import _huffman_frame as frame
 from accel.kernels import checks, runtime
 from accel.kernels._huffman_blocks import decode_window, packer
@@ -68,7 +69,7 @@ def huffman_encode(symbols: np.ndarray, *, format: str = "auto") -> bytes:
 
 def check_format(format: str) -> None:
     if format not in ("auto", "h4", "ht"):
-        raise ValueError(f"format: expected 'auto', 'h4' or 'ht', got {format!r}")
+        raise ValueError(f"format: expected 'auto', 'h4' or 'ht', got {shown(format)}")
 
 
 def _encode_trees(symbols: np.ndarray) -> bytes:

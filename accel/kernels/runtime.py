@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from accel.errors import shown
+
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
@@ -28,6 +30,8 @@ except ImportError as _why:
 
 BACKENDS = ("native", "numba", "numpy")
 MOST_THREADS = 1024
+MOST_DIGITS = 20
+"""Of a number of threads in the environment; Python reads no numbers of more than 4300."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +101,9 @@ def keep_memory(nbytes: int) -> int:
     counts as resident, but the system may take it (its pages of 2 MB, on Linux) when it runs short: docs/memory.md.
     """
     if type(nbytes) is not int:
-        raise TypeError(f"nbytes: expected an integer >= 0, got {nbytes!r:.60}")
+        raise TypeError(f"nbytes: expected an integer >= 0, got {shown(nbytes)}")
     if not 0 <= nbytes <= sys.maxsize:
-        raise ValueError(f"nbytes: expected an integer in 0..{sys.maxsize}, got {nbytes}")
+        raise ValueError(f"nbytes: expected an integer in 0..{sys.maxsize}, got {shown(nbytes)}")
     if core is None:
         return 0
     before: int = core.kept_results()[1]
@@ -111,8 +115,9 @@ def _memory_to_keep() -> None:
     wanted = os.environ.get("ACCEL_KEEP_MEMORY")
     if not wanted:
         return
-    if not (wanted.isascii() and wanted.isdigit() and int(wanted) <= sys.maxsize):
-        raise ImportError(f"ACCEL_KEEP_MEMORY: expected a number of bytes, got {wanted!r:.60}")
+    digits = wanted.isascii() and wanted.isdigit() and len(wanted) <= len(str(sys.maxsize))
+    if not (digits and int(wanted) <= sys.maxsize):
+        raise ImportError(f"ACCEL_KEEP_MEMORY: expected a number of bytes, got {shown(wanted)}")
     keep_memory(int(wanted))
 
 
@@ -147,13 +152,13 @@ def using(
     TypeError  tune is not a bool.
     """
     if backend is not None and backend not in _backends:
-        raise ValueError(f"backend: expected one of {', '.join(_backends)} (installed here), got {backend!r}")
+        raise ValueError(f"backend: expected one of {', '.join(_backends)} (installed here), got {shown(backend)}")
     if isa is not None and isa not in _supported:
-        raise ValueError(f"isa: expected one of {', '.join(_supported) or 'none'} (supported here), got {isa!r}")
+        raise ValueError(f"isa: expected one of {', '.join(_supported) or 'none'} (supported here), got {shown(isa)}")
     if threads is not None and (type(threads) is not int or not 1 <= threads <= MOST_THREADS):
-        raise ValueError(f"threads: expected an integer in 1..{MOST_THREADS}, got {threads!r}")
+        raise ValueError(f"threads: expected an integer in 1..{MOST_THREADS}, got {shown(threads)}")
     if tune is not None and type(tune) is not bool:
-        raise TypeError(f"tune: expected a bool, got {tune!r}")
+        raise TypeError(f"tune: expected a bool, got {shown(tune)}")
     now = _settings.get()
     token = _settings.set(
         Settings(backend or now.backend, isa or now.isa, threads or now.threads, now.tune if tune is None else tune)
@@ -226,8 +231,8 @@ def threads() -> int:
     if chosen:
         return int(chosen)
     for variable in ("ACCEL_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = _environment(variable)
-        if text and (first := text.split(b",")[0].strip()).isdigit() and int(first) > 0:
+        first = _environment(variable).split(b",")[0].strip()
+        if first.isdigit() and len(first) < MOST_DIGITS and int(first) > 0:
             return min(int(first), MOST_THREADS)
     return int(core.usable_threads()) if core is not None else 1
 

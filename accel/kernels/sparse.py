@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels.csr import csr_from_dense
@@ -102,7 +103,7 @@ def check_arrays(arrays: SparseArrays, columns: int) -> None:
     """Raises TypeError or ValueError for a kind, dtype or rank that is not as SparseArrays says. Whether the arrays are
     a matrix of so many columns the native code checks, where it packs them."""
     if arrays.kind not in _VALUES:
-        raise ValueError(f"kind: expected one of {', '.join(_VALUES)}, got {arrays.kind!r:.60}")
+        raise ValueError(f"kind: expected one of {', '.join(_VALUES)}, got {shown(arrays.kind)}")
     checks.array("values", arrays.values, _VALUES[arrays.kind], 1)
     checks.array("indices", arrays.indices, np.int32, 1)
     checks.array("indptr", arrays.indptr, np.int32, 1)

@@ -43,7 +43,7 @@ def spmv(
     x : (..., columns) float32, C-contiguous; made for up to four vectors, right for any number.
     bias : (rows,) float32, optional.
     activation : from accel.kernels.program.activation, optional.
-    out : (..., rows) float32, optional; must not overlap x.
+    out : (..., rows) float32, optional; must not overlap x or bias.
 
     Returns
     -------
@@ -65,9 +65,7 @@ def spmv(
         bias = np.zeros(packed.rows, np.float32)
     elif checks.array("bias", bias, np.float32, 1).shape != (packed.rows,):
         raise ValueError(f"bias: expected shape ({packed.rows},), got {bias.shape}")
-    y = checks.output("out", out, np.float32, (*x.shape[:-1], packed.rows))
-    if out is not None and np.may_share_memory(x, y):
-        raise ValueError("out: expected memory of its own, got memory of x")
+    y = checks.output("out", out, np.float32, (*x.shape[:-1], packed.rows), x=x, bias=bias)
     batch = int(np.prod(x.shape[:-1], dtype=np.int64))
     program = native.new_program()
     program.spmv(packed, batch, activation or native.activation(None), native.place(0), native.place(1), bias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from accel.errors import shown
 from accel.layers.operators import registry
 
 ACTIVATIONS = ("Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Elu")
@@ -12,7 +13,7 @@ ACTIVATIONS = ("Relu", "LeakyRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh
 def checked_activation(name: str | None) -> str | None:
     """The name itself; ValueError for one that is not in ACTIVATIONS."""
     if name is not None and name not in ACTIVATIONS:
-        raise ValueError(f"activation: expected None or one of {', '.join(ACTIVATIONS)}, got {name!r}")
+        raise ValueError(f"activation: expected None or one of {', '.join(ACTIVATIONS)}, got {shown(name)}")
     return name
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from accel.errors import shown
 from accel.kernels import checks, runtime
 from accel.kernels import program as native
 from accel.kernels._conv_cost import promising, sparse_cycles
@@ -70,7 +71,7 @@ class Conv2d(Remade):
     ) -> None:
         check_operands(weight, bias, 4)
         if algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}")
+            raise ValueError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {shown(algorithm)}")
         self.weight, self.bias, self.algorithm = weight, bias, algorithm
         self.strides, self.dilations = pair("strides", strides, 1), pair("dilations", dilations, 1)
         self.pads, self.group = four_pads(pads), checks.integer("group", group, 1)

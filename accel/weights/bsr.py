@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from accel.errors import FormatError
+from accel.errors import FormatError, shown
 from accel.kernels import checks
 from accel.weights import _sparse, _state
 from accel.weights._sparse import RowPositions, SparseRows, matrix_shape
@@ -157,5 +157,5 @@ def _checked_block(block: Any) -> Block:
     if len(pair) != 2 or any(type(size) is not int for size in pair):
         raise TypeError(f"block: expected {wanted}, got {checks.describe(block)}")
     if min(pair) != 1 or max(pair) not in SIZES:
-        raise ValueError(f"block: expected {wanted}, got {pair}")
+        raise ValueError(f"block: expected {wanted}, got {shown(pair)}")
     return pair[0], pair[1]

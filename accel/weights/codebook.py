@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from accel.errors import FormatError
+from accel.errors import FormatError, shown
 from accel.kernels import checks
 from accel.kernels.codebook import MOST_VALUES, PackedCodebook, check_values, unfold
 from accel.kernels.kmeans import kmeans_1d
@@ -83,7 +83,7 @@ class Codebook(Weight):
         checks.integer("bits", bits, 1, 8)
         checks.integer("groups", groups, 1)
         if values not in _HALVES:
-            raise ValueError(f"values: expected one of {', '.join(_HALVES)}, got {values!r:.40}")
+            raise ValueError(f"values: expected one of {', '.join(_HALVES)}, got {shown(values)}")
         checks.array("w", w, np.float32)
         if w.ndim < 1 or w.shape[0] % groups:
             raise ValueError(f"groups: expected to divide the outputs of w of shape {w.shape}, got {groups}")

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from accel.errors import FormatError
+from accel.errors import FormatError, shown
 from accel.kernels import checks
 from accel.kernels.csr import csr_canonical, csr_from_dense, csr_validate
 from accel.kernels.sparse import SparseArrays, StoredRows
@@ -119,7 +119,7 @@ class Csr(SparseRows):
         cls, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, ...], values: str
     ) -> Csr:
         if values not in _values.KINDS:
-            raise ValueError(f"values: expected one of {', '.join(_values.KINDS)}, got {values!r:.40}")
+            raise ValueError(f"values: expected one of {', '.join(_values.KINDS)}, got {shown(values)}")
         if values == "float32":
             return cls(data, indices, indptr, shape)
         scale = None

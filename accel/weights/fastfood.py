@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from accel.errors import FormatError
+from accel.errors import FormatError, shown
 from accel.kernels import checks
 from accel.kernels._hash import MAX_SEED, permutations
 from accel.kernels.fastfood import Fastfood as Product
@@ -78,9 +78,9 @@ class Fastfood(Weight):
         """
         blocks, n = layout(_state.dims(shape))
         if checks.number("sigma", sigma) <= 0:
-            raise ValueError(f"sigma: expected a finite number above 0, got {sigma!r:.40}")
+            raise ValueError(f"sigma: expected a finite number above 0, got {shown(sigma)}")
         if g not in ("normal", "signs"):
-            raise ValueError(f"g: expected 'normal' or 'signs', got {g!r:.40}")
+            raise ValueError(f"g: expected 'normal' or 'signs', got {shown(g)}")
         draw = np.random.default_rng(checks.integer("seed", seed, 0, MAX_SEED))
         b = draw.integers(0, 2, (blocks, n)).astype(np.float32) * 2 - 1
         diagonal = draw.standard_normal((blocks, n)) if g == "normal" else draw.integers(0, 2, (blocks, n)) * 2.0 - 1

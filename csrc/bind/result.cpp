@@ -103,16 +103,16 @@ PyObject* made(const py::dtype& dtype, const py::ssize_t* shape, int axes) {
 
 constexpr int kMostAxes = 64;
 
-// The sizes of a tuple or list of integers or of one integer; -1 and an error where it is neither.
+// The sizes of a tuple of integers or of one integer; -1 and an error where it is neither.
 int sizes_of(PyObject* shape, py::ssize_t (&sizes)[kMostAxes]) {
-  const bool one = !PyTuple_Check(shape) && !PyList_Check(shape);
-  const py::ssize_t axes = one ? 1 : PySequence_Fast_GET_SIZE(shape);
+  const bool one = !PyTuple_Check(shape);
+  const py::ssize_t axes = one ? 1 : PyTuple_GET_SIZE(shape);
   if (axes > kMostAxes) {
     PyErr_SetString(PyExc_ValueError, "shape: too many axes");
     return -1;
   }
   for (py::ssize_t i = 0; i < axes; ++i) {
-    sizes[i] = PyNumber_AsSsize_t(one ? shape : PySequence_Fast_GET_ITEM(shape, i), PyExc_OverflowError);
+    sizes[i] = PyNumber_AsSsize_t(one ? shape : PyTuple_GET_ITEM(shape, i), PyExc_ValueError);
     if (sizes[i] == -1 && PyErr_Occurred() != nullptr) return -1;
   }
   return static_cast<int>(axes);
@@ -124,8 +124,13 @@ PyObject* empty(PyObject*, PyObject* const* arguments, py::ssize_t count) {
     PyErr_SetString(PyExc_TypeError, "empty: a shape and a dtype expected");
     return nullptr;
   }
+  py::object shape = py::reinterpret_borrow<py::object>(arguments[0]);
+  if (PyList_Check(shape.ptr())) {  // which a size's __index__ could change
+    shape = py::reinterpret_steal<py::object>(PyList_AsTuple(shape.ptr()));
+    if (!shape) return nullptr;
+  }
   py::ssize_t sizes[kMostAxes];
-  const int axes = sizes_of(arguments[0], sizes);
+  const int axes = sizes_of(shape.ptr(), sizes);
   PyObject* dtype = nullptr;
   if (axes < 0 || py::detail::npy_api::get().PyArray_DescrConverter_(arguments[1], &dtype) == 0) return nullptr;
   try {

@@ -7,13 +7,14 @@
 #include <new>
 #include <utility>
 
+#include "runtime/fork_mutex.h"
 #include "runtime/pages.h"
 
 namespace accel {
 
 Memory allocate(std::size_t bytes) {
   constexpr std::size_t kLine = 64;
-  static std::mutex mutex;
+  static ForkMutex mutex;
   static std::weak_ptr<Pages> newest;
   static std::size_t used = 0;
   if (bytes > std::numeric_limits<std::size_t>::max() - kHugePage) throw std::bad_alloc();

@@ -11,6 +11,7 @@
 #include <new>
 #include <utility>
 
+#include "runtime/fork_mutex.h"
 #include "runtime/pages.h"
 
 namespace accel {
@@ -85,14 +86,6 @@ class Keeper {
     return {bytes_, most_};
   }
 
-  void before_fork() { mutex_.lock(); }
-  void after_fork_in_parent() { mutex_.unlock(); }
-  // To write pages that its parent has too, a child would have to copy them, which takes longer than clearing others.
-  void after_fork_in_child() {
-    mutex_.unlock();
-    release();
-  }
-
  private:
   // Each of these returns what goes back to the system, which is done without the lock.
   Block* insert(Block* block) {
@@ -122,7 +115,7 @@ class Keeper {
     return std::exchange(*at, nullptr);
   }
 
-  std::mutex mutex_;
+  ForkMutex mutex_;
   Block* first_ = nullptr;  // the newest
   std::size_t bytes_ = 0, most_ = std::size_t{256} << 20;
 };
@@ -131,8 +124,9 @@ class Keeper {
 Keeper& keeper() {
   static Keeper* const instance = [] {
     auto* made = new Keeper;
-    pthread_atfork([] { keeper().before_fork(); }, [] { keeper().after_fork_in_parent(); },
-                   [] { keeper().after_fork_in_child(); });
+    // To write pages that its parent has too, a child would have to copy them, which takes longer than clearing others.
+    // Handlers of children run in the order in which they were given: this one finds the mutex free.
+    pthread_atfork(nullptr, nullptr, [] { keeper().release(); });
     return made;
   }();
   return *instance;

@@ -308,6 +308,7 @@ def test_outputs_by_name_and_order() -> None:
         (ValueError, "input 'image': expected a C-contiguous array", None, {"image": normal(1, 3, 8, 8)[:, ::-1]}),
         (TypeError, "input_feed: expected a mapping of names to arrays, got float32 array", None, normal(1, 3, 8, 8)),
         (TypeError, "output_names: expected a list of names or None, got str", "v0", feed(1, 3, 8, 8)),
+        (TypeError, "output_names: expected a list of names or None, got int", 5, feed(1, 3, 8, 8)),
     ],
 )  # fmt: skip
 def test_bad_calls_are_named(error: type[Exception], message: str, names: Any, feeds: Any) -> None:

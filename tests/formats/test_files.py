@@ -19,6 +19,11 @@ def test_paths_and_bytes(tmp_path: Path) -> None:
         assert bytes(read_bytes(source, Limits())) == b"abc"
 
 
+def test_strided_bytes_are_named() -> None:
+    with pytest.raises(ValueError, match="source: expected contiguous memory, got a strided view"):
+        read_bytes(memoryview(b"abcdef")[::2], Limits())
+
+
 def test_size_is_known_before_anything_is_read(tmp_path: Path) -> None:
     path = tmp_path / "sparse"
     with path.open("wb") as file:

@@ -26,7 +26,8 @@ def test_every_kind_of_source_gives_the_same(tmp_path: Path) -> None:
     onnx.save(proto, path)
     first = load(proto)
     data = path.read_bytes()
-    for source in (str(path), path, data, bytearray(data), memoryview(data), load(proto, simplify=False)):
+    part = memoryview(b"before" + data + b"after")[6:-5]
+    for source in (str(path), path, data, bytearray(data), memoryview(data), part, load(proto, simplify=False)):
         net = load(source)
         assert ops(net) == ops(first)
         assert_same(first, net, 0)
@@ -138,6 +139,8 @@ def test_files_larger_than_the_limit_are_not_read(tmp_path: Path) -> None:
 def test_other_types_are_refused() -> None:
     with pytest.raises(TypeError, match="source: expected"):
         load(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"limits: expected accel\.graph\.limits\.Limits, got 5"):
+        load(cnn_model(), limits=5)  # type: ignore[arg-type]
 
 
 def test_a_network_is_checked_too() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -188,6 +190,13 @@ def test_gradients_are_the_definitions(p: int, q: int, b: int, batch: int) -> No
     change = normal((p, q, b), seed=3)
     along = (g * reference.block_circulant_matmul(x, change)).sum()
     assert (reference.gradient_r(g, x, b) * change).sum() == pytest.approx(along, rel=1e-9, abs=1e-9)
+
+
+def test_a_plan_that_has_run_can_be_copied(implementation: str) -> None:
+    plan, x = CirculantPlan(normal((2, 3, 8)), (13, 20), normal(20, seed=1)), normal((2, 20), seed=2)
+    y = plan(x)
+    assert_same_bits(copy.deepcopy(plan)(x), y)
+    assert_same_bits(pickle.loads(pickle.dumps(plan))(x), y)
 
 
 def test_an_empty_batch(implementation: str) -> None:

@@ -209,6 +209,22 @@ def test_empty_takes_what_numpy_takes() -> None:
         runtime.empty(3, "no dtype")
     with pytest.raises(TypeError, match="a shape and a dtype"):
         empty(3)
+    for huge in (10**5000, (2, 10**5000)):
+        with pytest.raises(ValueError, match="cannot fit 'int'"):
+            empty(huge, np.float32)
+
+
+def test_a_size_that_changes_the_shape() -> None:
+    """It was read behind the end of the list."""
+    shape: list[Any] = []
+
+    class Size:
+        def __index__(self) -> int:
+            shape.clear()
+            return 2
+
+    shape[:] = [Size(), *[3] * 7]
+    assert runtime.empty(shape, np.float32).shape == (2, *[3] * 7)
 
 
 # -- stale bytes ---------------------------------------------------------------------------------------------------
@@ -383,8 +399,8 @@ def test_errors_name_the_argument() -> None:
     for wrong in (2.0, None, "1", True):
         with pytest.raises(TypeError, match="nbytes: expected an integer >= 0, got"):
             accel.keep_memory(wrong)
-    for wrong in (-1, 1 << 63):
-        with pytest.raises(ValueError, match=f"nbytes: expected an integer in 0..{sys.maxsize}, got {wrong}"):
+    for wrong, shown in ((-1, "-1"), (1 << 63, str(1 << 63)), (10**5000, "<too many digits to be shown>")):
+        with pytest.raises(ValueError, match=f"nbytes: expected an integer in 0..{sys.maxsize}, got {shown}"):
             accel.keep_memory(wrong)
     assert accel.keep_memory(sys.maxsize) == 256 * MB
 
@@ -394,9 +410,9 @@ def test_the_environment_sets_the_bound() -> None:
     assert in_python(code, ACCEL_KEEP_MEMORY="").stdout.split() == [str(256 * MB)]
     assert in_python(code, ACCEL_KEEP_MEMORY="0").stdout.split() == ["0"]
     assert in_python(code, ACCEL_KEEP_MEMORY="12345678").stdout.split() == ["12345678"]
-    for wrong in ("-1", "256M", "1e9", "9" * 30):
+    for wrong in ("-1", "256M", "1e9", "9" * 30, "9" * 5000):
         result = in_python(code, ACCEL_KEEP_MEMORY=wrong)
-        assert f"ImportError: ACCEL_KEEP_MEMORY: expected a number of bytes, got '{wrong}'" in result.stderr
+        assert f"ImportError: ACCEL_KEEP_MEMORY: expected a number of bytes, got {wrong!r:.60}" in result.stderr
 
 
 def test_residence_grows_by_the_bound_at_most() -> None:

@@ -19,7 +19,7 @@ import pytest
 from kernels.floats import assert_same_bits, normal
 
 import accel
-from accel.kernels import average_pool2d, conv2d, linear, max_pool2d, runtime
+from accel.kernels import average_pool2d, circulant_matmul, conv2d, linear, max_pool2d, runtime
 
 needs_native = pytest.mark.skipif(runtime.core is None, reason="the native kernels are not built")
 
@@ -98,6 +98,7 @@ def test_the_environment_chooses_threads() -> None:
     assert in_python(code, ACCEL_NUM_THREADS="3", OMP_NUM_THREADS="5").stdout.split() == ["3"]
     assert in_python(code, OMP_NUM_THREADS="5,2").stdout.split() == ["5"]
     assert in_python(code, ACCEL_NUM_THREADS="99999999999").stdout.split() == ["1024"]
+    assert in_python(code, ACCEL_NUM_THREADS="9" * 5000, OMP_NUM_THREADS="5").stdout.split() == ["5"]
     for nonsense in ("0", "-2", "many", ""):
         assert int(in_python(code, ACCEL_NUM_THREADS=nonsense).stdout) >= 1
 
@@ -182,6 +183,9 @@ def ticks_during(call: Callable[[], object]) -> float:
         ticker.join()
 
 
+LEAST_SHARE = 0.1  # a hundredth while the GIL is held, a fifth where ten processes want the only core
+
+
 @needs_native
 @pytest.mark.parametrize("name", list(kernels()))
 def test_the_gil_is_released(name: str) -> None:
@@ -205,7 +209,7 @@ def test_the_gil_is_released(name: str) -> None:
             shares.append(
                 ticks_during(lambda: program.run(repeated, np.zeros(len(arrays), np.uintp), list(enumerate(arrays))))
             )
-            if shares[-1] >= 0.7:
+            if shares[-1] >= LEAST_SHARE:
                 return
     pytest.fail(f"a Python thread made {max(shares):.0%} of its ticks while the kernel ran")
 
@@ -251,6 +255,9 @@ def long_step(name: str) -> tuple[list[np.ndarray], Callable[[object], None]]:
 # -- fork ----------------------------------------------------------------------------------------------------------
 
 
+CHILD_SECONDS = 60  # a child that does not hang has taken 16 where ten others wanted the same core
+
+
 def child(connection: object, expected: bytes) -> None:
     with accel.using(threads=3):
         connection.send(kernels()["conv"]().tobytes() == expected)  # type: ignore[attr-defined]
@@ -265,7 +272,7 @@ def parallel_call_after(method: str, times: int) -> None:
         process = context.Process(target=child, args=(there, expected))
         process.start()
         try:
-            assert here.poll(5 if method == "fork" else 30), "the child hangs"
+            assert here.poll(CHILD_SECONDS), "the child hangs"
             assert here.recv()
         finally:
             process.join(5)
@@ -278,7 +285,7 @@ def parallel_call_after(method: str, times: int) -> None:
 @needs_native
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_forked_child_computes_within_five_seconds() -> None:
+def test_a_forked_child_computes() -> None:
     parallel_call_after("fork", 20)
 
 
@@ -306,6 +313,38 @@ def test_a_fork_while_another_thread_computes() -> None:
     worker.start()
     try:
         parallel_call_after("fork", 10)
+    finally:
+        stop.set()
+        worker.join()
+
+
+@needs_native
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_while_another_thread_makes_tables() -> None:
+    """The child found their lock taken, by a thread that it does not have."""
+    x, stop = normal(5000), threading.Event()
+
+    def busy() -> None:
+        size = 1000
+        while not stop.is_set():
+            size = size % 4000 + 17  # there are no tables of this length yet
+            circulant_matmul(x[:size], x[:size])
+
+    def child() -> None:
+        circulant_matmul(x[:101], x[:101])
+
+    worker = threading.Thread(target=busy)
+    worker.start()
+    context = multiprocessing.get_context("fork")
+    try:
+        for _ in range(20):
+            process = context.Process(target=child)
+            process.start()
+            process.join(CHILD_SECONDS)
+            process.kill()
+            process.join()
+            assert process.exitcode == 0
     finally:
         stop.set()
         worker.join()

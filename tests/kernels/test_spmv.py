@@ -369,10 +369,13 @@ def test_bad_arguments_are_named(error: type[Exception], message: str, change: d
         spmv(**{"packed": PACKED, "x": X} | change)
 
 
-def test_out_must_not_be_x() -> None:
+def test_out_has_memory_of_its_own() -> None:
     square = make(np.ones((5, 5), bool)).packed
     with pytest.raises(ValueError, match="out: expected memory of its own"):
         spmv(square, X, out=X)
+    y = np.zeros_like(X)
+    with pytest.raises(ValueError, match="out: expected memory of its own, got memory of bias"):
+        spmv(square, X, y[0], out=y)
 
 
 I32 = np.int32

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kernels/circulant/circulant.h"
+#include "runtime/fork_mutex.h"
 
 namespace accel {
 namespace {
@@ -147,14 +148,31 @@ long circulant_length(long least, std::size_t isa) noexcept {
   return rows * columns;
 }
 
+namespace {
+
+// Tables by their length and instruction set, shared by all threads.
+struct Ready {
+  ForkMutex mutex;
+  std::map<std::pair<long, std::size_t>, std::shared_ptr<const CirculantTables>> tables;
+};
+
+Ready& ready() {
+  static auto* const instance = new Ready;
+  return *instance;
+}
+
+}  // namespace
+
 std::shared_ptr<const CirculantTables> circulant_tables(long n, std::size_t isa) {
-  static std::mutex mutex;
-  static std::map<std::pair<long, std::size_t>, std::shared_ptr<const CirculantTables>> ready;
+  auto& [mutex, tables] = ready();
+  {
+    const std::scoped_lock lock(mutex);
+    if (const auto found = tables.find({n, isa}); found != tables.end()) return found->second;
+  }
+  auto made = std::make_shared<const CirculantTables>(n, isa);  // takes long: others need not wait for it
   const std::scoped_lock lock(mutex);
-  if (const auto found = ready.find({n, isa}); found != ready.end()) return found->second;
-  auto made = std::make_shared<const CirculantTables>(n, isa);
-  if (ready.size() >= kMostTables) ready.clear();
-  return ready[{n, isa}] = made;
+  if (tables.size() >= kMostTables) tables.clear();
+  return tables.try_emplace({n, isa}, std::move(made)).first->second;
 }
 
 }  // namespace accel

@@ -148,8 +148,9 @@ long circulant_length(long least, std::size_t isa) noexcept {
 }
 
 std::shared_ptr<const CirculantTables> circulant_tables(long n, std::size_t isa) {
+  using Tables = std::map<std::pair<long, std::size_t>, std::shared_ptr<const CirculantTables>>;
   static std::mutex mutex;
-  static std::map<std::pair<long, std::size_t>, std::shared_ptr<const CirculantTables>> ready;
+  static Tables& ready = *new Tables;  // never destroyed: a thread may still look when the process ends
   const std::scoped_lock lock(mutex);
   if (const auto found = ready.find({n, isa}); found != ready.end()) return found->second;
   auto made = std::make_shared<const CirculantTables>(n, isa);

@@ -20,8 +20,13 @@ SKIPPED = os.environ.get("ACCEL_NO_NATIVE") == "1"
 FLAGS = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
 if platform.machine() in ("x86_64", "AMD64"):
     FLAGS.append("-mno-mmx")  # GCC 12 moves halves of vectors through MMX registers and leaves the x87 stack full
-# Half of the build is headers of pybind11, and no call is faster at -O3. Loops over arrays belong into csrc/kernels.
+# Bindings are compiled as two units, since pybind11 costs each five seconds, and with -O1, as no call gains from -O3.
+# Loops over arrays belong into csrc/kernels.
+BINDINGS = os.path.join("csrc", "bind", "")
 BINDING_FLAGS = ["-O1"]
+BINDING_UNITS = 2
+# What takes longest to compile, begun first so that no core is left waiting at the end.
+SLOWEST = ["tile", "spmm", "binary", "winograd", "fwht", "planes", "circulant", "depthwise"]
 if DEBUG:
     FLAGS = ["-O1", "-g", "-UNDEBUG", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", *FLAGS[2:]]
 
@@ -54,8 +59,17 @@ def extensions():
     return [core, *cythonize(cython, compiler_directives=directives, build_dir="build")]
 
 
+def compile_order(path):
+    name = os.path.basename(path)[:-4]
+    return (SLOWEST.index(name) if name in SLOWEST else len(SLOWEST), path)
+
+
 class OptionalBuild(build_ext):
     """A failed build leaves the package without native kernels and says so, unless they are required."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or True  # the Cython modules beside the core
 
     def run(self):
         try:
@@ -69,11 +83,32 @@ class OptionalBuild(build_ext):
         compile_one = self.compiler._compile  # setuptools has no flags of a single file
 
         def with_own_flags(obj, src, ext, cc_args, extra, pp_opts):
-            own = BINDING_FLAGS if src.startswith(os.path.join("csrc", "bind", "")) else []
+            own = BINDING_FLAGS if src.startswith(self.build_temp) else []
             compile_one(obj, src, ext, cc_args, [*extra, *own], pp_opts)
 
         self.compiler._compile = with_own_flags
         super().build_extensions()
+
+    def build_extension(self, ext):
+        listed = ext.sources  # what a source distribution packs
+        bindings = [path for path in listed if path.startswith(BINDINGS)]
+        if bindings:
+            kernels = sorted({*listed} - {*bindings}, key=compile_order)
+            ext.sources = [*self.binding_units(bindings), *kernels]
+        try:
+            super().build_extension(ext)
+        finally:
+            ext.sources = listed
+
+    def binding_units(self, bindings):
+        """Files that include `bindings`, the longest dealt first, so that the units are about equal."""
+        os.makedirs(self.build_temp, exist_ok=True)
+        dealt = sorted(bindings, key=os.path.getsize, reverse=True)
+        for unit in range(BINDING_UNITS):
+            path = os.path.join(self.build_temp, f"bindings{unit}.cpp")
+            with open(path, "w") as file:
+                file.writelines(f'#include "{os.path.abspath(source)}"\n' for source in dealt[unit::BINDING_UNITS])
+            yield path
 
     def copy_extensions_to_source(self):  # editable install: nothing to copy where nothing was built
         for extension in self.extensions:

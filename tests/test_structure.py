@@ -244,6 +244,12 @@ def test_only_bind_knows_python() -> None:
             assert not re.search(r'#include\s*[<"](pybind11|Python\.h)', path.read_text()), path
 
 
+def test_bindings_give_up_the_interpreters_lock_by_our_own_guard() -> None:
+    """bind.h says why: with pybind11's, a daemon thread in a kernel aborts the process when the interpreter ends."""
+    for path in native_sources():
+        assert not re.search(r"gil_scoped_release \w+;|call_guard<", path.read_text()), path
+
+
 def test_files_stay_readable() -> None:
     folders = ("accel", "csrc", "tests", "bench", "scripts")
     files = [p for f in folders for p in (ROOT / f).rglob("*") if p.suffix in (".py", ".pyx", ".h", ".cpp")]

@@ -16,7 +16,7 @@
 #include "kernels/binary/signs.h"
 #include "kernels/layout/layout.h"
 
-namespace accel::bind {
+namespace accel::bind::binary_bindings {
 namespace {
 
 using Words = Array<std::uint64_t>;
@@ -33,7 +33,7 @@ void pack_rows_f32(int isa, const Array<float>& x, const Words& to, int threads)
           "pack_bits: shapes do not fit");
   const BitKernels& kernels = *kBits[checked_isa(isa)];
   auto* words = const_cast<std::uint64_t*>(to.data());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   pack_rows(x.data(), x.shape(0), x.shape(1), kernels, words, threads);
 }
 
@@ -41,7 +41,7 @@ void pack_rows_i8(const Array<std::int8_t>& x, const Words& to, int threads) {
   require(x.ndim() == 2 && to.ndim() == 2 && to.shape(0) == x.shape(0) && to.shape(1) == words_of(x.shape(1)),
           "pack_bits: shapes do not fit");
   auto* words = const_cast<std::uint64_t*>(to.data());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   pack_rows(x.data(), x.shape(0), x.shape(1), words, threads);
 }
 
@@ -53,7 +53,7 @@ void pack_pixels(int isa, const Array<float>& x, const Array<float>& at, const A
   const BitKernels& kernels = *kBits[checked_isa(isa)];
   auto* words = const_cast<std::uint64_t*>(to.data());
   const auto* downwards = reinterpret_cast<const std::uint8_t*>(below.data());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   pack_planes(x.data(), x.shape(0), static_cast<int>(x.shape(1)), x.shape(2) * x.shape(3), at.data(), downwards,
               kernels, words, threads);
 }
@@ -62,7 +62,7 @@ void means(int isa, const Array<float>& x, const Array<float>& to, int threads) 
   require(x.ndim() == 4 && to.size() == x.shape(0) * x.shape(2) * x.shape(3), "channel_means: shapes do not fit");
   const BitKernels& kernels = *kBits[checked_isa(isa)];
   auto* y = const_cast<float*>(to.data());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   channel_means(x.data(), x.shape(0), static_cast<int>(x.shape(1)), x.shape(2) * x.shape(3), kernels, y, threads);
 }
 
@@ -85,7 +85,7 @@ void pool(const BitPool& p, const Words& x, const Words& y, int threads) {
   require(x.size() == p.images * p.words * p.height * p.width && y.size() == p.images * p.words * p.out_h * p.out_w,
           "bit pool: arrays do not fit");
   auto* to = const_cast<std::uint64_t*>(y.data());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   pool_bits(p, x.data(), to, threads);
 }
 
@@ -111,7 +111,7 @@ Filters filters(int isa, const BinaryGeometry& g, BinaryOutput output, const Wor
               bits.shape(2) == g.kernel_w && bits.shape(3) == words_of(g.channels),
           "binary filters: bits do not fit");
   const BinaryKernels& kernels = *kBinary[checked_isa(isa)];
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return std::make_shared<BinaryFilters>(g, std::move(e), bits.data(), kernels);
 }
 
@@ -169,7 +169,7 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
                               optional(residual, y_elements, "residual: another shape than prepared for"),
                               optional(pixel_scale, pixels, "pixel_scale: another shape than prepared for"),
                               scratch(static_cast<std::size_t>(conv->scratch_bytes()))};
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     const AwakeWorkers awake(threads);
     conv->run(arrays, threads);
   }
@@ -188,7 +188,7 @@ struct PyBinary {  // a convolution as Python calls it, with arrays of its own s
       return false;
     auto* to = const_cast<void*>(py::reinterpret_borrow<py::array>(y).data());
     std::uint8_t* mine = scratch(static_cast<std::size_t>(conv->scratch_bytes()));
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     const AwakeWorkers awake(threads);
     conv->run({bits, to, nullptr, nullptr, mine}, threads);
     return true;
@@ -276,7 +276,7 @@ using Signs = std::shared_ptr<SignMatrix>;
 
 Signs sign_matrix(const Words& bits, long columns) {
   require(bits.ndim() == 2 && columns > 0 && bits.shape(1) == words_of(columns), "sign matrix: bits do not fit");
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return std::make_shared<SignMatrix>(bits.data(), bits.shape(0), columns);
 }
 
@@ -300,7 +300,7 @@ BinaryGeometry geometry(int n, int channels, int groups, Pair kernel, Pair strid
 
 }  // namespace
 
-void bind_binary(py::module_& m) {
+void add(py::module_& m) {
   py::enum_<BinaryOutput>(m, "BinaryOutput")
       .value("counts", BinaryOutput::counts)
       .value("bits", BinaryOutput::bits)
@@ -343,4 +343,4 @@ void bind_binary(py::module_& m) {
       .def("pool_bits", &add_pool);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::binary_bindings

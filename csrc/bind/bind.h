@@ -4,6 +4,7 @@
 #pragma once
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
 #include <functional>
 #include <string>
@@ -34,5 +35,25 @@ inline std::size_t checked_isa(int isa) {
           "isa: not supported on this machine");
   return static_cast<std::size_t>(isa);
 }
+
+// While one lives, other threads may run Python. Not py::gil_scoped_release: when the interpreter has ended, Python
+// before 3.14 ends a daemon thread that asks for its lock by unwinding its stack, which terminates the process at this
+// destructor and would drop references without the lock. Such a thread sleeps until the process ends, as 3.14 has it.
+class Unlocked {
+ public:
+  Unlocked() : thread_(PyEval_SaveThread()) {}
+  ~Unlocked() {
+    try {
+      PyEval_RestoreThread(thread_);
+    } catch (...) {  // nothing else is thrown by it; not to be left, so that nothing is unwound
+      for (;;) pause();
+    }
+  }
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+ private:
+  PyThreadState* thread_;
+};
 
 }  // namespace accel::bind

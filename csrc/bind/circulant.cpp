@@ -9,7 +9,7 @@
 #include "bind/program.h"
 #include "bind/result.h"
 
-namespace accel::bind {
+namespace accel::bind::circulant_bindings {
 namespace {
 
 using Floats = Array<float>;
@@ -27,7 +27,7 @@ Prepared prepare(int isa, const Floats& r, const py::object& signs, long in, lon
     require(flips.size() == in, "circulant: signs do not fit");
   }
   const float* const flip = signs.is_none() ? nullptr : flips.data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return std::make_shared<Circulant>(r.data(), flip, shape, single, i);
 }
 
@@ -79,7 +79,7 @@ py::object multiply(const Circulant& w, const py::object& x_any, const py::objec
   }
   const int count = threads().cast<int>();
   require(count > 0, "circulant: threads do not fit");
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   run(w, batch, from, to, count);
   return y;
 }
@@ -96,7 +96,7 @@ void add_circulant(PyProgram& p, const Prepared& weights, long batch, const Acti
 
 }  // namespace
 
-void bind_circulant(py::module_& m) {
+void add(py::module_& m) {
   py::class_<Circulant, Prepared>(m, "Circulant")
       .def_property_readonly("nbytes", &Circulant::nbytes)
       .def("scratch_floats", &Circulant::scratch_floats)
@@ -110,4 +110,4 @@ void bind_circulant(py::module_& m) {
   program.def("circulant", &add_circulant);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::circulant_bindings

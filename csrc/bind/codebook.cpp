@@ -9,7 +9,7 @@
 #include "bind/program.h"
 #include "kernels/codebook/product.h"
 
-namespace accel::bind {
+namespace accel::bind::codebook_bindings {
 namespace {
 
 using Prepared = std::shared_ptr<CodebookLinear>;
@@ -22,7 +22,7 @@ Prepared pack(const Array<std::uint8_t>& codes, const Array<float>& books, int t
               entries > 0 && entries <= 256 && threads >= 1,
           "codebook: sizes do not fit");
   const std::uint8_t *from = codes.data(), *end = from + codes.size();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   const bool known = *std::max_element(from, end) < entries;
   return known ? std::make_shared<CodebookLinear>(from, static_cast<int>(out), static_cast<int>(depth), books.data(),
                                                   static_cast<int>(count), static_cast<int>(entries), threads)
@@ -50,7 +50,7 @@ Quantized pack_product(const Array<std::uint8_t>& codes, const Array<float>& cen
               size > 0 && depth > (subs - 1) * size && depth <= subs * size && subs * size <= INT_MAX && threads >= 1,
           "product: sizes do not fit");
   const std::uint8_t *from = codes.data(), *end = from + codes.size();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   if (*std::max_element(from, end) >= values) return nullptr;
   return std::make_shared<ProductLinear>(from, static_cast<int>(out), static_cast<int>(subs), centroids.data(),
                                          static_cast<int>(values), static_cast<int>(size), depth, threads);
@@ -69,7 +69,7 @@ void add_product(PyProgram& p, const Quantized& weights, long rows, const Activa
 
 }  // namespace
 
-void bind_codebook(py::module_& m) {
+void add(py::module_& m) {
   py::class_<CodebookLinear, Prepared>(m, "Codebook")
       .def_property_readonly("nbytes", &CodebookLinear::nbytes)
       .def_property_readonly("out", &CodebookLinear::out)
@@ -89,4 +89,4 @@ void bind_codebook(py::module_& m) {
   program.def("product", &add_product);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::codebook_bindings

@@ -14,7 +14,7 @@
 #include "kernels/layout/fold.h"
 #include "kernels/winograd/winograd.h"
 
-namespace accel::bind {
+namespace accel::bind::conv_bindings {
 namespace {
 
 using Prepared = std::shared_ptr<PreparedConv>;
@@ -47,7 +47,7 @@ Prepared prepare_fft(int isa, const ConvSpec& spec, int threads, std::pair<int, 
 // Runs f() without the interpreter's lock, and has it again where the result is copied: that touches a Python object.
 template <class F>
 void without_gil(F&& f) {
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   f();
 }
 
@@ -103,7 +103,7 @@ FoldSpec fold_spec(const std::array<int, 4>& shape, int stride, int top, int lef
 
 }  // namespace
 
-void bind_conv(py::module_& m) {
+void add(py::module_& m) {
   py::class_<ConvSpec>(m, "ConvSpec")
       .def(py::init<>())
       .def_readwrite("input", &ConvSpec::input)
@@ -158,4 +158,4 @@ void bind_conv(py::module_& m) {
         py::arg("threads"), py::arg("out").noconvert());
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::conv_bindings

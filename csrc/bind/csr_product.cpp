@@ -6,7 +6,7 @@
 
 #include "bind/sparse.h"
 
-namespace accel::bind {
+namespace accel::bind::csr_product_bindings {
 namespace {
 
 using Floats = Array<float>;
@@ -37,7 +37,7 @@ py::object product(int isa, const Floats& data, const Columns& indices, const Ar
   float* to = y->mutable_data();
   bool done;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     done = csr_ascends(a.indptr, a.rows, data.size()) && csr_product(a, i, x.size() / a.columns, x.data(), to, threads);
   }
   return done ? py::object(*y) : py::none();
@@ -60,6 +60,6 @@ py::object any_product(int isa, const py::object& data, const py::object& indice
 // csr_product(isa, data, indices, indptr, x, out or None, threads): the result, or None where anything does not fit,
 // which accel.kernels.csr then finds and names. All is checked here, because for a small matrix it would take longer
 // in Python than the product does.
-void bind_csr_product(py::module_& m) { m.def("csr_product", &any_product); }
+void add(py::module_& m) { m.def("csr_product", &any_product); }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::csr_product_bindings

@@ -8,7 +8,7 @@
 
 #include "bind/program.h"
 
-namespace accel::bind {
+namespace accel::bind::fastfood_bindings {
 namespace {
 
 using Prepared = std::shared_ptr<Fastfood>;
@@ -69,7 +69,7 @@ bool run(const Fastfood& f, const py::object& x, const py::object& out, Floats& 
   const float* p = from.data();
   float *q = to.mutable_data(), *work = scratch.mutable_data();
   const long rows = from.size() / f.spec().d_in;
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   f.run(rows, p, q, work, threads);
   return true;
 }
@@ -84,7 +84,7 @@ void add_fastfood(PyProgram& p, const Prepared& f, long rows, Place x, Place y, 
 
 }  // namespace
 
-void bind_fastfood(py::module_& m) {
+void add(py::module_& m) {
   py::class_<Fastfood, Prepared>(m, "Fastfood")
       .def("scratch_floats", &Fastfood::scratch_floats)
       .def_property_readonly("nbytes", &Fastfood::nbytes);
@@ -97,4 +97,4 @@ void bind_fastfood(py::module_& m) {
   program.def("fastfood", &add_fastfood);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::fastfood_bindings

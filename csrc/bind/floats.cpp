@@ -7,7 +7,7 @@
 #include "bind/bind.h"
 #include "bind/huffman.h"
 
-namespace accel::bind {
+namespace accel::bind::floats_bindings {
 namespace {
 
 // `src` are the bytes of numbers of `width` bytes.
@@ -34,7 +34,7 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int width,
   const auto work = scratch(float_decode_scratch(w) * static_cast<std::size_t>(workers));
   HuffmanFailure failure;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     failure = float_decode(task, w, level, workers, work.get());
   }
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
@@ -42,10 +42,10 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int width,
 
 }  // namespace
 
-void bind_floats(py::module_& m) {
+void add(py::module_& m) {
   m.def("float_encode", &encode, py::arg("src").noconvert(), py::arg("start"), py::arg("width"), py::arg("isa"));
   m.def("float_decode", &decode, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("width"), py::arg("isa"), py::arg("threads"));
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::floats_bindings

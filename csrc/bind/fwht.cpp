@@ -8,7 +8,7 @@
 
 #include "bind/result.h"
 
-namespace accel::bind {
+namespace accel::bind::fwht_bindings {
 namespace {
 
 constexpr long kHeld = 1 << 13;  // elements below which giving up the interpreter's lock costs more than it gains
@@ -45,7 +45,7 @@ py::object transform(std::size_t isa, const Array<T>& x, long axis, bool ortho, 
   if (x.size() < kHeld) {
     fwht(spec, kernels(isa, T()), from, to, scale, 1);
   } else {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     fwht(spec, kernels(isa, T()), from, to, scale, threads);
   }
   return *y;
@@ -65,6 +65,6 @@ py::object any_transform(int isa, const py::object& x, long axis, bool ortho, co
 
 // fwht(isa, x, axis, ortho, out or None, threads): the result, or None where anything does not fit, which
 // accel.kernels.fwht then finds and names: checking in Python takes longer than a short transform.
-void bind_fwht(py::module_& m) { m.def("fwht", &any_transform); }
+void add(py::module_& m) { m.def("fwht", &any_transform); }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::fwht_bindings

@@ -3,7 +3,7 @@
 
 #include "bind/bind.h"
 
-namespace accel::bind {
+namespace accel::bind::gaps_bindings {
 namespace {
 
 using Bytes = Array<std::uint8_t>;
@@ -20,7 +20,7 @@ std::int64_t expand_gaps(const Bytes& gaps, int most, const Bytes& values, int w
   require(most >= 0 && most <= 255, "gaps: bytes expected");
   const auto expand = kGapsExpand[checked_isa(isa)];
   std::uint8_t* const to = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return expand(gaps.data(), entries, static_cast<std::uint8_t>(most), values.data(), w, to,
                 static_cast<std::size_t>(out.size()) / w, clear);
 }
@@ -32,7 +32,7 @@ std::size_t expand_bitmap(const Bytes& bitmap, const Bytes& values, int width, B
   require(static_cast<std::size_t>(bitmap.size()) == (size + 7) / 8, "bitmap: a bit per element expected");
   const std::size_t count = static_cast<std::size_t>(values.size()) / w;
   std::uint8_t* const to = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   const std::size_t wanted = bitmap_count(bitmap.data(), static_cast<std::size_t>(bitmap.size()));
   if (wanted == count) expand(bitmap.data(), values.data(), count, w, to, size);
   return wanted;
@@ -49,7 +49,7 @@ py::tuple codes_to_rows(const Bytes& codes, int zero, std::size_t count) {
   auto *const ends = indptr.mutable_data(), *const columns = indices.mutable_data();
   std::uint8_t* const to = values.mutable_data();
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     rows_of_codes(codes.data(), static_cast<std::size_t>(rows), static_cast<std::size_t>(codes.shape(1)),
                   static_cast<std::uint8_t>(zero), ends, columns, to, count);
   }
@@ -58,7 +58,7 @@ py::tuple codes_to_rows(const Bytes& codes, int zero, std::size_t count) {
 
 }  // namespace
 
-void bind_gaps(py::module_& m) {
+void add(py::module_& m) {
   m.def("gaps_expand", &expand_gaps, py::arg("gaps").noconvert(), py::arg("most"), py::arg("values").noconvert(),
         py::arg("width"), py::arg("out").noconvert(), py::arg("clear"), py::arg("isa"));
   m.def("codes_to_rows", &codes_to_rows, py::arg("codes").noconvert(), py::arg("zero"), py::arg("count"));
@@ -66,4 +66,4 @@ void bind_gaps(py::module_& m) {
         py::arg("out").noconvert(), py::arg("isa"));
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::gaps_bindings

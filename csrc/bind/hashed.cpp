@@ -5,7 +5,7 @@
 
 #include "bind/program.h"
 
-namespace accel::bind {
+namespace accel::bind::hashed_bindings {
 namespace {
 
 // `scratch` names a slot with the number of floats that it returns.
@@ -23,9 +23,9 @@ long add_hashed(PyProgram& p, int rows, int depth, int out, const Activation& ac
 
 }  // namespace
 
-void bind_hashed(py::module_& m) {
+void add(py::module_& m) {
   py::class_<PyProgram> program(m.attr("Program"));
   program.def("hashed", &add_hashed);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::hashed_bindings

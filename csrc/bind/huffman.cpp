@@ -6,7 +6,7 @@
 #include "bind/huffman.h"
 #include "kernels/huffman/tree.h"
 
-namespace accel::bind {
+namespace accel::bind::huffman_bindings {
 namespace {
 
 // uint32 (blocks, 256): how often each symbol occurs in each block.
@@ -16,7 +16,7 @@ Array<std::uint32_t> histograms(const Bytes& symbols, int isa) {
   Array<std::uint32_t> counts({static_cast<py::ssize_t>(huffman_block_count(n)), py::ssize_t{256}});
   const std::uint8_t* src = symbols.data();
   std::uint32_t* dst = counts.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   for (std::size_t k = 0; k < huffman_block_count(n); ++k)
     count(src + k * kHuffmanBlock, huffman_block_symbols(n, k), dst + 256 * k);
   return counts;
@@ -37,7 +37,7 @@ py::tuple encode(const Bytes& symbols, const Bytes& kinds, const Bytes& lengths,
   const HuffmanEncodeTask task{symbols.data(), n, kinds.data(), lengths.data(), tables.data(), table_bytes.data()};
   std::int64_t used;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     used = huffman_encode_blocks(task, encode_block, payload.mutable_data(), sizes.mutable_data());
   }
   require(used >= 0, "huffman: lengths are no complete code of at most 11 bits");
@@ -55,7 +55,7 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
                                out.mutable_data(), n};
   HuffmanFailure failure;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     failure = huffman_decode_blocks(task, decode_block, threads);
   }
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
@@ -80,7 +80,7 @@ py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int 
   const auto work = scratch(kTreeScratch * static_cast<std::size_t>(workers));
   HuffmanFailure failure;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     failure = tree_decode(task, level, workers, work.get());
   }
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
@@ -98,13 +98,13 @@ Bytes lengths_of(const Array<std::uint32_t>& counts) {
 
 std::uint32_t checksum(const Bytes& data, int isa) {
   const bool folding = checked_isa(isa) > 0;
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return crc32(0, data.data(), static_cast<std::size_t>(data.size()), folding);
 }
 
 }  // namespace
 
-void bind_huffman(py::module_& m) {
+void add(py::module_& m) {
   m.def("huffman_histograms", &histograms, py::arg("symbols").noconvert(), py::arg("isa"));
   m.def("huffman_encode", &encode, py::arg("symbols").noconvert(), py::arg("kinds").noconvert(),
         py::arg("lengths").noconvert(), py::arg("tables").noconvert(), py::arg("table_bytes").noconvert(),
@@ -118,4 +118,4 @@ void bind_huffman(py::module_& m) {
   m.def("huffman_tree_lengths", &lengths_of, py::arg("counts").noconvert());
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::huffman_bindings

@@ -76,7 +76,7 @@ py::object encode_stream(const std::string& start, const Blocks& blocks, Fill fi
   std::string head;
   {
     const auto work = scratch(blocks.scratch_bytes);
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     used = fill(begin + room, sizes.data(), work.get());
     head = frame(start, blocks.n, sizes, blocks.sizes);
     if (head.size() != room) std::memmove(begin + head.size(), begin + room, used);

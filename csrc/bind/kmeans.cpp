@@ -6,7 +6,7 @@
 
 #include "bind/result.h"
 
-namespace accel::bind {
+namespace accel::bind::kmeans_bindings {
 namespace {
 
 using Doubles = Array<double>;
@@ -22,7 +22,7 @@ Array<std::int64_t> starts(const Doubles& weight, const Doubles& first, const Do
   Array<std::int64_t> out(static_cast<py::ssize_t>(k));
   const KMeansSums sums{weight.data(), first.data(), second.data()};
   std::int64_t* dst = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   const auto workspace = std::make_unique_for_overwrite<double[]>(bytes / sizeof(double) + 1);
   kmeans_starts(sums, m, k, workspace.get(), dst);
   return out;
@@ -34,7 +34,7 @@ Array<std::uint8_t> codes(const Floats& values, const Floats& thresholds) {
   const float *src = values.data(), *edges = thresholds.data();
   std::uint8_t* dst = out.mutable_data();
   const auto n = static_cast<std::size_t>(values.size()), count = static_cast<std::size_t>(thresholds.size());
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   assign_codes(src, n, edges, count, dst);
   return out;
 }
@@ -49,7 +49,7 @@ Array<std::uint32_t> prefixes(const Floats& values) {
   Array<std::uint32_t> out(static_cast<py::ssize_t>(kPrefixes));
   const float* src = values.data();
   std::uint32_t* dst = out.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   prefix_counts(src, n, dst);
   return out;
 }
@@ -61,7 +61,7 @@ py::object distinct(const Floats& values) {
   const float* src = values.data();
   std::size_t found;
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     found = distinct_values(src, n, *table);
   }
   if (!found) return py::none();
@@ -81,7 +81,7 @@ py::tuple bins_of(const Floats& values, const Array<std::uint32_t>& places, std:
   Array<std::uint64_t> counts(static_cast<py::ssize_t>(bins)), sums(static_cast<py::ssize_t>(bins));
   std::uint64_t *c = counts.mutable_data(), *s = sums.mutable_data();
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     const auto words = std::make_unique_for_overwrite<std::uint64_t[]>(bins);
     histogram(src, n, at, bins, words.get(), c, s);
   }
@@ -90,7 +90,7 @@ py::tuple bins_of(const Floats& values, const Array<std::uint32_t>& places, std:
 
 }  // namespace
 
-void bind_kmeans(py::module_& m) {
+void add(py::module_& m) {
   m.def("kmeans_starts", &starts, py::arg("weight").noconvert(), py::arg("first").noconvert(),
         py::arg("second").noconvert(), py::arg("k"));
   m.def("prefix_counts", &prefixes, py::arg("values").noconvert());
@@ -99,4 +99,4 @@ void bind_kmeans(py::module_& m) {
   m.def("assign_codes", &codes, py::arg("values").noconvert(), py::arg("thresholds").noconvert());
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::kmeans_bindings

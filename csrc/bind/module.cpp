@@ -5,45 +5,77 @@ class module_;
 }
 
 namespace accel::bind {
-void bind_binary(pybind11::module_& m);
-void bind_circulant(pybind11::module_& m);
-void bind_codebook(pybind11::module_& m);
-void bind_conv(pybind11::module_& m);
-void bind_csr_product(pybind11::module_& m);
-void bind_fastfood(pybind11::module_& m);
-void bind_floats(pybind11::module_& m);
-void bind_fwht(pybind11::module_& m);
-void bind_gaps(pybind11::module_& m);
-void bind_hashed(pybind11::module_& m);
-void bind_huffman(pybind11::module_& m);
-void bind_kmeans(pybind11::module_& m);
-void bind_program(pybind11::module_& m);
-void bind_program_movement(pybind11::module_& m);
+namespace binary_bindings {
+void add(pybind11::module_& m);
+}
+namespace circulant_bindings {
+void add(pybind11::module_& m);
+}
+namespace codebook_bindings {
+void add(pybind11::module_& m);
+}
+namespace conv_bindings {
+void add(pybind11::module_& m);
+}
+namespace csr_product_bindings {
+void add(pybind11::module_& m);
+}
+namespace fastfood_bindings {
+void add(pybind11::module_& m);
+}
+namespace floats_bindings {
+void add(pybind11::module_& m);
+}
+namespace fwht_bindings {
+void add(pybind11::module_& m);
+}
+namespace gaps_bindings {
+void add(pybind11::module_& m);
+}
+namespace hashed_bindings {
+void add(pybind11::module_& m);
+}
+namespace huffman_bindings {
+void add(pybind11::module_& m);
+}
+namespace kmeans_bindings {
+void add(pybind11::module_& m);
+}
+namespace program_bindings {
+void add(pybind11::module_& m);
+}
+namespace program_movement_bindings {
+void add(pybind11::module_& m);
+}
 void bind_result(pybind11::module_& m);
 void bind_runtime(pybind11::module_& m);
-void bind_sparse(pybind11::module_& m);
-void bind_spmv(pybind11::module_& m);
+namespace sparse_bindings {
+void add(pybind11::module_& m);
+}
+namespace spmv_bindings {
+void add(pybind11::module_& m);
+}
 
 void bind_all(pybind11::module_& m) {
-  bind_conv(m);
-  bind_csr_product(m);
-  bind_floats(m);
-  bind_fwht(m);
-  bind_gaps(m);
-  bind_huffman(m);
-  bind_kmeans(m);
+  conv_bindings::add(m);
+  csr_product_bindings::add(m);
+  floats_bindings::add(m);
+  fwht_bindings::add(m);
+  gaps_bindings::add(m);
+  huffman_bindings::add(m);
+  kmeans_bindings::add(m);
   bind_result(m);
   bind_runtime(m);
-  bind_program(m);
+  program_bindings::add(m);
   // These add steps to the Program of bind_program.
-  bind_binary(m);
-  bind_circulant(m);
-  bind_codebook(m);
-  bind_fastfood(m);
-  bind_hashed(m);
-  bind_program_movement(m);
-  bind_sparse(m);
-  bind_spmv(m);
+  binary_bindings::add(m);
+  circulant_bindings::add(m);
+  codebook_bindings::add(m);
+  fastfood_bindings::add(m);
+  hashed_bindings::add(m);
+  program_movement_bindings::add(m);
+  sparse_bindings::add(m);
+  spmv_bindings::add(m);
 }
 
 }  // namespace accel::bind

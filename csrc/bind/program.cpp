@@ -10,7 +10,7 @@
 #include "kernels/linear/linear.h"
 #include "kernels/pool/pool.h"
 
-namespace accel::bind {
+namespace accel::bind::program_bindings {
 namespace {
 
 std::size_t padded(int channels) { return static_cast<std::size_t>((channels + kBlock - 1) / kBlock * kBlock); }
@@ -109,7 +109,7 @@ void run(const PyProgram& p, const std::vector<std::pair<int, py::array>>& bindi
   }
   while (first < last) {
     {
-      py::gil_scoped_release release;
+      const Unlocked unlocked;
       first = p.program.run(first, last, reinterpret_cast<float* const*>(table), threads, keep_denormals);
     }
     if (first < last && PyErr_CheckSignals() != 0) throw py::error_already_set();  // Ctrl-C ends a long run
@@ -190,7 +190,7 @@ void bind_specs(py::module_& m) {
 
 }  // namespace
 
-void bind_program(py::module_& m) {
+void add(py::module_& m) {
   bind_specs(m);
   py::class_<PyProgram>(m, "Program")
       .def(py::init<int>(), py::arg("isa"))
@@ -211,4 +211,4 @@ void bind_program(py::module_& m) {
            py::arg("threads"), py::arg("keep_denormals"));
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::program_bindings

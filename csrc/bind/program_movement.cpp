@@ -10,7 +10,7 @@
 #include "kernels/resize/resize.h"
 #include "kernels/softmax/softmax.h"
 
-namespace accel::bind {
+namespace accel::bind::program_movement_bindings {
 namespace {
 
 using Longs = std::vector<long>;
@@ -70,7 +70,7 @@ void add_exponential(PyProgram& p, long n, Place x, Place y) {
 
 }  // namespace
 
-void bind_program_movement(py::module_& m) {
+void add(py::module_& m) {
   py::class_<Side>(m, "Side").def(
       py::init([](long first, const Longs& steps, long elements) { return Side{first, steps, elements}; }),
       py::arg("first"), py::arg("steps"), py::arg("elements"));
@@ -90,4 +90,4 @@ void bind_program_movement(py::module_& m) {
       .def("exponential", &add_exponential);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::program_movement_bindings

@@ -12,9 +12,9 @@ namespace {
 // Smaller ones NumPy's heap recycles well, and at no cost.
 std::atomic<std::size_t> least{std::size_t{1} << 20};
 
-void* allocate(void*, std::size_t bytes) noexcept { return take_result(bytes); }
+void* take(void*, std::size_t bytes) noexcept { return take_result(bytes); }
 
-void* allocate_zeroed(void*, std::size_t count, std::size_t size) noexcept {
+void* take_zeroed(void*, std::size_t count, std::size_t size) noexcept {
   void* p = take_result(count * size);  // NumPy has checked the product
   return p == nullptr ? p : std::memset(p, 0, count * size);
 }
@@ -45,7 +45,7 @@ struct Handler {
   void (*free)(void*, void*, std::size_t) noexcept;
 };
 
-constinit Handler g_handler = {"accel_results", 1, nullptr, allocate, allocate_zeroed, resize, release};
+constinit Handler g_handler = {"accel_results", 1, nullptr, take, take_zeroed, resize, release};
 
 struct Numpy {
   PyObject* handler;  // a capsule of g_handler, for good

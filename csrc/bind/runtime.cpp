@@ -59,7 +59,7 @@ void evict(const Array<float>& a) {
 
 double peak_operations(int isa) {
   const Probe& probe = *kProbes[checked_isa(isa)];
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return multiply_add_peak(probe);
 }
 
@@ -69,7 +69,7 @@ double peak_bytes(int isa, const Array<float>& x) {
   const long n = static_cast<long>(x.size()) / kStep * kStep;
   require(n > 0, "x: expected at least 256 numbers");
   const float* data = x.data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return read_peak(probe, data, n);
 }
 

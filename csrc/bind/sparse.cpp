@@ -11,7 +11,7 @@
 #include "bind/program.h"
 #include "kernels/sparse/sparse_conv.h"
 
-namespace accel::bind {
+namespace accel::bind::sparse_bindings {
 namespace {
 
 using Matrix = std::shared_ptr<SparseMatrix>;
@@ -19,7 +19,7 @@ using Matrix = std::shared_ptr<SparseMatrix>;
 Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::array<int, 3> window) {
   const SpmmKernels& kernels = *kSpmm[checked_isa(isa)];
   const CsrView view = arrays.view();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return std::make_shared<SparseMatrix>(view, kernels, width, threads, SpmmWindow{window[0], window[1], window[2]});
 }
 
@@ -59,7 +59,7 @@ Array<float> run_linear(const Linear& prepared, const Array<float>& x, const Arr
   auto y = new_result<float>(product_shape(x, m.rows()));
   float *to = y.mutable_data(), *room = scratch.mutable_data();
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     prepared->linear.run(x.data(), bias.data(), to, room, threads);
   }
   return y;
@@ -79,7 +79,7 @@ void add_plane_maximum(PyProgram& p, const std::shared_ptr<PlaneMaximum>& pool, 
 
 }  // namespace
 
-void bind_sparse(py::module_& m) {
+void add(py::module_& m) {
   py::enum_<ValueKind>(m, "ValueKind")
       .value("f32", ValueKind::f32)
       .value("bf16", ValueKind::bf16)
@@ -118,4 +118,4 @@ void bind_sparse(py::module_& m) {
   program.def("sparse_linear", &add_linear).def("plane_maximum", &add_plane_maximum);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::sparse_bindings

@@ -7,7 +7,7 @@
 #include "bind/program.h"
 #include "bind/sparse.h"
 
-namespace accel::bind {
+namespace accel::bind::spmv_bindings {
 namespace {
 
 using Prepared = std::shared_ptr<Spmv>;
@@ -15,7 +15,7 @@ using Prepared = std::shared_ptr<Spmv>;
 Prepared pack(int isa, const CsrArrays& arrays, int threads) {
   const SpmvKernels& kernels = *kSpmv[checked_isa(isa)];
   const CsrView view = arrays.view();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   return std::make_shared<Spmv>(view, kernels, threads);
 }
 
@@ -35,7 +35,7 @@ Array<float> run(const Prepared& weights, const Array<float>& x, const Array<flo
   auto y = new_result<float>(product_shape(x, weights->rows()));
   float* to = y.mutable_data();
   {
-    py::gil_scoped_release release;
+    const Unlocked unlocked;
     weights->run(x.size() / weights->columns(), Activation{}, x.data(), bias.data(), to, threads);
   }
   return y;
@@ -43,7 +43,7 @@ Array<float> run(const Prepared& weights, const Array<float>& x, const Array<flo
 
 }  // namespace
 
-void bind_spmv(py::module_& m) {
+void add(py::module_& m) {
   py::class_<Spmv, Prepared>(m, "Spmv")
       .def_property_readonly("nbytes", &Spmv::nbytes)
       .def_property_readonly("rows", &Spmv::rows)
@@ -59,4 +59,4 @@ void bind_spmv(py::module_& m) {
   program.def("spmv", &add_spmv);
 }
 
-}  // namespace accel::bind
+}  // namespace accel::bind::spmv_bindings

@@ -15,7 +15,7 @@ namespace accel {
 Memory allocate(std::size_t bytes) {
   constexpr std::size_t kLine = 64;
   static ForkMutex mutex;
-  static std::weak_ptr<Pages> newest;
+  static auto& newest = *new std::weak_ptr<Pages>;  // never destroyed: a thread may be here when the process ends
   static std::size_t used = 0;
   if (bytes > std::numeric_limits<std::size_t>::max() - kHugePage) throw std::bad_alloc();
   if (bytes >= kHugePage) {

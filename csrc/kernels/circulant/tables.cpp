@@ -157,7 +157,7 @@ struct Ready {
 };
 
 Ready& ready() {
-  static auto* const instance = new Ready;
+  static auto* const instance = new Ready;  // never destroyed: a thread may still look when the process ends
   return *instance;
 }
 

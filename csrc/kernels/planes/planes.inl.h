@@ -9,11 +9,19 @@ struct Convolve {
   static ACCEL_FORCE_INLINE f32 begin(const PlaneWindow& p) { return set1(p.bias); }
   static ACCEL_FORCE_INLINE f32 weight(const PlaneWindow& p, int tap) { return set1(p.weights[tap]); }
   static ACCEL_FORCE_INLINE f32 add(f32 sum, f32 weight, f32 x) { return fma(weight, x, sum); }
+  template <class Body>
+  static ACCEL_FORCE_INLINE void finish(const PlaneWindow& p, const Body& body) {
+    with_activation(p.activation, body);
+  }
 };
 struct Maximum {
   static ACCEL_FORCE_INLINE f32 begin(const PlaneWindow&) { return set1(-std::numeric_limits<float>::infinity()); }
   static ACCEL_FORCE_INLINE f32 weight(const PlaneWindow&, int) { return zero(); }
   static ACCEL_FORCE_INLINE f32 add(f32 most, f32, f32 x) { return max_nan(most, x); }
+  template <class Body>
+  static ACCEL_FORCE_INLINE void finish(const PlaneWindow&, const Body& body) {
+    body([](f32 x) __attribute__((always_inline)) { return x; });
+  }
 };
 
 constexpr int kRowsAtOnce = 4;
@@ -62,7 +70,7 @@ ACCEL_INLINE void some_rows(const PlaneWindow& p, long row, const F& f) {
 
 template <class Op, bool TALL>
 void all_rows(const PlaneWindow& p) noexcept {
-  with_activation(p.activation, [&](const auto& f) __attribute__((always_inline)) {
+  Op::finish(p, [&](const auto& f) __attribute__((always_inline)) {
     long row = 0;
     for (; row + kRowsAtOnce <= p.height; row += kRowsAtOnce) some_rows<Op, kRowsAtOnce, TALL>(p, row, f);
     for (; row + 2 <= p.height; row += 2) some_rows<Op, 2, TALL>(p, row, f);

@@ -104,67 +104,74 @@ ACCEL_INLINE void load_weights(const float* b, long b_panel, long ahead, Out& ou
   });
 }
 
-enum class Bounds { none, low, both };
+// The ends of a tile, each in a loop of its own over all accumulators: one copy of each instead of one for every
+// combination, which took most of the compiler's time, and what is not asked for costs a branch.
+template <int ROWS, class Out>
+ACCEL_INLINE void add_residual(const Tile& t, Out* acc) {
+  ACCEL_UNROLL(28)
+  for (int r = 0; r < ROWS; ++r)
+    acc[r].each([&](auto& x, int o) __attribute__((always_inline)) {
+      x = x + load_as<std::remove_reference_t<decltype(x)>>(t.residual + t.residual_at[r] +
+                                                            o / kBlock * t.residual_panel + o % kBlock);
+    });
+}
 
-// The common ends of a tile, full panels. What is not asked for is left out: a minimum costs as much as an FMA.
-template <int ROWS, Bounds BOUNDS, bool RESIDUAL, class Out>
-ACCEL_INLINE void store_full(const Tile& t, Out* acc) {
+template <int ROWS, class Out>
+ACCEL_INLINE void bound(const Tile& t, Out* acc) {
+  const bool above = t.high < __builtin_inff();
+  if (!above && !(t.low > -__builtin_inff())) return;
   const f32 low = set1(t.low), high = set1(t.high);
+  ACCEL_UNROLL(28)
+  for (int r = 0; r < ROWS; ++r)
+    acc[r].each([&](auto& x, int) __attribute__((always_inline)) {
+      x = max(narrowed<std::remove_reference_t<decltype(x)>>(low), x);
+    });
+  if (!above) return;
+  ACCEL_UNROLL(28)
+  for (int r = 0; r < ROWS; ++r)
+    acc[r].each([&](auto& x, int) __attribute__((always_inline)) {
+      x = min(narrowed<std::remove_reference_t<decltype(x)>>(high), x);
+    });
+}
+
+template <int ROWS, class Out>
+ACCEL_INLINE void store_full(const Tile& t, Out* acc) {
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     float* c = t.c + t.c_at[r];
-    acc[r].each([&](auto x, int o) __attribute__((always_inline)) {
-      using V = decltype(x);
-      const int p = o / kBlock, lane = o % kBlock;
-      if constexpr (RESIDUAL) x = x + load_as<V>(t.residual + t.residual_at[r] + p * t.residual_panel + lane);
-      if constexpr (BOUNDS != Bounds::none) x = max(narrowed<V>(low), x);
-      if constexpr (BOUNDS == Bounds::both) x = min(narrowed<V>(high), x);
-      store(c + p * t.c_panel + lane, x);
-    });
+    acc[r].each([&](auto x, int o)
+                    __attribute__((always_inline)) { store(c + o / kBlock * t.c_panel + o % kBlock, x); });
     ACCEL_UNROLL(2)
     for (int i = 0; i < Out::parts; ++i)  // lanes of no meaning must be finite
       store(c + (Out::panels - 1) * t.c_panel + kBlock / 2 + i * f32_part::lanes, narrowed<f32_part>(zero()));
   }
 }
 
-template <int ROWS, bool RESIDUAL, class Out>
-ACCEL_INLINE void store_bounded(const Tile& t, Out* acc) {
-  if (t.high < __builtin_inff())
-    store_full<ROWS, Bounds::both, RESIDUAL>(t, acc);
-  else if (t.low > -__builtin_inff())
-    store_full<ROWS, Bounds::low, RESIDUAL>(t, acc);
-  else
-    store_full<ROWS, Bounds::none, RESIDUAL>(t, acc);
-}
-
 // A last panel with fewer outputs, of the rows of a matrix.
 template <int ROWS, int PANELS>
-ACCEL_INLINE void store_part(const Tile& t, Outputs<PANELS, false>* acc) {
-  const f32 low = set1(t.low), high = set1(t.high);
+ACCEL_INLINE void store_part(const Tile& t, const Outputs<PANELS, false>* acc) {
   ACCEL_UNROLL(28)
   for (int r = 0; r < ROWS; ++r) {
     ACCEL_UNROLL(8)
     for (int v = 0; v < PANELS * kPanelVectors; ++v) {
       const int p = v / kPanelVectors, lane = v % kPanelVectors * f32::lanes;
-      const f32 x = clamp(acc[r].v[v], low, high);
       float* c = t.c + t.c_at[r] + p * t.c_panel + lane;
       const int valid = p + 1 < PANELS ? f32::lanes : t.lanes - lane;
       if (valid >= f32::lanes)
-        store(c, x);
+        store(c, acc[r].v[v]);
       else if (valid > 0)
-        store_n(c, x, valid);
+        store_n(c, acc[r].v[v], valid);
     }
   }
 }
 
 template <int ROWS, int PANELS, bool HALF>
 ACCEL_INLINE void store_tile(const Tile& t, Outputs<PANELS, HALF>* acc) {
+  if (t.residual) add_residual<ROWS>(t, acc);
+  bound<ROWS>(t, acc);
   if constexpr (!HALF)
     if (t.lanes < kBlock) return store_part<ROWS, PANELS>(t, acc);
-  if (t.residual)
-    store_bounded<ROWS, true>(t, acc);
-  else
-    store_bounded<ROWS, false>(t, acc);
+  store_full<ROWS>(t, acc);
 }
 
 // `count` steps of depth at one tap: neighbouring floats of every row.

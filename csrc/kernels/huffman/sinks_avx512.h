@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Where the words of merge_avx512.h put vectors of symbols. A sink takes them in order:
 //   put<K>(v)     the K-th since the last advance, K < 8
-//   beside<K>()   work of its own behind the K-th of 8 vectors, 512 symbols
-//   advance<N>()  N vectors were put: places move once for all of them, by less than the instructions of the decoder
-//                 wait for each other
+//   beside<K>()   work of its own behind the K-th of 8 vectors
+//   advance<N>()  N vectors were put: places move once for all of them, since instructions are what limits the root
 //   end()
 #ifndef ACCEL_HUFFMAN_SINKS_AVX512_H
 #define ACCEL_HUFFMAN_SINKS_AVX512_H
@@ -72,9 +71,7 @@ struct StreamedShifted {
     lines.advance<N>();
     inside = true;
   }
-  void end() {
-    _mm512_mask_storeu_epi8(lines.p, low_bits(offset), _mm512_permutex2var_epi8(before, shift, before));
-  }
+  void end() { _mm512_mask_storeu_epi8(lines.p, low_bits(offset), _mm512_permutex2var_epi8(before, shift, before)); }
 };
 
 ACCEL_INLINE V fold(V v, V by, V next) {

@@ -100,8 +100,8 @@ TreePartDecoded tree_decode_part(const HuffmanTree& tree, const u8* part, size_t
                                  bool streaming) noexcept {
   if (streaming && n % 64 == 0) {
     Checksum sum(part, bytes);
-    const HuffmanStatus status = sum.beside_stream(
-        out, [&](auto sink) { return decode_root(tree, part, bytes, n, scratch, sink); });
+    const HuffmanStatus status =
+        sum.beside_stream(out, [&](auto sink) { return decode_root(tree, part, bytes, n, scratch, sink); });
     return {status, sum.finish()};
   }
   const u32 crc =

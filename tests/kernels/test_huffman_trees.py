@@ -71,6 +71,19 @@ def test_blocks_of_every_kind_on_any_threads_at_any_address(isa: str) -> None:
         assert (arena[: 64 + offset] == 0xEE).all() and (arena[64 + offset + symbols.size :] == 0xEE).all()
 
 
+def test_runs_of_two_symbols_with_and_without_others_between(isa: str) -> None:
+    """A decoder that spreads the bits of such a run may find more of them in one word than a read at any bit holds."""
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(1, 200, 2000)
+    few, others = np.arange(2), np.repeat(np.arange(5), [1, 1, 9, 5, 4])
+    symbols = np.concatenate([rng.choice((few, others)[k % 2], n) for k, n in enumerate(lengths)]).astype(np.uint8)
+    assert list(reference.code_lengths(reference.count_symbols(symbols))[:2]) == [2, 2]  # a run, left of the root
+    for n in (symbols.size, PART, PART + 321, 200):
+        stream = huffman_encode(symbols[:n], format="ht")
+        np.testing.assert_array_equal(huffman_decode(stream), symbols[:n])
+        np.testing.assert_array_equal(huffman_decode(stream, start=1, stop=n - 1), symbols[1 : n - 1])
+
+
 def test_the_format_follows_from_size_unless_it_is_given() -> None:
     symbols = draw(TREES_FROM, 16)
     assert huffman_encode(symbols)[2] == 1 and huffman_encode(symbols[1:])[2] == 0

@@ -1,129 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Words of format HT for AVX-512 (VBMI2), 64 symbols at a time. Sinks take vectors one after another:
+// Words of format HT for AVX-512 (VBMI2), 64 symbols at a time, into the sinks of sinks_avx512.h:
 //   merge<kLeaf>(bitmap, n, symbol, l, r, sink)  bit clear: the next of l (or `symbol`), set: of r; the set bits
+//   merge_pair(bitmap, n, symbols, run, r, sink) the same where l is a run of two symbols, its bits at `run`
 //   unpack(symbols, bits, p, n, sink)            n fields of `bits` bits, looked up
-//   split(src, n, from, bitmap, l, r)                          ranks below `from` to l, others to r (unless null)
+//   split(src, n, from, bitmap, l, r)            ranks below `from` to l, others to r (unless null)
 //   pack(src, n, bits, first, p), to_ranks(symbols, n, ranks, dst)
-//   count_marked(symbols, n, marks, counts)                    adds those with marks[symbol] = 128, else 0
+//   count_marked(symbols, n, marks, counts)      adds those with marks[symbol] = 128, else 0
 // The encoder's words write up to 64 bytes behind what they have to, its bitmaps and fields are padded by zero bits.
 #ifndef ACCEL_HUFFMAN_MERGE_AVX512_H
 #define ACCEL_HUFFMAN_MERGE_AVX512_H
+#include "kernels/huffman/sinks_avx512.h"
 namespace accel::avx512 {
 namespace {
 
-using V = __m512i;
-ACCEL_INLINE V load_bytes(const u8* p) { return _mm512_loadu_si512(p); }
-ACCEL_INLINE void store_bytes(u8* p, V v) { _mm512_storeu_si512(p, v); }
-ACCEL_INLINE u64 low_bits(size_t n) { return n >= 64 ? ~u64{0} : (u64{1} << n) - 1; }
+constexpr bool kMergesPairs = true;
 ACCEL_INLINE size_t ones_of(u64 m) { return static_cast<size_t>(__builtin_popcountll(m)); }
-
-struct Cached {
-  u8* p;
-  void put(V v) {
-    store_bytes(p, v);
-    p += 64;
-  }
-  void end() {}
-};
-
-// Whole lines of an output at any address by streaming stores: ordinary ones read each line first, which halves the
-// decoder on outputs beyond the cache. The first and the last line are written by mask.
-struct Streaming {
-  u8* line;
-  u64 offset;
-  bool inside = false;
-  V before, shift;
-  Streaming(u8* out, size_t) {
-    offset = reinterpret_cast<std::uintptr_t>(out) % 64;
-    line = out - offset;
-    alignas(64) u8 index[64];
-    for (u64 k = 0; k < 64; ++k) index[k] = static_cast<u8>(64 - offset + k);
-    shift = load_bytes(index);
-    before = _mm512_setzero_si512();
-  }
-  void put(V v) {
-    const V shifted = offset ? _mm512_permutex2var_epi8(before, shift, v) : v;
-    if (inside)
-      _mm512_stream_si512(reinterpret_cast<V*>(line), shifted);
-    else
-      _mm512_mask_storeu_epi8(line, ~u64{0} << offset, shifted);
-    inside = true;
-    before = v;
-    line += 64;
-  }
-  void end() {
-    if (offset) _mm512_mask_storeu_epi8(line, low_bits(offset), _mm512_permutex2var_epi8(before, shift, before));
-  }
-};
-
-ACCEL_INLINE V fold(V v, V by, V next) {
-  const V low = _mm512_clmulepi64_epi128(v, by, 0x00), high = _mm512_clmulepi64_epi128(v, by, 0x11);
-  return _mm512_ternarylogic_epi64(low, high, next, 0x96);
-}
-ACCEL_INLINE V factors(CrcFactors f) { return _mm512_set4_epi64(f.high, f.low, f.high, f.low); }
-
-// The part's CRC-32, 64 bytes with each vector of symbols that the root yields, where stores wait for memory: on its
-// own it took a tenth of the decoder's time, so about half of that.
-class Checksum {
- public:
-  Checksum(const u8* part, size_t bytes) : next_(part), end_(part + bytes) {
-    if (bytes < 256) return;
-    started_ = true;
-    last_[0] = load_bytes(part);
-    for (size_t k = 1; k < 4; ++k) last_[k] = load_bytes(part + 64 * k);
-    last_[0] = _mm512_xor_si512(last_[0], _mm512_zextsi128_si512(_mm_cvtsi32_si128(-1)));
-    next_ += 256;
-  }
-
-  template <class Sink>
-  class Beside {
-   public:
-    Beside(Sink sink, Checksum& sum)
-        : sink_(sink),
-          sum_(sum),
-          next_(sum.next_),
-          left_(sum.started_ ? static_cast<size_t>(sum.end_ - next_) / 64 : 0) {
-      for (size_t k = 0; k < 4; ++k) last_[k] = sum.last_[k];
-    }
-    ACCEL_FORCE_INLINE void put(V v) {
-      sink_.put(v);
-      if (!left_) return;
-      const V folded = fold(last_[0], factors(kCrcBy2048), load_bytes(next_));
-      last_[0] = last_[1], last_[1] = last_[2], last_[2] = last_[3], last_[3] = folded;
-      next_ += 64, --left_;
-    }
-    ACCEL_FORCE_INLINE void end() {
-      sink_.end();
-      sum_.next_ = next_;
-      for (size_t k = 0; k < 4; ++k) sum_.last_[k] = last_[k];
-    }
-
-   private:
-    Sink sink_;
-    Checksum& sum_;
-    const u8* next_;
-    size_t left_;  // lines
-    V last_[4];
-  };
-  template <class Sink>
-  Beside<Sink> beside(Sink sink) {
-    return {sink, *this};
-  }
-
-  u32 finish() const {
-    const size_t left = static_cast<size_t>(end_ - next_);
-    if (!started_) return crc32(0, next_, left, true);
-    const V by512 = factors(kCrcBy512);
-    u8 line[64];  // with the CRC of all that was folded, its first state included
-    store_bytes(line, fold(fold(fold(last_[0], by512, last_[1]), by512, last_[2]), by512, last_[3]));
-    return crc32(crc32(~u32{0}, line, sizeof line, true), next_, left, true);
-  }
-
- private:
-  const u8 *next_, *end_;
-  bool started_ = false;
-  V last_[4] = {};
-};
 
 // VPEXPANDB waits for its old destination even with zeroing (Zen 4: 10.4 cycles a round as a chain); a register that
 // was just zeroed is no wait (5.2).
@@ -147,43 +38,82 @@ ACCEL_INLINE void prefetch_ahead(const u8* p) {
   _mm_prefetch(reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(p) + kTreePart), _MM_HINT_T1);
 }
 
-// Tried: children that are runs of two symbols, their bits spread by PDEP instead of unpacked first: 4 % slower.
+ACCEL_INLINE V all_bytes(u8 symbol) { return _mm512_set1_epi8(static_cast<char>(symbol)); }
+
+// Symbols 64 by 64 to the sink: step(bits) is the vector of what a word of the bitmap says; ahead() asks for what else
+// 512 symbols need.
+template <class Sink, class Step, class Ahead>
+ACCEL_FORCE_INLINE void put_by_bitmap(const u8* bitmap, size_t n, Sink& sink, Step step, Ahead ahead) {
+  size_t i = 0;
+  for (; i + 512 <= n; i += 512) {  // a line of the bitmap; 10 % faster than word by word
+    const u8* const line = bitmap + i / 8;
+    prefetch_ahead(line);
+    ahead();
+    [&]<size_t... K>(std::index_sequence<K...>) __attribute__((always_inline)) {
+      ((sink.template put<K>(step(read_word<u64>(line + 8 * K))), sink.template beside<K>()), ...);
+    }(std::make_index_sequence<8>());
+    sink.template advance<8>();
+  }
+  const auto put = [&](u64 m) __attribute__((always_inline)) {
+    sink.template put<0>(step(m));
+    sink.template advance<1>();
+  };
+  for (; i + 64 <= n; i += 64) put(read_word<u64>(bitmap + i / 8));
+  if (i < n) put(last_bits(bitmap + i / 8, n - i));
+  sink.end();
+}
+
+// VPEXPANDB and the way of masks share two pipes: 4.1 cycles for 64 symbols at best. Tried: wider runs looked up as
+// they are merged, 5 to 11 % slower; three children at once, masks spread by PDEP, no gain; runs unpacked for 2,048 to
+// 8,192 symbols of their parent at a time, as much slower.
 template <bool kLeaf, class Sink>
 size_t merge(const u8* bitmap, size_t n, u8 symbol, const u8* l, const u8* r, Sink sink) noexcept {
-  const V left = _mm512_set1_epi8(static_cast<char>(symbol));
+  const V left = all_bytes(symbol);
   const u8* const r0 = r;
-  const auto step = [&](u64 m) __attribute__((always_inline)) {
-    if constexpr (kLeaf)
-      sink.put(expand(left, m, r));
-    else
-      sink.put(_mm512_or_si512(expand(fresh_zero(), ~m, l), expand(fresh_zero(), m, r)));
-    const size_t k = ones_of(m);
-    r += k;
-    l += 64 - k;
-  };
-  size_t i = 0;
-  for (; i + 512 <= n; i += 512) {  // a line of the bitmap; 10 % faster than step by step
-    prefetch_ahead(bitmap + i / 8);
-    ACCEL_UNROLL(8)
-    for (size_t k = 0; k < 64; k += 8) step(read_word<u64>(bitmap + i / 8 + k));
-  }
-  for (; i + 64 <= n; i += 64) step(read_word<u64>(bitmap + i / 8));
-  if (i < n) step(last_bits(bitmap + i / 8, n - i));
-  sink.end();
+  put_by_bitmap(
+      bitmap, n, sink,
+      [&](u64 m) __attribute__((always_inline)) {
+        const V v =
+            kLeaf ? expand(left, m, r) : _mm512_or_si512(expand(fresh_zero(), ~m, l), expand(fresh_zero(), m, r));
+        const size_t k = ones_of(m);
+        r += k;
+        l += 64 - k;
+        return v;
+      },
+      [] {});
+  return static_cast<size_t>(r - r0);
+}
+
+// The left child is a run of two symbols, whose bits are at `run`: they are spread to where they belong in general
+// registers, which costs less than to merge the symbols, and leaves L1 to the other child. Reads up to 16 bytes behind
+// n bits.
+template <class Sink>
+size_t merge_pair(const u8* bitmap, size_t n, const u8* symbols, const u8* run, const u8* r, Sink sink) noexcept {
+  const V a = all_bytes(symbols[0]), b = all_bytes(symbols[1]);
+  const u8* const r0 = r;
+  size_t at = 0;  // in the run
+  put_by_bitmap(
+      bitmap, n, sink,
+      [&](u64 m) __attribute__((always_inline)) {
+        asm("" : "+r"(m));  // not from a mask register: that way takes the pipes that VPEXPANDB needs
+        const size_t k = ones_of(m);
+        u64 bits = read_word<u64>(run + at / 8) >> at % 8;
+        if (k < 7) [[unlikely]]  // the word held 57 bits at least
+          bits |= u64{run[at / 8 + 8]} << 1 << (63 - at % 8);
+        const V v = expand(_mm512_mask_blend_epi8(_pdep_u64(bits, ~m), a, b), m, r);
+        r += k;
+        at += 64 - k;
+        return v;
+      },
+      [&]() __attribute__((always_inline)) { prefetch_ahead(run + at / 8); });
   return static_cast<size_t>(r - r0);
 }
 
 template <class Sink>  // fields of one bit
 void unpack_bits(const u8* symbols, const u8* p, size_t n, Sink sink) noexcept {
-  const V a = _mm512_set1_epi8(static_cast<char>(symbols[0])), b = _mm512_set1_epi8(static_cast<char>(symbols[1]));
-  size_t i = 0;
-  ACCEL_UNROLL(4)
-  for (; i + 64 <= n; i += 64) {
-    prefetch_ahead(p + i / 8);
-    sink.put(_mm512_mask_mov_epi8(a, read_word<u64>(p + i / 8), b));
-  }
-  if (i < n) sink.put(_mm512_mask_mov_epi8(a, last_bits(p + i / 8, n - i), b));
-  sink.end();
+  const V a = all_bytes(symbols[0]), b = all_bytes(symbols[1]);
+  put_by_bitmap(
+      p, n, sink, [=](u64 m) __attribute__((always_inline)) { return _mm512_mask_blend_epi8(m, a, b); }, [] {});
 }
 
 struct FieldWords {
@@ -213,22 +143,24 @@ void unpack_fields(const u8* symbols, size_t bits, const u8* p, size_t n, Sink s
   const V mask = _mm512_set1_epi8(static_cast<char>((1u << bits) - 1));
   const V t0 = load_bytes(symbols), t1 = load_bytes(symbols + (kTables > 1 ? 64 : 0)),
           t2 = load_bytes(symbols + (kTables > 2 ? 128 : 0)), t3 = load_bytes(symbols + (kTables > 2 ? 192 : 0));
-  __mmask64 valid = low_bits(8 * bits);
-  ACCEL_UNROLL(4)
-  for (size_t i = 0; i < n; i += 64, p += 8 * bits) {
-    prefetch_ahead(p);
-    if (n - i < 64) valid = low_bits(((n - i) * bits + 7) / 8);
-    V v = _mm512_maskz_loadu_epi8(valid, p);
+  const auto look_up = [&](V v) __attribute__((always_inline)) {
     if (kTables < 4) v = _mm512_multishift_epi64_epi8(shift, _mm512_permutexvar_epi8(spread, v));
-    if (kTables == 1) {
-      sink.put(_mm512_permutexvar_epi8(_mm512_and_si512(v, mask), t0));
-    } else if (kTables == 2) {
-      sink.put(_mm512_permutex2var_epi8(t0, v, t1));  // takes seven bits
-    } else {
-      sink.put(_mm512_mask_mov_epi8(_mm512_permutex2var_epi8(t0, v, t1), _mm512_movepi8_mask(v),
-                                    _mm512_permutex2var_epi8(t2, v, t3)));
-    }
-  }
+    if (kTables == 1) return _mm512_permutexvar_epi8(_mm512_and_si512(v, mask), t0);
+    const V low = _mm512_permutex2var_epi8(t0, v, t1);  // takes seven bits
+    if (kTables == 2) return low;
+    return _mm512_mask_mov_epi8(low, _mm512_movepi8_mask(v), _mm512_permutex2var_epi8(t2, v, t3));
+  };
+  const auto put = [&](u64 valid) __attribute__((always_inline)) {
+    prefetch_ahead(p);
+    sink.template put<0>(look_up(_mm512_maskz_loadu_epi8(valid, p)));
+    sink.template advance<1>();
+    p += 8 * bits;
+  };
+  const u64 valid = low_bits(8 * bits);
+  size_t i = 0;
+  ACCEL_UNROLL(4)
+  for (; i + 64 <= n; i += 64) put(valid);
+  if (i < n) put(low_bits(((n - i) * bits + 7) / 8));
   sink.end();
 }
 

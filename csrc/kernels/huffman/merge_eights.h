@@ -4,6 +4,7 @@
 //   shuffle(low, high, index)  byte k of the result is byte index[k] (0..15) of low and high
 //   at_least(x, from)          bit k: byte k of x is not below `from`
 //   spread(x, bits)            the 8 lowest fields of `bits` bits to a byte each, and close(x, bits) back.
+constexpr bool kMergesPairs = false;
 struct Cached {
   u8* p;
   void put(u64 v) {
@@ -11,16 +12,12 @@ struct Cached {
     p += 8;
   }
 };
-struct Streaming : Cached {  // as cached: what is 8 bytes wide would fill a streamed line piece by piece
-  Streaming(u8* out, size_t) : Cached{out} {}
-};
-
 class Checksum {  // before the symbols
  public:
   Checksum(const u8* part, size_t bytes) : crc_(crc32(0, part, bytes, kFolding)) {}
-  template <class Sink>
-  Sink beside(Sink sink) {
-    return sink;
+  template <class Work>  // not streamed: what is 8 bytes wide would fill a line piece by piece
+  auto beside_stream(u8* out, Work work) {
+    return work(Cached{out});
   }
   u32 finish() const { return crc_; }
 

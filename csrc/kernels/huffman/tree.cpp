@@ -8,6 +8,7 @@
 #include <cassert>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"

@@ -25,37 +25,63 @@ struct TreeReader {
   }
 };
 
-// The n symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
-// follows it. Free scratch begins at `top`. Every read through a bitmap that lies stays within a part and 64 bytes
-// behind `top`, and the count tells.
-template <class Sink>
-const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* top, Sink sink) noexcept {
-  const TreeNode& node = in.tree.nodes[index];
-  const size_t bits = n * (node.split ? 1 : node.bits), bytes = (bits + 7) / 8;
+// Where a node's payload of `bits` bits at p ends; null unless it is all there and padded by zeros.
+const u8* payload_end(TreeReader& in, const u8* p, size_t bits) noexcept {
+  const size_t bytes = (bits + 7) / 8;
   const bool fits = bytes <= static_cast<size_t>(in.end - p);
-  if (!fits && !planted(Plant::node_size)) return in.fail(HuffmanStatus::stream_too_short);
+  if (!fits && !planted(Plant::node_size)) return in.fail(HuffmanStatus::stream_too_short), nullptr;
   const bool padded = bits % 8 == 0 || p[bytes - 1] >> bits % 8 == 0;
-  if (!padded && !planted(Plant::node_padding)) return in.fail(HuffmanStatus::stream_left_over);
+  if (!padded && !planted(Plant::node_padding)) return in.fail(HuffmanStatus::stream_left_over), nullptr;
+  return p + bytes;
+}
+
+// Memory of a node's symbols. Its right child's stand at the end of it, so that merging moves them forward in place,
+// and so on downwards, each a part of a vector further on at most: what a path takes of L1 is halved.
+ACCEL_INLINE size_t place_bytes(size_t n) { return whole_vectors(n) + 64 * kHuffmanMaxBits; }
+
+// The set bits of the bitmap of a node, whose n symbols go to `sink`. Its left child's are at l, but for a run: that is
+// unpacked to there, just before its symbols are wanted, or as it is merged.
+template <class Sink>
+size_t merge_children(const TreeReader& in, const TreeNode& left, const u8* bitmap, size_t n, const u8* run,
+                      size_t run_symbols, u8* l, const u8* r, Sink sink) noexcept {
+  const u8* const symbols = in.tree.symbols + left.first;
+  if (left.leaf()) return merge<true>(bitmap, n, symbols[0], l, r, sink);
+  if constexpr (kMergesPairs)  // a bitmap that lies reads n bits of the run
+    if (!left.split && left.bits == 1 && n / 8 + 16 <= static_cast<size_t>(in.end - run))
+      return merge_pair(bitmap, n, symbols, run, r, sink);
+  if (!left.split) unpack(symbols, left.bits, run, run_symbols, Cached{l});
+  return merge<false>(bitmap, n, 0, l, r, sink);
+}
+
+// The n symbols of a node that is no leaf into `sink`, whole vectors of them; p is its payload, returned is what
+// follows it. `place` may be where the symbols go; free scratch begins at `top`. Every read through a bitmap that lies
+// stays within a part and 64 bytes behind `top`, and the count tells.
+template <class Sink>
+const u8* decode_node(TreeReader& in, int index, const u8* p, size_t n, u8* place, u8* top, Sink sink) noexcept {
+  const TreeNode& node = in.tree.nodes[index];
+  const u8* const payload = p;
+  p = payload_end(in, p, n * (node.split ? 1 : node.bits));
+  if (!p) return in.end;
   if (!node.split) {
-    unpack(in.tree.symbols + node.first, node.bits, p, n, sink);
-    return p + bytes;
+    unpack(in.tree.symbols + node.first, node.bits, payload, n, sink);
+    return p;
   }
   const size_t ones = read_word<u16>(in.counts + 2 * node.number);
   if (ones > n) return in.fail(HuffmanStatus::wrong_count);
-  const u8* const bitmap = p;
   const TreeNode& left = in.tree.nodes[node.left];
-  [[maybe_unused]] const TreeNode& right = in.tree.nodes[node.right];
-  u8* const l = top;
-  u8* const r = l + (left.leaf() ? 0 : whole_vectors(n - ones));
-  top = r + whole_vectors(ones);
-  p += bytes;
-  assert(!right.leaf());  // runs stand left of inner nodes, and of two runs the smaller one
-  if (!left.leaf()) p = decode_node(in, node.left, p, n - ones, top, Cached{l});  // none: its counts have to be 0
-  p = decode_node(in, node.right, p, ones, top, Cached{r});
+  assert(!in.tree.nodes[node.right].leaf());  // runs stand left of inner nodes, and of two runs the smaller one
+  const u8* const run = p;
+  u8 *const l = top, *const r = place + whole_vectors(n - ones);
+  if (left.split) {
+    top += place_bytes(n - ones);
+    p = decode_node(in, node.left, p, n - ones, l, top, Cached{l});  // none: its counts have to be 0
+  } else {
+    p = payload_end(in, p, (n - ones) * left.bits);
+    if (!p) return in.end;
+  }
+  p = decode_node(in, node.right, p, ones, r, top, Cached{r});
   if (in.status != HuffmanStatus::ok) return in.end;
-  const u8 symbol = in.tree.symbols[left.first];
-  const size_t found =
-      left.leaf() ? merge<true>(bitmap, n, symbol, l, r, sink) : merge<false>(bitmap, n, symbol, l, r, sink);
+  const size_t found = merge_children(in, left, payload, n, run, n - ones, l, r, sink);
   return found == ones ? p : in.fail(HuffmanStatus::wrong_count);
 }
 
@@ -65,7 +91,7 @@ HuffmanStatus decode_root(const HuffmanTree& tree, const u8* part, size_t bytes,
   const size_t head = 2 * static_cast<size_t>(tree.inner_count);
   if (bytes < head) return HuffmanStatus::cut_off;
   TreeReader in{tree, part, part + bytes};
-  const u8* const end = decode_node(in, 0, part + head, n, top, sink);
+  const u8* const end = decode_node(in, 0, part + head, n, top, top + place_bytes(n), sink);
   if (in.status != HuffmanStatus::ok) return in.status;
   return end == in.end ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
 }
@@ -74,7 +100,8 @@ TreePartDecoded tree_decode_part(const HuffmanTree& tree, const u8* part, size_t
                                  bool streaming) noexcept {
   if (streaming && n % 64 == 0) {
     Checksum sum(part, bytes);
-    const HuffmanStatus status = decode_root(tree, part, bytes, n, scratch, sum.beside(Streaming(out, n)));
+    const HuffmanStatus status =
+        sum.beside_stream(out, [&](auto sink) { return decode_root(tree, part, bytes, n, scratch, sink); });
     return {status, sum.finish()};
   }
   const u32 crc =

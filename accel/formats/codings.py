@@ -11,8 +11,10 @@ import numpy as np
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.formats.pages import new_array, new_zeros
+from accel.kernels._checksum import crc32
+from accel.kernels._coded import Coded, decode_bitmap, decode_gaps, decode_trees, open_trees, plain
 from accel.kernels.floats import float_decode, float_encode
-from accel.kernels.gaps import bitmap_encode, bitmap_expand, gaps_encode, gaps_expand
+from accel.kernels.gaps import bitmap_encode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
 Array = np.ndarray
@@ -52,6 +54,13 @@ class Scratch:
         return self._room[which][:nbytes]
 
 
+class Joined(NamedTuple):
+    """Elements, and the CRC-32 of their bytes where that is known."""
+
+    elements: Array
+    crc32: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Coding:
     """A way to split an array into streams and back.
@@ -81,12 +90,22 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
 
 
 def decode(
-    coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch | None = None
+    coding: str,
+    streams: Sequence[Stream],
+    dtype: np.dtype[Any],
+    size: int,
+    scratch: Scratch | None = None,
+    *,
+    expected_crc32: int | None = None,
 ) -> Array:
-    """`size` elements of `dtype` from streams that may be hostile. Raises FormatError."""
+    """`size` elements of `dtype` from streams that may be hostile, with this checksum where one is given. Raises
+    FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
-    return CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
+    elements, found = CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
+    if expected_crc32 is not None and (crc32(elements) if found is None else found) != expected_crc32:
+        raise FormatError("damaged: its checksum does not match")
+    return elements
 
 
 def stored(streams: Sequence[Stream]) -> int:
@@ -166,12 +185,20 @@ def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
     return out
 
 
-def _read_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Array, Array]:
+def _coded(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Coded:
+    """A stream of whole elements as the decoders of sparse arrays take it: decoded here, unless they do it better."""
+    if stream.method == "huffman" and stream.symbols % np.dtype(dtype).itemsize == 0:
+        trees = open_trees(stream.data, stream.symbols)
+        if trees is not None:
+            return trees
+    return plain(_read(stream, dtype, scratch, which))
+
+
+def _coded_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Coded, Coded]:
     """Where elements stand, and the elements."""
-    if len(streams) != 2:
-        raise FormatError(f"streams: expected 2, got {len(streams)}")
+    _expect(streams, 2)
     places, values = streams
-    return _read(places, np.uint8, scratch, 0), _read(values, dtype, scratch, 1)
+    return _coded(places, np.uint8, scratch, 0), _coded(values, dtype, scratch, 1)
 
 
 def _expect(streams: Sequence[Stream], count: int) -> None:
@@ -183,11 +210,16 @@ def _split_plain(array: Array) -> list[Array] | None:
     return [array.reshape(-1)]
 
 
-def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Array:
+def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Joined:
     _expect(streams, 1)
     out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
-    _read_into(streams[0], out)
-    return out
+    stream = streams[0]
+    if stream.method == "huffman" and stream.symbols == out.nbytes:
+        trees = open_trees(stream.data, stream.symbols)
+        if trees is not None:
+            return Joined(out, decode_trees(trees, _bytes(out)))
+    _read_into(stream, out)
+    return Joined(out)
 
 
 def _split_planes(array: Array) -> list[Array] | None:
@@ -197,14 +229,14 @@ def _split_planes(array: Array) -> list[Array] | None:
     return list(np.ascontiguousarray(array.reshape(-1, 1).view(np.uint8).T))
 
 
-def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     _expect(streams, dtype.itemsize)
     plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
         _read_into(stream, plane)
         out[:, at] = plane
-    return out.reshape(-1).view(dtype)
+    return Joined(out.reshape(-1).view(dtype))
 
 
 def _split_delta(array: Array) -> list[Array] | None:
@@ -215,9 +247,9 @@ def _split_delta(array: Array) -> list[Array] | None:
     return _split_planes(np.diff(bits, prepend=bits.dtype.type(0)))
 
 
-def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
-    return np.cumsum(_join_planes(streams, unsigned, size, scratch), dtype=unsigned).view(dtype)
+    return Joined(np.cumsum(_join_planes(streams, unsigned, size, scratch).elements, dtype=unsigned).view(dtype))
 
 
 def _positions(array: Array) -> Array | None:
@@ -238,9 +270,10 @@ def _split_bitmap(array: Array) -> list[Array] | None:
     return [np.frombuffer(bitmap_encode(live), np.uint8), array.reshape(-1)[positions]]
 
 
-def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
-    bitmap, values = _read_two(streams, dtype, scratch)
-    return bitmap_expand(bitmap, values, size, out=new_array((size,), dtype))
+def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
+    bitmap, values = _coded_two(streams, dtype, scratch)
+    out = new_array((size,), dtype)
+    return Joined(out, decode_bitmap(bitmap, values, out))
 
 
 def _gaps(bits: int) -> Coding:
@@ -259,11 +292,10 @@ def _gaps(bits: int) -> Coding:
         values[~filler] = array.reshape(-1)[positions]
         return [gaps, values]
 
-    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
-        gaps, values = _read_two(streams, dtype, scratch)
-        if values.size != gaps.size:
-            raise FormatError(f"streams: expected as many values as gaps, {gaps.size}, got {values.size}")
-        return gaps_expand(gaps, values, size, bits=bits, out=new_zeros((size,), dtype), cleared=True)
+    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
+        gaps, values = _coded_two(streams, dtype, scratch)
+        out = new_zeros((size,), dtype)
+        return Joined(out, decode_gaps(gaps, values, out, bits))
 
     return Coding(split, join)
 

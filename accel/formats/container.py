@@ -280,9 +280,7 @@ def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | N
         streams.append(codings.Stream(stream.method, stream.symbols, data[at : at + stream.nbytes]))
         at += stream.nbytes
     dtype = DTYPES[part.dtype]
-    flat = codings.decode(part.coding, streams, dtype, part.size, scratch)
-    if crc32(flat) != part.crc32:
-        raise FormatError("damaged: its checksum does not match")
+    flat = codings.decode(part.coding, streams, dtype, part.size, scratch, expected_crc32=part.crc32)
     if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:
         raise FormatError("expected 0 and 1 for booleans")
     array = flat.astype(dtype.newbyteorder("="), copy=False).reshape(part.shape)

@@ -11,8 +11,7 @@ import numpy as np
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.formats.pages import new_array, new_zeros
-from accel.kernels._checksum import crc32
-from accel.kernels._coded import Coded, decode_bitmap, decode_gaps, decode_trees, open_trees, plain
+from accel.kernels._coded import Coded, Sum, decode_bitmap, decode_gaps, decode_trees, open_trees, plain, sum_of
 from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.gaps import bitmap_encode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
@@ -54,11 +53,8 @@ class Scratch:
         return self._room[which][:nbytes]
 
 
-class Joined(NamedTuple):
-    """Elements, and the CRC-32 of their bytes where that is known."""
-
-    elements: Array
-    crc32: int | None = None
+Joined = tuple[np.ndarray, Sum | None]
+"""Elements, and the sum of their bytes where it was found on the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,22 +86,13 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
 
 
 def decode(
-    coding: str,
-    streams: Sequence[Stream],
-    dtype: np.dtype[Any],
-    size: int,
-    scratch: Scratch | None = None,
-    *,
-    expected_crc32: int | None = None,
-) -> Array:
-    """`size` elements of `dtype` from streams that may be hostile, with this checksum where one is given. Raises
-    FormatError."""
+    coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch | None = None
+) -> tuple[Array, Sum]:
+    """`size` elements of `dtype` from streams that may be hostile, and the sum of their bytes. Raises FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
     elements, found = CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
-    if expected_crc32 is not None and (crc32(elements) if found is None else found) != expected_crc32:
-        raise FormatError("damaged: its checksum does not match")
-    return elements
+    return elements, found or sum_of(elements)
 
 
 def stored(streams: Sequence[Stream]) -> int:
@@ -217,9 +204,9 @@ def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: S
     if stream.method == "huffman" and stream.symbols == out.nbytes:
         trees = open_trees(stream.data, stream.symbols)
         if trees is not None:
-            return Joined(out, decode_trees(trees, _bytes(out)))
+            return out, decode_trees(trees, _bytes(out))
     _read_into(stream, out)
-    return Joined(out)
+    return out, None
 
 
 def _split_planes(array: Array) -> list[Array] | None:
@@ -236,7 +223,7 @@ def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scr
     for at, stream in enumerate(streams):
         _read_into(stream, plane)
         out[:, at] = plane
-    return Joined(out.reshape(-1).view(dtype))
+    return out.reshape(-1).view(dtype), None
 
 
 def _split_delta(array: Array) -> list[Array] | None:
@@ -249,7 +236,8 @@ def _split_delta(array: Array) -> list[Array] | None:
 
 def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
-    return Joined(np.cumsum(_join_planes(streams, unsigned, size, scratch).elements, dtype=unsigned).view(dtype))
+    steps, _ = _join_planes(streams, unsigned, size, scratch)
+    return np.cumsum(steps, dtype=unsigned).view(dtype), None
 
 
 def _positions(array: Array) -> Array | None:
@@ -273,7 +261,7 @@ def _split_bitmap(array: Array) -> list[Array] | None:
 def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     bitmap, values = _coded_two(streams, dtype, scratch)
     out = new_array((size,), dtype)
-    return Joined(out, decode_bitmap(bitmap, values, out))
+    return out, decode_bitmap(bitmap, values, out)
 
 
 def _gaps(bits: int) -> Coding:
@@ -295,7 +283,7 @@ def _gaps(bits: int) -> Coding:
     def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
         gaps, values = _coded_two(streams, dtype, scratch)
         out = new_zeros((size,), dtype)
-        return Joined(out, decode_gaps(gaps, values, out, bits))
+        return out, decode_gaps(gaps, values, out, bits)
 
     return Coding(split, join)
 

@@ -37,6 +37,18 @@ def plain(array: np.ndarray) -> Coded:
     return Coded(array.nbytes, array.view(np.uint8))
 
 
+class Sum(NamedTuple):
+    """Of the bytes of an array: their CRC-32, and a number that none is above."""
+
+    crc32: int
+    most: int
+
+
+def sum_of(array: np.ndarray) -> Sum:
+    """Of an array that was decoded in another way."""
+    return Sum(crc32(array), 255)
+
+
 def open_trees(blob: Any, n: int) -> Coded | None:
     """What `blob` is where it is one stream of format HT and the native back end runs; None otherwise.
 
@@ -53,49 +65,49 @@ def open_trees(blob: Any, n: int) -> Coded | None:
     return Coded(n, stream.payload, np.array(stream.ends, np.int64))
 
 
-def decode_trees(symbols: Coded, out: np.ndarray) -> int:
-    """What `open_trees` found into uint8 memory of that size; returns its CRC-32. Raises FormatError."""
-    status, block, crc = runtime.core.huffman_tree_decode_summed(
+def decode_trees(symbols: Coded, out: np.ndarray) -> Sum:
+    """What `open_trees` found into uint8 memory of that size. Raises FormatError."""
+    status, block, crc, most = runtime.core.huffman_tree_decode_summed(
         symbols.data, symbols.ends, out, runtime.isa_index(), runtime.threads()
     )
     if status:
         raise corrupt(STATUS[status], block)
-    return int(crc)
+    return Sum(crc, most)
 
 
-def decode_gaps(gaps: Coded, values: Coded, out: np.ndarray, bits: int) -> int:
-    """`gaps_expand` into `out`, which is all 0; returns the CRC-32 of its bytes. Raises FormatError."""
+def decode_gaps(gaps: Coded, values: Coded, out: np.ndarray, bits: int) -> Sum:
+    """`gaps_expand` into `out`, which is all 0. Raises FormatError."""
     width = out.itemsize
     if values.n != width * gaps.n:
         raise FormatError(f"streams: expected as many values as gaps, {gaps.n}, got {values.n // width}")
     if runtime.backend() != "native":
         places.gaps_expand(gaps.data, values.data.view(out.dtype), out.size, bits=bits, out=out, cleared=True)
-        return crc32(out)
-    where, status, at, gap, crc = runtime.core.gaps_decode(
+        return sum_of(out)
+    where, status, at, gap, crc, most = runtime.core.gaps_decode(
         gaps.data, gaps.ends, values.data, values.ends, gaps.n, width, (1 << bits) - 1, out.view(np.uint8),
         runtime.isa_index(),
     )  # fmt: skip
     if where == AMONG_GAPS:
         raise places.wrong_gap(gap, at, gaps.n, out.size, bits)
     _refuse_streams(where, status, at)
-    return int(crc)
+    return Sum(crc, most)
 
 
-def decode_bitmap(bitmap: Coded, values: Coded, out: np.ndarray) -> int:
-    """`bitmap_expand` into `out`; returns the CRC-32 of its bytes. Raises FormatError."""
+def decode_bitmap(bitmap: Coded, values: Coded, out: np.ndarray) -> Sum:
+    """`bitmap_expand` into `out`. Raises FormatError."""
     width, size = out.itemsize, out.size
     if runtime.backend() != "native":
         places.bitmap_expand(bitmap.data, values.data.view(out.dtype), size, out=out)
-        return crc32(out)
+        return sum_of(out)
     places.check_bitmap_bytes(bitmap.n, size)
-    where, status, at, _, crc = runtime.core.bitmap_decode(
+    where, status, at, _, crc, most = runtime.core.bitmap_decode(
         bitmap.data, bitmap.ends, values.data, values.ends, values.n // width, width, out.view(np.uint8),
         runtime.isa_index(),
     )  # fmt: skip
     _refuse_streams(where, status, at)
     if where:
         raise places.wrong_bits(None if at < 0 else at, values.n // width)
-    return int(crc)
+    return Sum(crc, most)
 
 
 def _refuse_streams(where: int, status: int, block: int) -> None:

@@ -98,17 +98,17 @@ py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int 
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
 }
 
-// As decode_trees, into fresh memory; and the CRC-32 of the symbols.
+// As decode_trees, into fresh memory; and the CRC-32 of the symbols, and a bound that none is above.
 py::tuple decode_trees_summed(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
   const TreeTask to = tree_task(payload, ends, out, isa, threads);
-  std::vector<std::uint32_t> sums(static_cast<std::size_t>(ends.size()));
+  std::vector<TreeSum> blocks(static_cast<std::size_t>(ends.size()));
   HuffmanFailure failure;
-  std::uint32_t crc;
+  TreeSum all;
   {
     py::gil_scoped_release release;
-    failure = tree_decode_summed(to.task, to.isa, to.workers, to.work.get(), sums.data(), crc);
+    failure = tree_decode_summed(to.task, to.isa, to.workers, to.work.get(), blocks.data(), all);
   }
-  return py::make_tuple(static_cast<int>(failure.status), failure.block, crc);
+  return py::make_tuple(static_cast<int>(failure.status), failure.block, all.crc, all.most);
 }
 
 // Of 256 counts, as accel.reference.huffman_tree chooses them.

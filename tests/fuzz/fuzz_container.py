@@ -116,7 +116,7 @@ def rechecked(document: dict[str, Any], payload: bytes, rng: Random) -> bytes:
             streams.append(codings.Stream(method, symbols, bytes(changed[at : at + size])))
             at += size
         try:
-            elements = codings.decode(part["coding"], streams, DTYPES[part["dtype"]], int(np.prod(part["shape"])))
+            elements, _ = codings.decode(part["coding"], streams, DTYPES[part["dtype"]], int(np.prod(part["shape"])))
         except FormatError:
             continue
         part["crc32"] = zlib.crc32(elements.view(np.uint8).data)

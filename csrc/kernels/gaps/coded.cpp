@@ -21,12 +21,13 @@ class Pieces {
   Pieces(const CodedBytes& from, Where where, size_t isa, u8* scratch, u8* room)
       : from_(from), where_(where), left_(from.n), isa_(isa), scratch_(scratch), room_(room) {}
 
-  // The next bytes behind `kept` bytes that stand before `room`; none at the end or after what `result` reports.
+  // The next bytes, in `room` or where they are already; none at the end or after what `result` reports.
   size_t next(CodedResult& result, const u8*& bytes) noexcept {
     const size_t count = std::min(kTreePart, left_);
     if (!count) return 0;
     left_ -= count;
     if (!from_.ends) {
+      most_ = 255;
       bytes = from_.data + (from_.n - left_ - count);
       return count;
     }
@@ -38,6 +39,7 @@ class Pieces {
     result.where = where_, result.status = status, result.at = block_ - 1;
     return 0;
   }
+  u8 most() const { return most_; }  // no byte so far is larger
 
  private:
   HuffmanStatus open() noexcept {
@@ -45,14 +47,16 @@ class Pieces {
     in_block_ = std::min(kTreeBlock, from_.n - static_cast<size_t>(block_) * kTreeBlock);
     ++block_;
     if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > from_.bytes) return HuffmanStatus::bad_ends;
-    return reader_.open(from_.data + begin, static_cast<size_t>(end - begin), in_block_, isa_);
+    const HuffmanStatus status = reader_.open(from_.data + begin, static_cast<size_t>(end - begin), in_block_, isa_);
+    if (status == HuffmanStatus::ok) most_ = std::max(most_, reader_.largest());
+    return status;
   }
 
   CodedBytes from_;
   Where where_;
   size_t left_, in_block_ = 0, isa_;  // left_: bytes that were not asked for
   std::int64_t block_ = 0;            // the next
-  u8 *scratch_, *room_;
+  u8 *scratch_, *room_, most_ = 0;
   TreeBlockReader reader_ = {};
 };
 
@@ -126,7 +130,7 @@ CodedResult gaps_decode(const CodedBytes& gaps, const CodedBytes& values, u8 mos
     entry += count;
     sum.up_to(to.width * to.place);
   }
-  result.crc = sum.all(to.width * to.size);
+  result.crc = sum.all(to.width * to.size), result.most = more_values.most();
   return result;
 }
 
@@ -180,7 +184,7 @@ CodedResult bitmap_decode(const CodedBytes& bitmap, const CodedBytes& values, si
     result.where = Where::among_bits, result.at = static_cast<std::int64_t>(decoder.wanted);
     return result;
   }
-  result.crc = decoder.sum.all(width * size);
+  result.crc = decoder.sum.all(width * size), result.most = decoder.more_values.most();
   return result;
 }
 

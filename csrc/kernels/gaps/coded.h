@@ -21,6 +21,7 @@ struct CodedResult {
   std::int64_t at = -1;                      // block; entry whose gap is wrong; how many values the bitmap wants
   std::uint8_t gap = 0;                      // that is wrong
   std::uint32_t crc = 0;                     // of the output
+  std::uint8_t most = 0;                     // no byte of the output is larger
 };
 
 inline constexpr std::size_t kCodedScratch = kTreeScratch + 3 * kTreePart + 512;

@@ -5,9 +5,15 @@
 
 namespace accel {
 
-// As tree_decode; sums[k], one per block of kTreeBlock symbols, becomes the CRC-32 of the symbols of block k, and `crc`
-// that of all. Stores go through the caches, where the system has just cleared the memory: past them it takes longer.
+// Of symbols: their CRC-32, and a bound that none is above.
+struct TreeSum {
+  std::uint32_t crc = 0;
+  std::uint8_t most = 0;
+};
+
+// As tree_decode; blocks[k], one per block of kTreeBlock symbols, becomes the sum of block k, and `all` that of all.
+// Stores go through the caches, where the system has just cleared the memory: past them it takes longer.
 HuffmanFailure tree_decode_summed(const HuffmanDecodeTask& task, std::size_t isa, int threads, std::uint8_t* scratch,
-                                  std::uint32_t* sums, std::uint32_t& crc) noexcept;
+                                  TreeSum* blocks, TreeSum& all) noexcept;
 
 }  // namespace accel

@@ -57,7 +57,8 @@ py::tuple as_tuple(const CodedResult& result) {
                         result.crc, result.most);
 }
 
-// (where, status, at, gap, crc, most) of CodedResult. `out` is all zeros, of elements of `width` bytes; an entry is a gap.
+// (where, status, at, gap, crc, most) of CodedResult. `out` is all zeros, of elements of `width` bytes; an entry is a
+// gap.
 py::tuple decode_gaps(const Bytes& gaps, const Longs& gap_ends, const Bytes& values, const Longs& value_ends,
                       std::size_t entries, int width, int most, Bytes& out, int isa) {
   const std::size_t level = checked_isa(isa), w = checked_width(width);

@@ -40,8 +40,8 @@ struct SummedDecoder {
 
 }  // namespace
 
-HuffmanFailure tree_decode_summed(const HuffmanDecodeTask& task, size_t isa, int threads, u8* scratch,
-                                  TreeSum* blocks, TreeSum& all) noexcept {
+HuffmanFailure tree_decode_summed(const HuffmanDecodeTask& task, size_t isa, int threads, u8* scratch, TreeSum* blocks,
+                                  TreeSum& all) noexcept {
   const HuffmanFailure failure = decode_blocks(task, kTreeBlock, threads, [&](int part) {
     return SummedDecoder{task.out, isa, scratch + static_cast<size_t>(part) * kTreeScratch, blocks};
   });

@@ -11,7 +11,7 @@ import numpy as np
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.formats.pages import new_array, new_zeros
-from accel.kernels._coded import Coded, Sum, decode_bitmap, decode_gaps, decode_trees, open_trees, plain, sum_of
+from accel.kernels._coded import Coded, Sum, decode_bitmap, decode_gaps, decode_trees, open_trees, sum_of, uncoded
 from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.gaps import bitmap_encode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
@@ -54,7 +54,7 @@ class Scratch:
 
 
 Joined = tuple[np.ndarray, Sum | None]
-"""Elements, and the sum of their bytes where it was found on the way."""
+"""What joining gives: elements, and the sum of their bytes or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,12 @@ class Coding:
     """A way to split an array into streams and back.
 
     `split(array)` gives arrays, one a stream: uint8, or the array's own dtype for elements that are kept. None when
-    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements; it raises FormatError
-    when the streams do not fit together.
+    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements, beside the sum of
+    their bytes where it was found on the way; it raises FormatError when the streams do not fit together.
     """
 
     split: Callable[[Array], list[Array] | None]
-    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Array]
+    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Joined]
 
 
 def encode(array: Array) -> tuple[str, list[Stream]]:
@@ -178,7 +178,7 @@ def _coded(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Coded:
         trees = open_trees(stream.data, stream.symbols)
         if trees is not None:
             return trees
-    return plain(_read(stream, dtype, scratch, which))
+    return uncoded(_read(stream, dtype, scratch, which))
 
 
 def _coded_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Coded, Coded]:

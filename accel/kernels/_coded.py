@@ -1,7 +1,7 @@
 """Arrays straight from coded streams into fresh memory, part by part, with the checksum of what comes out on the way.
 
-What `huffman_decode`, `gaps_expand`, `bitmap_expand` and a CRC-32 do one after another, each over all of it: here a part
-is decoded, put and summed up while it is in a core's cache, and streams take no memory of their own.
+What `huffman_decode`, `gaps_expand`, `bitmap_expand` and a CRC-32 do one after another, each over all of it: here a
+part is decoded, put and summed up while it is in a core's cache, and streams take no memory of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Coded(NamedTuple):
     ends: np.ndarray = NO_ENDS
 
 
-def plain(array: np.ndarray) -> Coded:
+def uncoded(array: np.ndarray) -> Coded:
     """The bytes of an array of one axis."""
     return Coded(array.nbytes, array.view(np.uint8))
 

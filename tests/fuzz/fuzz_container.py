@@ -52,7 +52,8 @@ def samples() -> list[bytes]:
     ]
     header = {"graph": {"nodes": ["Conv"], "x": 1.5}}
     blobs = [container.encode(header, tensors) for tensors in groups]
-    trees: dict[str, Any] = {"plain": codes + 1, "bitmap": np.where(np.arange(400) // 50 % 2, codes, 0).astype(np.uint8)}
+    halves = np.where(np.arange(400) // 50 % 2, codes, 0).astype(np.uint8)
+    trees: dict[str, Any] = {"plain": codes + 1, "bitmap": halves}
     trees |= {"gaps": np.where(np.arange(900) % 11, 0, 9).astype(np.uint8), "shared": Codebook.fit(w, 2)}
     with mock.patch.object(huffman, "TREES_FROM", 0):  # what large arrays have
         return [*blobs, container.encode(header, trees)]

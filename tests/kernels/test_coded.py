@@ -10,10 +10,10 @@ import pytest
 import accel
 from accel.errors import FormatError
 from accel.kernels import bitmap_encode, gaps_encode, huffman_encode, runtime
-from accel.kernels._coded import Coded, decode_bitmap, decode_gaps, decode_trees, open_trees, plain
+from accel.kernels._coded import Coded, decode_bitmap, decode_gaps, decode_trees, open_trees, uncoded
 from accel.reference.huffman_tree import BLOCK
 
-pytestmark = pytest.mark.skipif(runtime.core is None, reason="streams are decoded in parts by the native back end alone")
+pytestmark = pytest.mark.skipif(runtime.core is None, reason="only the native back end decodes in parts")
 ISAS = runtime.isa_info()["supported"]
 PART = 1 << 15  # symbols that are decoded together
 
@@ -27,7 +27,7 @@ def sparse(n: int, density: float, dtype: type = np.uint8) -> np.ndarray:
 def coded(array: np.ndarray, trees: bool) -> Coded:
     symbols = array.view(np.uint8)
     if not trees:
-        return plain(array)
+        return uncoded(array)
     found = open_trees(huffman_encode(symbols, format="ht"), symbols.size)
     assert found is not None
     return found
@@ -82,8 +82,10 @@ def test_trees_give_the_symbols_and_their_sum(threads: int, n: int) -> None:
 def test_a_bound_is_close_where_it_is_known() -> None:
     """So that codes need no search for their maximum."""
     dense = sparse(3 * PART, 0.3)
-    for decode, streams in ((decode_bitmap, bitmap_streams(dense)), (lambda *x: decode_gaps(*x, 8), gap_streams(dense, 8))):
-        assert decode(*[coded(part, True) for part in streams], np.zeros_like(dense)).most == 15
+    bitmap, live = (coded(part, True) for part in bitmap_streams(dense))
+    assert decode_bitmap(bitmap, live, np.empty_like(dense)).most == 15
+    gaps, values = (coded(part, True) for part in gap_streams(dense, 8))
+    assert decode_gaps(gaps, values, np.zeros_like(dense), 8).most == 15
     assert decode_trees(coded(dense, True), np.empty_like(dense)).most == 15
     noise = np.random.default_rng(0).integers(0, 256, 5000).astype(np.uint8)
     assert decode_trees(coded(noise, True), np.empty_like(noise)).most == 255
@@ -105,7 +107,7 @@ def test_streams_that_do_not_fit_are_refused(isa: str, trees: tuple[bool, bool])
             decode_gaps(*streams(gaps, values), out[: int(np.flatnonzero(dense)[-1])], 4)
         large = gaps.copy()
         large[1000] = 16
-        with pytest.raises(FormatError, match="entry 1000 of .*: gap 16 needs more than 4 bits"):
+        with pytest.raises(FormatError, match=r"entry 1000 of .*: gap 16 needs more than 4 bits"):
             decode_gaps(*streams(large, values), np.zeros_like(dense), 4)
         with pytest.raises(FormatError, match="expected as many values as gaps"):
             decode_gaps(*streams(gaps, values[1:]), out, 4)

@@ -11,8 +11,9 @@ import numpy as np
 from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.formats.pages import new_array, new_zeros
+from accel.kernels._coded import Coded, Sum, decode_bitmap, decode_gaps, decode_trees, open_trees, sum_of, uncoded
 from accel.kernels.floats import float_decode, float_encode
-from accel.kernels.gaps import bitmap_encode, bitmap_expand, gaps_encode, gaps_expand
+from accel.kernels.gaps import bitmap_encode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
 
 Array = np.ndarray
@@ -52,17 +53,21 @@ class Scratch:
         return self._room[which][:nbytes]
 
 
+Joined = tuple[np.ndarray, Sum | None]
+"""What joining gives: elements, and the sum of their bytes or None."""
+
+
 @dataclass(frozen=True, slots=True)
 class Coding:
     """A way to split an array into streams and back.
 
     `split(array)` gives arrays, one a stream: uint8, or the array's own dtype for elements that are kept. None when
-    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements; it raises FormatError
-    when the streams do not fit together.
+    it does not apply. `join(streams, dtype, size, scratch)` is its inverse for `size` elements, beside the sum of
+    their bytes where it was found on the way; it raises FormatError when the streams do not fit together.
     """
 
     split: Callable[[Array], list[Array] | None]
-    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Array]
+    join: Callable[[Sequence[Stream], np.dtype[Any], int, Scratch], Joined]
 
 
 def encode(array: Array) -> tuple[str, list[Stream]]:
@@ -82,11 +87,12 @@ def encode(array: Array) -> tuple[str, list[Stream]]:
 
 def decode(
     coding: str, streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch | None = None
-) -> Array:
-    """`size` elements of `dtype` from streams that may be hostile. Raises FormatError."""
+) -> tuple[Array, Sum]:
+    """`size` elements of `dtype` from streams that may be hostile, and the sum of their bytes. Raises FormatError."""
     if coding not in CODINGS:
         raise FormatError(f"coding: expected one of {', '.join(CODINGS)}, got {coding!r}")
-    return CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
+    elements, found = CODINGS[coding].join(streams, dtype, size, scratch or Scratch())
+    return elements, found or sum_of(elements)
 
 
 def stored(streams: Sequence[Stream]) -> int:
@@ -166,12 +172,20 @@ def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
     return out
 
 
-def _read_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Array, Array]:
+def _coded(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Coded:
+    """A stream of whole elements as the decoders of sparse arrays take it: decoded here, unless they do it better."""
+    if stream.method == "huffman" and stream.symbols % np.dtype(dtype).itemsize == 0:
+        trees = open_trees(stream.data, stream.symbols)
+        if trees is not None:
+            return trees
+    return uncoded(_read(stream, dtype, scratch, which))
+
+
+def _coded_two(streams: Sequence[Stream], dtype: np.dtype[Any], scratch: Scratch) -> tuple[Coded, Coded]:
     """Where elements stand, and the elements."""
-    if len(streams) != 2:
-        raise FormatError(f"streams: expected 2, got {len(streams)}")
+    _expect(streams, 2)
     places, values = streams
-    return _read(places, np.uint8, scratch, 0), _read(values, dtype, scratch, 1)
+    return _coded(places, np.uint8, scratch, 0), _coded(values, dtype, scratch, 1)
 
 
 def _expect(streams: Sequence[Stream], count: int) -> None:
@@ -183,11 +197,16 @@ def _split_plain(array: Array) -> list[Array] | None:
     return [array.reshape(-1)]
 
 
-def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Array:
+def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Joined:
     _expect(streams, 1)
     out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
-    _read_into(streams[0], out)
-    return out
+    stream = streams[0]
+    if stream.method == "huffman" and stream.symbols == out.nbytes:
+        trees = open_trees(stream.data, stream.symbols)
+        if trees is not None:
+            return out, decode_trees(trees, _bytes(out))
+    _read_into(stream, out)
+    return out, None
 
 
 def _split_planes(array: Array) -> list[Array] | None:
@@ -197,14 +216,14 @@ def _split_planes(array: Array) -> list[Array] | None:
     return list(np.ascontiguousarray(array.reshape(-1, 1).view(np.uint8).T))
 
 
-def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     _expect(streams, dtype.itemsize)
     plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
         _read_into(stream, plane)
         out[:, at] = plane
-    return out.reshape(-1).view(dtype)
+    return out.reshape(-1).view(dtype), None
 
 
 def _split_delta(array: Array) -> list[Array] | None:
@@ -215,9 +234,10 @@ def _split_delta(array: Array) -> list[Array] | None:
     return _split_planes(np.diff(bits, prepend=bits.dtype.type(0)))
 
 
-def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
+def _join_delta(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     unsigned = np.dtype(f"<u{dtype.itemsize}")
-    return np.cumsum(_join_planes(streams, unsigned, size, scratch), dtype=unsigned).view(dtype)
+    steps, _ = _join_planes(streams, unsigned, size, scratch)
+    return np.cumsum(steps, dtype=unsigned).view(dtype), None
 
 
 def _positions(array: Array) -> Array | None:
@@ -238,9 +258,10 @@ def _split_bitmap(array: Array) -> list[Array] | None:
     return [np.frombuffer(bitmap_encode(live), np.uint8), array.reshape(-1)[positions]]
 
 
-def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
-    bitmap, values = _read_two(streams, dtype, scratch)
-    return bitmap_expand(bitmap, values, size, out=new_array((size,), dtype))
+def _join_bitmap(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
+    bitmap, values = _coded_two(streams, dtype, scratch)
+    out = new_array((size,), dtype)
+    return out, decode_bitmap(bitmap, values, out)
 
 
 def _gaps(bits: int) -> Coding:
@@ -259,11 +280,10 @@ def _gaps(bits: int) -> Coding:
         values[~filler] = array.reshape(-1)[positions]
         return [gaps, values]
 
-    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Array:
-        gaps, values = _read_two(streams, dtype, scratch)
-        if values.size != gaps.size:
-            raise FormatError(f"streams: expected as many values as gaps, {gaps.size}, got {values.size}")
-        return gaps_expand(gaps, values, size, bits=bits, out=new_zeros((size,), dtype), cleared=True)
+    def join(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
+        gaps, values = _coded_two(streams, dtype, scratch)
+        out = new_zeros((size,), dtype)
+        return out, decode_gaps(gaps, values, out, bits)
 
     return Coding(split, join)
 

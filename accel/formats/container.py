@@ -25,6 +25,7 @@ from accel.formats.files import Source, read_bytes
 from accel.formats.limits import DEFAULT, Limits, check, check_ratio
 from accel.kernels._checksum import crc32
 from accel.kernels.checks import describe
+from accel.weights._state import Arrays
 from accel.weights.base import Weight, weight_kinds
 
 MAGIC = b"\x89ACCEL\r\n"
@@ -242,11 +243,11 @@ def decode_tensor(
 ) -> Tensor:
     """A tensor from its bytes of the file. Raises FormatError that names it."""
     where = f"tensor {entry.name!r:.80}"
-    arrays: dict[str, np.ndarray] = {}
+    arrays = Arrays()
     at = 0
     try:
         for part in entry.parts:
-            arrays[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
+            arrays[part.name], arrays.most[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
             at += part.stored
         return _assemble(entry, arrays, limits)
     except FormatError as error:
@@ -274,17 +275,18 @@ def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) 
         check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
-def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | None) -> np.ndarray:
+def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | None) -> tuple[np.ndarray, int]:
+    """The array, and a number that none of its bytes is above."""
     streams, at = [], 0
     for stream in part.streams:
         streams.append(codings.Stream(stream.method, stream.symbols, data[at : at + stream.nbytes]))
         at += stream.nbytes
     dtype = DTYPES[part.dtype]
-    flat = codings.decode(part.coding, streams, dtype, part.size, scratch)
-    if crc32(flat) != part.crc32:
+    flat, found = codings.decode(part.coding, streams, dtype, part.size, scratch)
+    if found.crc32 != part.crc32:
         raise FormatError("damaged: its checksum does not match")
-    if part.dtype == "?" and flat.view(np.uint8).max(initial=0) > 1:
+    if part.dtype == "?" and found.most > 1 and flat.view(np.uint8).max(initial=0) > 1:
         raise FormatError("expected 0 and 1 for booleans")
     array = flat.astype(dtype.newbyteorder("="), copy=False).reshape(part.shape)
     array.flags.writeable = False
-    return array
+    return array, found.most

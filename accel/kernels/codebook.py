@@ -76,9 +76,9 @@ def checked_codebook(codes: np.ndarray, codebook: np.ndarray) -> np.ndarray:
     return codebook.reshape(-1, codebook.shape[-1])
 
 
-def check_values(codes: np.ndarray, codebook: np.ndarray) -> None:
+def check_values(codes: np.ndarray, codebook: np.ndarray, most: int = 255) -> None:
     """Raises ValueError unless the codebook has 1..256 finite values for as many groups as divide the rows of `codes`,
-    and every code has one."""
+    and every code has one; no code is known to be above `most`."""
     if codebook.ndim not in (1, 2):
         raise ValueError(f"codebook: expected shape (k,) or (groups, k), got {checks.describe(codebook)}")
     if not 1 <= codebook.shape[-1] <= MOST_VALUES:
@@ -87,7 +87,7 @@ def check_values(codes: np.ndarray, codebook: np.ndarray) -> None:
         raise ValueError(f"codebook: expected a number of groups that divides {codes.shape[0]}, got {codebook.shape}")
     if not np.isfinite(codebook).all():
         raise ValueError("codebook: expected finite values, got NaN or infinity")
-    top = int(codes.max(initial=0))
+    top = int(codes.max(initial=0)) if most >= codebook.shape[-1] else most
     if top >= codebook.shape[-1]:
         raise ValueError(f"codes: expected codes below {codebook.shape[-1]}, the size of the codebook, got {top}")
 

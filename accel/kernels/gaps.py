@@ -94,7 +94,7 @@ def gaps_decode(gaps: np.ndarray, size: int, *, bits: int = 8, dtype: Any = np.u
         positions = np.empty(gaps.size, kind)
         wrong = loops.gaps_decode(gaps, size, most, positions)
     if wrong >= 0:
-        raise _wrong_gap(gaps, wrong, size, bits)
+        raise wrong_gap(int(gaps[wrong]), wrong, gaps.size, size, bits)
     return positions
 
 
@@ -185,11 +185,23 @@ def bitmap_decode(data: Any, size: int) -> np.ndarray:
 def _bitmap(name: str, data: Any, size: int) -> np.ndarray:
     packed = checks.byte_view(name, data)
     checks.integer("size", size, 0)
-    if packed.size != -(-size // 8):
-        raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {packed.size}")
+    check_bitmap_bytes(packed.size, size)
     if size % 8 and packed[-1] >> size % 8:
-        raise FormatError("bitmap: a bit after the last place is set")
+        raise wrong_bits(None, 0)
     return packed
+
+
+def check_bitmap_bytes(nbytes: int, size: int) -> None:
+    """FormatError unless so many bytes hold a bit for each of `size` places."""
+    if nbytes != -(-size // 8):
+        raise FormatError(f"bitmap: {size} places need {-(-size // 8)} bytes, got {nbytes}")
+
+
+def wrong_bits(wanted: int | None, values: int) -> FormatError:
+    """For a bitmap that wants another number of values than there are, or has a bit too many (None)."""
+    if wanted is None:
+        return FormatError("bitmap: a bit after the last place is set")
+    return FormatError(f"bitmap: {wanted} bits are set, for {values} values")
 
 
 def gaps_expand(
@@ -236,7 +248,7 @@ def gaps_expand(
             gaps, most, values.view(np.uint8), values.itemsize, flat, clear, runtime.isa_index()
         )
         if wrong >= 0:
-            raise _wrong_gap(gaps, wrong, size, bits)
+            raise wrong_gap(int(gaps[wrong]), wrong, gaps.size, size, bits)
     else:
         positions = gaps_decode(gaps, size, bits=bits, dtype=np.int64)
         dense[:] = 0
@@ -278,14 +290,14 @@ def bitmap_expand(data: Any, values: np.ndarray, size: int, *, out: np.ndarray |
             dense[:] = 0
             dense[mask] = values
     if wanted != values.size:
-        raise FormatError(f"bitmap: {wanted} bits are set, for {values.size} values")
+        raise wrong_bits(wanted, values.size)
     return dense
 
 
-def _wrong_gap(gaps: np.ndarray, wrong: int, size: int, bits: int) -> FormatError:
-    large = gaps[wrong] >> bits if bits < 8 else 0
-    why = f"gap {gaps[wrong]} needs more than {bits} bits" if large else f"it leaves {size} places"
-    return FormatError(f"gaps: entry {wrong} of {gaps.size}: {why}")
+def wrong_gap(gap: int, entry: int, entries: int, size: int, bits: int) -> FormatError:
+    """For an entry whose gap needs more bits, or which does not stand within `size` places."""
+    why = f"gap {gap} needs more than {bits} bits" if gap >> bits else f"it leaves {size} places"
+    return FormatError(f"gaps: entry {entry} of {entries}: {why}")
 
 
 def _check_values(values: Any) -> None:

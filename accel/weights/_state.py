@@ -18,6 +18,19 @@ MAX_SIZE = 2**61 - 1
 """float32 elements whose bytes a signed 64-bit integer counts."""
 
 
+class Arrays(dict[str, np.ndarray]):
+    """The arrays of a file's weight; no byte of array `name` is above most[name], as its decoder knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most: dict[str, int] = {}
+
+
+def most(arrays: Mapping[str, np.ndarray], name: str) -> int:
+    """A number that none of the bytes of an array is above, without looking at them."""
+    return arrays.most.get(name, 255) if isinstance(arrays, Arrays) else 255
+
+
 def only(kind: str, found: Mapping[str, Any], expected: tuple[str, ...], what: str) -> None:
     """Raise FormatError unless `found` has exactly the expected names."""
     if set(found) != set(expected):

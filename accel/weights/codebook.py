@@ -49,11 +49,15 @@ class Codebook(Weight):
     kind: ClassVar[str] = "codebook"
 
     def __init__(self, codes: np.ndarray, codebook: np.ndarray) -> None:
+        self._set(codes, codebook, 255)
+
+    def _set(self, codes: np.ndarray, codebook: np.ndarray, most: int) -> None:
+        """No code is above `most`, as far as is known."""
         checks.array("codes", codes, np.uint8)
         checks.array("codebook", codebook, np.float32)
         if codes.ndim < 2:
             raise ValueError(f"codes: expected (out, in) or (out, in/group, kh, kw), got {checks.describe(codes)}")
-        check_values(codes, codebook)
+        check_values(codes, codebook, most)
         self.codes = _state.frozen(codes)
         self.codebook = _state.frozen(codebook)
         self.shape = codes.shape
@@ -158,8 +162,10 @@ class Codebook(Weight):
         _state.only(cls.kind, meta, (), "fields")
         codes = _state.array(cls.kind, arrays, "codes", np.uint8)
         codebook = _state.array(cls.kind, arrays, "codebook", np.float32)
+        weight = cls.__new__(cls)
         try:
-            return cls(codes, codebook)
+            weight._set(codes, codebook, _state.most(arrays, "codes"))
+            return weight
         except ValueError as error:
             raise FormatError(f"{cls.kind} weight: {error}") from None
 

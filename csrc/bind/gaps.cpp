@@ -1,41 +1,96 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "kernels/gaps/gaps.h"
 
-#include "bind/bind.h"
+#include "bind/huffman.h"
+#include "kernels/gaps/coded.h"
 
 namespace accel::bind::gaps_bindings {
 namespace {
 
-using Bytes = Array<std::uint8_t>;
+constexpr std::size_t kMostElements = std::size_t{1} << 60;  // whose bytes can be counted
 
 std::size_t checked_width(int width) {
   require(width == 1 || width == 2 || width == 4 || width == 8, "gaps: elements of 1, 2, 4 or 8 bytes expected");
   return static_cast<std::size_t>(width);
 }
 
+std::uint8_t checked_most(int most) {
+  require(most == 15 || most == 255, "gaps: 4 or 8 bits expected");
+  return static_cast<std::uint8_t>(most);
+}
+
 // The first entry that is wrong, or -1. `values` and `out` are the bytes of elements of `width` bytes.
 std::int64_t expand_gaps(const Bytes& gaps, int most, const Bytes& values, int width, Bytes& out, bool clear, int isa) {
   const std::size_t w = checked_width(width), entries = static_cast<std::size_t>(gaps.size());
   require(static_cast<std::size_t>(values.size()) == w * entries, "gaps: one value per gap expected");
-  require(most >= 0 && most <= 255, "gaps: bytes expected");
+  const std::uint8_t largest = checked_most(most);
   const auto expand = kGapsExpand[checked_isa(isa)];
-  std::uint8_t* const to = out.mutable_data();
+  const std::size_t size = static_cast<std::size_t>(out.size()) / w;
+  GapsOutput to{out.mutable_data(), w, size, clear ? 0 : size};
   const Unlocked unlocked;
-  return expand(gaps.data(), entries, static_cast<std::uint8_t>(most), values.data(), w, to,
-                static_cast<std::size_t>(out.size()) / w, clear);
+  const std::int64_t wrong = expand(gaps.data(), entries, largest, values.data(), to);
+  gaps_clear_rest(to);
+  return wrong;
 }
 
 // How many values the bitmap wants: other sizes than that are not expanded.
 std::size_t expand_bitmap(const Bytes& bitmap, const Bytes& values, int width, Bytes& out, int isa) {
-  const auto expand = kBitmapExpand[checked_isa(isa)];
-  const std::size_t w = checked_width(width), size = static_cast<std::size_t>(out.size()) / w;
+  const std::size_t level = checked_isa(isa), w = checked_width(width), size = static_cast<std::size_t>(out.size()) / w;
   require(static_cast<std::size_t>(bitmap.size()) == (size + 7) / 8, "bitmap: a bit per element expected");
   const std::size_t count = static_cast<std::size_t>(values.size()) / w;
   std::uint8_t* const to = out.mutable_data();
   const Unlocked unlocked;
-  const std::size_t wanted = bitmap_count(bitmap.data(), static_cast<std::size_t>(bitmap.size()));
-  if (wanted == count) expand(bitmap.data(), values.data(), count, w, to, size);
+  const std::size_t wanted = kBitmapCount[level](bitmap.data(), static_cast<std::size_t>(bitmap.size()));
+  if (wanted == count) kBitmapExpand[level](bitmap.data(), size, values.data(), count, w, to);
   return wanted;
+}
+
+// `n` bytes: those of `data`, or, where there are ends, of blocks of format HT in it.
+CodedBytes coded(const Bytes& data, const Longs& ends, std::size_t n) {
+  const auto bytes = static_cast<std::size_t>(data.size()), blocks = static_cast<std::size_t>(ends.size());
+  require(blocks ? blocks == tree_block_count(n) : bytes == n, "coded: all bytes, or one end per block, expected");
+  return {data.data(), bytes, blocks ? ends.data() : nullptr, n};
+}
+
+py::tuple as_tuple(const CodedResult& result) {
+  return py::make_tuple(static_cast<int>(result.where), static_cast<int>(result.status), result.at, result.gap,
+                        result.crc, result.most);
+}
+
+// (where, status, at, gap, crc, most) of CodedResult. `out` is all zeros, of elements of `width` bytes; an entry is a
+// gap.
+py::tuple decode_gaps(const Bytes& gaps, const Longs& gap_ends, const Bytes& values, const Longs& value_ends,
+                      std::size_t entries, int width, int most, Bytes& out, int isa) {
+  const std::size_t level = checked_isa(isa), w = checked_width(width);
+  const std::size_t size = static_cast<std::size_t>(out.size()) / w;
+  require(entries <= kMostElements, "gaps: fewer entries expected");
+  const CodedBytes places = coded(gaps, gap_ends, entries), elements = coded(values, value_ends, w * entries);
+  const std::uint8_t largest = checked_most(most);
+  GapsOutput to{out.mutable_data(), w, size, size};
+  const auto work = scratch(kCodedScratch);
+  CodedResult result;
+  {
+    const Unlocked unlocked;
+    result = gaps_decode(places, elements, largest, to, level, work.get());
+  }
+  return as_tuple(result);
+}
+
+// The same of a bitmap for `count` values, into any memory.
+py::tuple decode_bitmap(const Bytes& bitmap, const Longs& bitmap_ends, const Bytes& values, const Longs& value_ends,
+                        std::size_t count, int width, Bytes& out, int isa) {
+  const std::size_t level = checked_isa(isa), w = checked_width(width);
+  const std::size_t size = static_cast<std::size_t>(out.size()) / w;
+  require(count <= kMostElements, "bitmap: fewer values expected");
+  const CodedBytes places = coded(bitmap, bitmap_ends, (size + 7) / 8), elements = coded(values, value_ends, w * count);
+  std::uint8_t* const to = out.mutable_data();
+  const auto work = scratch(kCodedScratch);
+  CodedResult result;
+  {
+    const Unlocked unlocked;
+    result = bitmap_decode(places, elements, w, to, size, level, work.get());
+  }
+  return as_tuple(result);
 }
 
 // (indptr, indices, values) of a matrix of codes, without the code `zero`; `count` are others.
@@ -63,6 +118,12 @@ void add(py::module_& m) {
         py::arg("width"), py::arg("out").noconvert(), py::arg("clear"), py::arg("isa"));
   m.def("codes_to_rows", &codes_to_rows, py::arg("codes").noconvert(), py::arg("zero"), py::arg("count"));
   m.def("bitmap_expand", &expand_bitmap, py::arg("bitmap").noconvert(), py::arg("values").noconvert(), py::arg("width"),
+        py::arg("out").noconvert(), py::arg("isa"));
+  m.def("gaps_decode", &decode_gaps, py::arg("gaps").noconvert(), py::arg("gap_ends").noconvert(),
+        py::arg("values").noconvert(), py::arg("value_ends").noconvert(), py::arg("entries"), py::arg("width"),
+        py::arg("most"), py::arg("out").noconvert(), py::arg("isa"));
+  m.def("bitmap_decode", &decode_bitmap, py::arg("bitmap").noconvert(), py::arg("bitmap_ends").noconvert(),
+        py::arg("values").noconvert(), py::arg("value_ends").noconvert(), py::arg("count"), py::arg("width"),
         py::arg("out").noconvert(), py::arg("isa"));
 }
 

@@ -5,6 +5,7 @@
 
 #include "bind/huffman.h"
 #include "kernels/huffman/tree.h"
+#include "kernels/huffman/tree_summed.h"
 
 namespace accel::bind::huffman_bindings {
 namespace {
@@ -69,7 +70,14 @@ py::object encode_trees(const Bytes& symbols, const std::string& start, int isa)
   });
 }
 
-py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
+// What decoding a stream of format HT needs.
+struct TreeTask {
+  HuffmanDecodeTask task;
+  std::size_t isa;
+  int workers;
+  std::unique_ptr<std::uint8_t[]> work;
+};
+TreeTask tree_task(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
   const std::size_t level = checked_isa(isa), n = static_cast<std::size_t>(out.size());
   require(threads >= 1, "huffman: threads must be at least 1");
   require(static_cast<std::size_t>(ends.size()) == tree_block_count(n), "huffman: one end per block expected");
@@ -77,13 +85,30 @@ py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int 
                                out.mutable_data(), n};
   const int workers =
       static_cast<int>(std::clamp<std::size_t>(tree_block_count(n), 1, static_cast<std::size_t>(threads)));
-  const auto work = scratch(kTreeScratch * static_cast<std::size_t>(workers));
+  return {task, level, workers, scratch(kTreeScratch * static_cast<std::size_t>(workers))};
+}
+
+py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
+  const TreeTask to = tree_task(payload, ends, out, isa, threads);
   HuffmanFailure failure;
   {
     const Unlocked unlocked;
-    failure = tree_decode(task, level, workers, work.get());
+    failure = tree_decode(to.task, to.isa, to.workers, to.work.get());
   }
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
+}
+
+// As decode_trees, into fresh memory; and the CRC-32 of the symbols, and a bound that none is above.
+py::tuple decode_trees_summed(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
+  const TreeTask to = tree_task(payload, ends, out, isa, threads);
+  std::vector<TreeSum> blocks(static_cast<std::size_t>(ends.size()));
+  HuffmanFailure failure;
+  TreeSum all;
+  {
+    const Unlocked unlocked;
+    failure = tree_decode_summed(to.task, to.isa, to.workers, to.work.get(), blocks.data(), all);
+  }
+  return py::make_tuple(static_cast<int>(failure.status), failure.block, all.crc, all.most);
 }
 
 // Of 256 counts, as accel.reference.huffman_tree chooses them.
@@ -113,6 +138,8 @@ void add(py::module_& m) {
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
   m.def("huffman_tree_encode", &encode_trees, py::arg("symbols").noconvert(), py::arg("start"), py::arg("isa"));
   m.def("huffman_tree_decode", &decode_trees, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
+        py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
+  m.def("huffman_tree_decode_summed", &decode_trees_summed, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
   m.def("crc32", &checksum, py::arg("data").noconvert(), py::arg("isa"));
   m.def("huffman_tree_lengths", &lengths_of, py::arg("counts").noconvert());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Blocks of the float codec, whole and damaged, and positions by gaps and by bitmaps, in every instruction set: each
+// Blocks of the float codec, whole and damaged, positions by gaps and by bitmaps, and sparse arrays from streams of
+// them, in every instruction set: each
 // must do what a few lines of scalar code do, and the sanitizers must stay silent. Built and run by fuzz_values.py:
 //   fuzz_values MUTANTS SEED
 #include <cstdio>
@@ -10,7 +11,8 @@
 #include "guarded.h"
 #include "huffman_oracle.h"
 #include "kernels/floats/floats.h"
-#include "kernels/gaps/gaps.h"
+#include "kernels/gaps/coded.h"
+#include "kernels/huffman/crc32.h"
 #include "mutants.h"
 
 namespace {
@@ -22,7 +24,8 @@ using std::size_t;
 using std::uint8_t;
 
 constexpr size_t kMostBytes = 400'000;
-Guarded input(kMostBytes), places(kMostBytes), output(kMostBytes), scratch(float_decode_scratch(kFloatMostPlanes));
+Guarded input(kMostBytes), places(kMostBytes), output(kMostBytes),
+    scratch(std::max(float_decode_scratch(kFloatMostPlanes), kCodedScratch));
 
 [[noreturn]] void report(const char* what, const Bytes& bytes, size_t width, size_t n, size_t isa) {
   std::printf("finding: %s; %zu elements of %zu bytes, instruction set %s\n", what, n, width,
@@ -181,55 +184,171 @@ Bytes sparse_bytes(size_t n) {  // mostly small: several entries fit; some large
   return bytes;
 }
 
-void check_gaps() {
-  const size_t width = size_t{1} << below(4), entries = below(300), most = below(2) ? 15 : 255, isa = any_isa();
-  Bytes gaps = sparse_bytes(entries);
-  if (below(4))
-    for (auto& gap : gaps) gap = static_cast<uint8_t>(std::min<size_t>(gap, most));
-  size_t reach = 0;
-  for (const uint8_t gap : gaps) reach += gap + size_t{1};
-  const size_t size = below(3) ? reach + below(40) : below(reach + 1);
-  const Bytes values = any_bytes(width * entries);
-  Bytes dense(width * size);
-  std::int64_t wrong = -1;
-  for (size_t k = 0, at = 0; k < entries && wrong < 0; ++k, ++at) {
+struct Expanded {
+  Bytes dense;
+  std::int64_t wrong = -1;  // the first entry that does not fit
+};
+
+Expanded expanded_gaps(const Bytes& gaps, size_t most, const Bytes& values, size_t width, size_t size) {
+  Expanded to{Bytes(width * size)};
+  for (size_t k = 0, at = 0; k < gaps.size(); ++k, ++at) {
     at += gaps[k];
-    if (gaps[k] > most || at >= size)
-      wrong = static_cast<std::int64_t>(k);
-    else
-      std::memcpy(&dense[width * at], &values[width * k], width);
+    if (gaps[k] > most || at >= size) {
+      to.wrong = static_cast<std::int64_t>(k);
+      return to;
+    }
+    std::memcpy(&to.dense[width * at], &values[width * k], width);
   }
-  uint8_t* const out = output.last(width * size);
-  const bool clear = below(2);
-  std::memset(out, clear ? 0xAB : 0, width * size);
-  const std::int64_t found = kGapsExpand[isa](copy_to(input, gaps), entries, static_cast<uint8_t>(most),
-                                              copy_to(places, values), width, out, size, clear);
-  if (!output.front_is_whole(out)) report("gaps: a write before the output", gaps, width, size, isa);
-  if (found != wrong) report("gaps: another entry is wrong", gaps, width, size, isa);
-  if (wrong < 0 && !std::equal(dense.begin(), dense.end(), out)) report("gaps: wrong values", gaps, width, size, isa);
+  return to;
 }
 
-void check_bitmap() {
-  const size_t width = size_t{1} << below(4), size = below(700), bytes = (size + 7) / 8, isa = any_isa();
-  Bytes bitmap = any_bytes(bytes);
-  for (auto& b : bitmap) b = static_cast<uint8_t>(below(3) ? b : b * (below(2) ? 255 : 0));
-  if (size % 8) bitmap.back() = static_cast<uint8_t>(bitmap.back() & ((1u << size % 8) - 1));
-  size_t set = 0;
-  for (size_t i = 0; i < size; ++i) set += bitmap[i / 8] >> i % 8 & 1;
-  const uint8_t* const given = copy_to(input, bitmap);
-  if (bitmap_count(given, bytes) != set) report("bitmap: wrong count", bitmap, width, size, isa);
-  const size_t count = below(8) ? set : below(set + 40);  // not as many as bits: garbage, but nothing outside
-  const Bytes values = any_bytes(width * count);
-  uint8_t* const out = output.last(width * size);
-  kBitmapExpand[isa](given, copy_to(places, values), count, width, out, size);
-  if (!output.front_is_whole(out)) report("bitmap: a write before the output", bitmap, width, size, isa);
-  for (size_t i = 0, k = 0; i < size && count == set; ++i) {
-    const bool live = bitmap[i / 8] >> i % 8 & 1;
-    const Bytes zero(width);
-    if (std::memcmp(out + width * i, live ? &values[width * k] : zero.data(), width))
-      report("bitmap: wrong values", bitmap, width, size, isa);
-    k += live;
+// Empty where the bitmap does not want as many values.
+std::optional<Bytes> expanded_bitmap(const Bytes& bitmap, const Bytes& values, size_t width, size_t size) {
+  Bytes dense(width * size);
+  size_t k = 0;
+  for (size_t i = 0; i < size; ++i) {
+    if (!(bitmap[i / 8] >> i % 8 & 1)) continue;
+    if (width * ++k > values.size()) return std::nullopt;
+    std::memcpy(&dense[width * i], &values[width * (k - 1)], width);
   }
+  if (width * k != values.size() || (size % 8 && bitmap.back() >> size % 8)) return std::nullopt;
+  return dense;
+}
+
+struct GapsCase {
+  size_t width = size_t{1} << below(4), most = below(2) ? 15 : 255, isa = any_isa(), size = 0;
+  Bytes gaps, values;
+  explicit GapsCase(size_t entries) : gaps(sparse_bytes(entries)), values(any_bytes(width * entries)) {
+    if (below(4))
+      for (auto& gap : gaps) gap = static_cast<uint8_t>(std::min<size_t>(gap, most));
+    size_t reach = 0;
+    for (const uint8_t gap : gaps) reach += gap + size_t{1};
+    size = below(3) ? reach + below(40) : below(reach + 1);
+  }
+};
+
+void check_gaps() {
+  const GapsCase c(below(300));
+  const Expanded answer = expanded_gaps(c.gaps, c.most, c.values, c.width, c.size);
+  uint8_t* const out = output.last(c.width * c.size);
+  const bool clear = below(2);
+  std::memset(out, clear ? 0xAB : 0, c.width * c.size);
+  const uint8_t *const gaps = copy_to(input, c.gaps), *const values = copy_to(places, c.values);
+  const size_t first = below(2) ? below(c.gaps.size() + 1) : 0;  // in two pieces
+  GapsOutput to{out, c.width, c.size, clear ? 0 : c.size};
+  std::int64_t found = kGapsExpand[c.isa](gaps, first, static_cast<uint8_t>(c.most), values, to);
+  if (found < 0) {
+    found = kGapsExpand[c.isa](gaps + first, c.gaps.size() - first, static_cast<uint8_t>(c.most),
+                               values + c.width * first, to);
+    if (found >= 0) found += static_cast<std::int64_t>(first);
+  }
+  gaps_clear_rest(to);
+  if (!output.front_is_whole(out)) report("gaps: a write before the output", c.gaps, c.width, c.size, c.isa);
+  if (found != answer.wrong) report("gaps: another entry is wrong", c.gaps, c.width, c.size, c.isa);
+  if (found < 0 && !std::equal(answer.dense.begin(), answer.dense.end(), out))
+    report("gaps: wrong values", c.gaps, c.width, c.size, c.isa);
+}
+
+struct BitmapCase {
+  size_t width = size_t{1} << below(4), size, isa = any_isa(), set = 0;
+  Bytes bitmap, values;
+  explicit BitmapCase(size_t n) : size(n), bitmap(any_bytes((n + 7) / 8)) {
+    for (auto& b : bitmap) b = static_cast<uint8_t>(below(3) ? b : b * (below(2) ? 255 : 0));
+    if (size % 8) bitmap.back() = static_cast<uint8_t>(bitmap.back() & ((1u << size % 8) - 1));
+    for (size_t i = 0; i < size; ++i) set += bitmap[i / 8] >> i % 8 & 1;
+    values = any_bytes(width * (below(8) ? set : below(set + 40)));  // not as many as bits: nothing outside
+  }
+};
+
+void check_bitmap() {
+  const BitmapCase c(below(700));
+  const uint8_t* const given = copy_to(input, c.bitmap);
+  if (kBitmapCount[c.isa](given, c.bitmap.size()) != c.set)
+    report("bitmap: wrong count", c.bitmap, c.width, c.size, c.isa);
+  uint8_t* const out = output.last(c.width * c.size);
+  const size_t count = c.values.size() / c.width;
+  const BitmapProgress done = kBitmapExpand[c.isa](given, c.size, copy_to(places, c.values), count, c.width, out);
+  if (!output.front_is_whole(out)) report("bitmap: a write before the output", c.bitmap, c.width, c.size, c.isa);
+  if (done.values > count || done.places > c.size ||
+      (count >= c.set && (done.places != c.size || done.values != c.set)))
+    report("bitmap: wrong progress", c.bitmap, c.width, c.size, c.isa);
+  if (count != c.set) return;
+  const auto answer = expanded_bitmap(c.bitmap, c.values, c.width, c.size);
+  if (!answer || !std::equal(answer->begin(), answer->end(), out))
+    report("bitmap: wrong values", c.bitmap, c.width, c.size, c.isa);
+}
+
+// ---- sparse arrays from their streams -------------------------------------------------------------------------------
+
+// Bytes as they are, or as a block of trees, which may be damaged.
+struct Coded {
+  Bytes block;
+  std::int64_t end = 0;
+  bool trees;
+  std::optional<Bytes> symbols;  // that a decoder must find
+
+  Coded(const Bytes& bytes, size_t isa) : block(bytes), trees(!bytes.empty() && below(4)), symbols(bytes) {
+    if (!trees) return;
+    Bytes work(kTreeScratch);
+    block.resize(tree_bound(bytes.size()));
+    block.resize(tree_encode(bytes.data(), bytes.size(), isa, block.data(), &end, work.data()));
+    if (below(2)) return;
+    mutate_once(block, Bytes(block));
+    end = static_cast<std::int64_t>(block.size()) + (below(8) ? 0 : 1 - static_cast<std::int64_t>(below(3)));
+    try {
+      Bytes within(block);
+      if (end > static_cast<std::int64_t>(within.size())) throw oracle::Refused();
+      within.resize(static_cast<size_t>(end));
+      symbols = oracle::decode(within, bytes.size(), true, true);
+    } catch (const oracle::Refused&) {
+      symbols.reset();
+    }
+  }
+  CodedBytes at(Guarded& memory, size_t n) const {
+    return {copy_to(memory, block), block.size(), trees ? &end : nullptr, n};
+  }
+};
+
+void check_result(const CodedResult& result, const std::optional<Bytes>& answer, const uint8_t* out, const Bytes& bytes,
+                  size_t width, size_t isa) {
+  if (!output.front_is_whole(out)) report("coded: a write before the output", bytes, width, 0, isa);
+  const bool accepted = result.where == CodedResult::Where::nowhere;
+  if (accepted != answer.has_value()) report(accepted ? "coded: accepted" : "coded: refused", bytes, width, 0, isa);
+  if (!accepted) return;
+  if (!std::equal(answer->begin(), answer->end(), out)) report("coded: wrong values", bytes, width, 0, isa);
+  if (result.crc != crc32(0, answer->data(), answer->size(), false)) report("coded: wrong sum", bytes, width, 0, isa);
+  if (std::any_of(answer->begin(), answer->end(), [&](uint8_t b) { return b > result.most; }))
+    report("coded: wrong bound", bytes, width, 0, isa);
+}
+
+size_t any_entries() { return below(50) ? below(300) : below(3 * kTreePart); }
+
+void check_coded_gaps() {
+  const GapsCase c(any_entries());
+  if (c.width * c.size > kMostBytes) return;
+  const Coded gaps(c.gaps, c.isa), values(c.values, c.isa);
+  std::optional<Bytes> answer;
+  if (gaps.symbols && values.symbols) {
+    Expanded to = expanded_gaps(*gaps.symbols, c.most, *values.symbols, c.width, c.size);
+    if (to.wrong < 0) answer = std::move(to.dense);
+  }
+  uint8_t* const out = output.last(c.width * c.size);
+  std::memset(out, 0, c.width * c.size);
+  GapsOutput to{out, c.width, c.size, c.size};
+  const CodedResult result = gaps_decode(gaps.at(input, c.gaps.size()), values.at(places, c.values.size()),
+                                         static_cast<uint8_t>(c.most), to, c.isa, scratch.last(kCodedScratch));
+  check_result(result, answer, out, c.gaps, c.width, c.isa);
+}
+
+void check_coded_bitmap() {
+  const BitmapCase c(below(50) ? below(700) : below(kMostBytes / 8));
+  const Coded bitmap(c.bitmap, c.isa), values(c.values, c.isa);
+  std::optional<Bytes> answer;
+  if (bitmap.symbols && values.symbols) answer = expanded_bitmap(*bitmap.symbols, *values.symbols, c.width, c.size);
+  uint8_t* const out = output.last(c.width * c.size);
+  const CodedResult result = bitmap_decode(bitmap.at(input, c.bitmap.size()), values.at(places, c.values.size()),
+                                           c.width, out, c.size, c.isa, scratch.last(kCodedScratch));
+  check_result(result, answer, out, c.bitmap, c.width, c.isa);
 }
 
 void check_rows() {
@@ -263,6 +382,9 @@ int main(int argc, char** argv) {
   generator.seed(static_cast<std::uint64_t>(std::atol(argv[2])));
   const long accepted = decode_mutants(mutants);
   for (long run = 0; run < mutants; ++run) check_gaps(), check_bitmap(), check_rows();
-  std::printf("{\"mutants\": %ld, \"accepted\": %ld, \"gaps\": %ld, \"bitmaps\": %ld, \"code_matrices\": %ld}\n",
-              mutants, accepted, mutants, mutants, mutants);
+  for (long run = 0; run < mutants; ++run) check_coded_gaps(), check_coded_bitmap();
+  std::printf(
+      "{\"mutants\": %ld, \"accepted\": %ld, \"gaps\": %ld, \"bitmaps\": %ld, \"code_matrices\": %ld, \"coded\": "
+      "%ld}\n",
+      mutants, accepted, mutants, mutants, mutants, 2 * mutants);
 }

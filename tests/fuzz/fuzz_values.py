@@ -17,7 +17,7 @@ from fuzz_huffman import DECODERS, ROOT, build, tried
 SOURCES = [
     ROOT / "tests" / "fuzz" / "fuzz_values.cpp",
     ROOT / "csrc" / "kernels" / "floats" / "floats.cpp",
-    ROOT / "csrc" / "kernels" / "gaps" / "gaps.cpp",
+    *sorted((ROOT / "csrc" / "kernels" / "gaps").glob("*.cpp")),
     *DECODERS,
 ]
 

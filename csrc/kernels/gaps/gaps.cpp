@@ -15,16 +15,13 @@ const GapsExpand kGapsExpand[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
 #undef ACCEL_TABLE_ENTRY
 #define ACCEL_TABLE_ENTRY bitmap_expand
 const BitmapExpand kBitmapExpand[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
+#undef ACCEL_TABLE_ENTRY
+#define ACCEL_TABLE_ENTRY bitmap_count
+const BitmapCount kBitmapCount[kIsaCount] = {ACCEL_FOR_EACH_ISA(ACCEL_ISA_ROW)};
 
-std::size_t bitmap_count(const std::uint8_t* bitmap, std::size_t n) noexcept {
-  std::size_t count = 0;
-  for (; n >= 8; n -= 8, bitmap += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, bitmap, sizeof word);
-    count += static_cast<std::size_t>(std::popcount(word));
-  }
-  for (; n; --n) count += static_cast<std::size_t>(std::popcount(*bitmap++));
-  return count;
+void gaps_clear_rest(GapsOutput& to) noexcept {
+  std::memset(to.out + to.width * to.cleared, 0, to.width * (to.size - to.cleared));
+  to.cleared = to.size;
 }
 
 void rows_of_codes(const std::uint8_t* codes, std::size_t rows, std::size_t columns, std::uint8_t zero,

@@ -101,7 +101,20 @@ bool can_fold_wide() noexcept {
 }
 #endif
 
+// The product of two polynomials modulo P, bit-reflected: bit 31 is 1, bit 30 is x.
+std::uint32_t product(std::uint32_t a, std::uint32_t b) noexcept {
+  std::uint32_t sum = 0;
+  for (; a; a <<= 1, b = crc_times_x(b)) sum ^= b & (0 - (a >> 31));
+  return sum;
+}
+
 }  // namespace
+
+std::uint32_t crc32_joined(std::uint32_t crc, std::uint32_t rest, std::size_t n) noexcept {
+  for (std::uint32_t by = 0x00800000; n; n >>= 1, by = product(by, by))  // x^8, squared for each bit of n
+    if (n & 1) crc = product(crc, by);
+  return crc ^ rest;
+}
 
 std::uint32_t crc32(std::uint32_t crc, const std::uint8_t* data, std::size_t n, bool folding) noexcept {
 #if defined(__x86_64__)

@@ -10,6 +10,9 @@ namespace accel {
 // it.
 std::uint32_t crc32(std::uint32_t crc, const std::uint8_t* data, std::size_t n, bool folding) noexcept;
 
+// Of bytes whose first part has the CRC-32 `crc`, and whose other n bytes have `rest`.
+std::uint32_t crc32_joined(std::uint32_t crc, std::uint32_t rest, std::size_t n) noexcept;
+
 constexpr std::uint32_t crc_times_x(std::uint32_t r) { return (r >> 1) ^ (r & 1 ? 0xEDB88320u : 0u); }
 
 // x^n mod P, bit-reflected and shifted by one as the product of two reflected numbers needs it.

@@ -80,6 +80,11 @@ HuffmanStatus TreeBlockReader::next_tree(u8* room, u8* scratch, bool streaming, 
   return crc == read_word<std::uint32_t>(part) ? status : HuffmanStatus::checksum;
 }
 
+u8 TreeBlockReader::largest() const noexcept {
+  if (kind_ == Kind::raw) return 255;
+  return kind_ == Kind::run ? block_[1] : *std::max_element(tree_.symbols, tree_.symbols + 256);
+}
+
 HuffmanStatus TreeBlockReader::close() const noexcept {
   if (kind_ == Kind::trees) return at_ == end_ ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
   const u8* const stored = block_ + (kind_ == Kind::run ? 2 : 1);

@@ -13,6 +13,8 @@ class TreeBlockReader {
   // for them. `streaming` and `scratch` (kTreeScratch bytes) are those of TreeDecodePart. Symbols of a raw block or a
   // run are not to be believed before close().
   HuffmanStatus next(std::uint8_t* room, std::uint8_t* scratch, bool streaming, const std::uint8_t*& symbols) noexcept;
+  // No symbol of the block is larger.
+  std::uint8_t largest() const noexcept;
   // After the last part: whether the block ends here, and its checksum is right.
   HuffmanStatus close() const noexcept;
 

@@ -35,7 +35,7 @@ _RELAYOUT_CACHED, _RELAYOUT_FAR = 2 << 20, 3.0
 """Larger maps, in floats, do not stay in the L3 cache from one layer to the next: a copy then takes so many times as
 long."""
 _PIECE = 1 << 13  # numbers that are made float64 together
-_CHECKED_SIZE = 13  # outputs a side: whole and cut tiles of every form
+_CHECKED_SIZE = 7  # outputs a side: whole and cut tiles of every form, two a side of the largest
 
 
 class Layer(NamedTuple):

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <climits>
 #include <memory>
+#include <vector>
 
 #include "bind/program.h"
 #include "kernels/codebook/product.h"
@@ -38,6 +39,16 @@ void add_codebook(PyProgram& p, const Prepared& weights, long rows, const Activa
   p.program.add([=](float* const* s, int n) {
     weights->run(isa, rows, activation, x.in(s), b, y.in(s), scratch.in(s), std::min(n, threads));
   });
+}
+
+// The values of all codes, in an array of their shape.
+Array<float> unfold(const Array<std::uint8_t>& codes, const Array<float>& book) {
+  require(book.ndim() == 1 && book.size() > 0 && book.size() <= 256, "codebook: expected 1 to 256 values");
+  Array<float> found(std::vector<py::ssize_t>(codes.shape(), codes.shape() + codes.ndim()));
+  float* const out = found.mutable_data();
+  py::gil_scoped_release release;
+  unfold_codes(codes.data(), static_cast<std::size_t>(codes.size()), book.data(), static_cast<int>(book.size()), out);
+  return found;
 }
 
 using Quantized = std::shared_ptr<ProductLinear>;
@@ -78,6 +89,7 @@ void add(py::module_& m) {
       .def("dots", [](const CodebookLinear& c, int isa) { return c.dots(checked_isa(isa)); })
       .def("scratch_floats", &CodebookLinear::scratch_floats);
   m.def("pack_codebook", &pack, py::arg().noconvert(), py::arg().noconvert(), py::arg());
+  m.def("unfold_codes", &unfold, py::arg().noconvert(), py::arg().noconvert());
   py::class_<ProductLinear, Quantized>(m, "ProductQuantized")
       .def_property_readonly("nbytes", &ProductLinear::nbytes)
       .def_property_readonly("out", &ProductLinear::out)

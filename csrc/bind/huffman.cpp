@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "bind/huffman.h"
+#include "kernels/huffman/frame.h"
 #include "kernels/huffman/tree.h"
 #include "kernels/huffman/tree_summed.h"
 
@@ -60,6 +61,23 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
     failure = huffman_decode_blocks(task, decode_block, threads);
   }
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
+}
+
+// A stream of format H4 from its first byte to its last into `out`. False, whatever is in `out` then, where it is
+// another, `out` cannot take it, or anything is wrong: the caller goes through it again to say what.
+bool decode_at_once(const Bytes& data, const py::object& out, int isa, int threads) {
+  const auto decode_block = kHuffmanDecodeBlock[checked_isa(isa)];
+  require(threads >= 1, "huffman: threads must be at least 1");
+  if (!py::isinstance<Bytes>(out)) return false;
+  auto symbols = py::reinterpret_borrow<Bytes>(out);
+  if (symbols.ndim() != 1 || !symbols.writeable() || !apart(data, symbols)) return false;
+  const auto bytes = static_cast<std::size_t>(data.size()), n = static_cast<std::size_t>(symbols.size());
+  std::uint8_t* const to = symbols.mutable_data();
+  py::gil_scoped_release release;
+  const auto frame = huffman_frame(data.data(), bytes, n);
+  if (!frame) return false;
+  const HuffmanDecodeTask task{data.data() + frame->head, bytes - frame->head, frame->ends.data(), to, n};
+  return huffman_decode_blocks(task, decode_block, threads).status == HuffmanStatus::ok;
 }
 
 py::object encode_trees(const Bytes& symbols, const std::string& start, int isa) {
@@ -136,6 +154,8 @@ void add(py::module_& m) {
         py::arg("isa"));
   m.def("huffman_decode", &decode, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
+  m.def("huffman_decode_at_once", &decode_at_once, py::arg("data").noconvert(), py::arg("out"), py::arg("isa"),
+        py::arg("threads"));
   m.def("huffman_tree_encode", &encode_trees, py::arg("symbols").noconvert(), py::arg("start"), py::arg("isa"));
   m.def("huffman_tree_decode", &decode_trees, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));

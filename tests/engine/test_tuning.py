@@ -115,7 +115,8 @@ def test_weights_that_fail_the_check_fall_back(monkeypatch: pytest.MonkeyPatch) 
     w = weights()
     w[:, 0] *= 100_000
     w[:, 1] = -w[:, 0] / 3
-    image = np.random.default_rng(0).standard_normal((1, 64, 15, 15), np.float32)
+    side = tuning._CHECKED_SIZE + 2
+    image = np.random.default_rng(0).standard_normal((1, 64, side, side), np.float32)
     # The second channel is thrice the first: not a power of two, whose products would cancel to the bit where they are
     # rounded.
     image[:, 1] = 3 * image[:, 0]

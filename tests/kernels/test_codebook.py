@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kernels.floats import EPS, IMPLEMENTATIONS, assert_same_bits, normal, using
 
 from accel.kernels import linear
-from accel.kernels.codebook import codebook_matmul, pack_codebook
+from accel.kernels.codebook import codebook_matmul, pack_codebook, unfold
 from accel.kernels.program import native
 from accel.kernels.runtime import isa_index
 from accel.reference import codebook as reference
@@ -175,3 +175,14 @@ def test_packed_codes_take_four_bits_or_eight(name: str) -> None:
             packed = pack_codebook(codes, book[np.newaxis])
             assert (packed.out, packed.depth, packed.bits) == (100, 20, bits)
             assert packed.nbytes == 128 * 24 * bits // 8 + 2048  # whole tiles of 64 x 8, and the book twice
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 1), (6, 3, 3, 3), (4, 77)])
+def test_codes_unfold_to_their_values(backend: str, shape: tuple[int, ...], groups: int) -> None:
+    for values in (1, 7, 256):
+        codes = np.random.default_rng(0).integers(0, values, shape, np.uint8)
+        books = normal(groups, values, seed=1)
+        wanted = reference.codebook_dense(codes, books if groups > 1 else books[0])
+        assert_same_bits(unfold(codes, books), np.float32(wanted))
+        assert_same_bits(unfold(codes, books, slice(1, 2)), np.float32(wanted[1:2]))

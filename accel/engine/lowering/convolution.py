@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,11 +13,11 @@ from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.binary import lower_product, multiplies_bits
 from accel.engine.lowering.circulant_conv import circulant_window, lower_circulant
+from accel.engine.lowering.conv_layout import moved_behind, native_conv, read_by_sparse
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
-from accel.engine.shapes import Known, Spec, Window, window
+from accel.engine.shapes import Window
 from accel.engine.tuning import Candidate, Choice, Layer, SparseOption, break_even, choose
-from accel.errors import ModelError
 from accel.graph.fusing import RESIDUAL
 from accel.graph.network import Constant, Node
 from accel.kernels import program as native
@@ -52,27 +52,12 @@ class Planned(NamedTuple):
         return self.choice.method
 
 
-def _native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Layer] | None:
-    """Weights and layer of a convolution that native kernels take."""
-    x, w = known.get(node.inputs[0]), known.get(node.inputs[1])
-    if not isinstance(x, Spec) or w is None or isinstance(w, Spec) or w.dtype != np.float32 or x.dtype != np.float32:
-        return None
-    if len(x.shape) != 4 or 0 in x.shape or 0 in w.shape or isinstance(known.get(node.input(2)), Spec):
-        return None
-    group = node.attributes.get("group", 1)
-    if len(w.shape) != 4 or group < 1 or w.shape[0] % group or x.shape[1] != w.shape[1] * group:
-        raise ModelError(f"weights of shape {w.shape} in {group} groups do not fit an input of shape {x.shape}")
-    geometry = window(node.attributes, w.shape[2:], x.shape[2:])
-    strides, pads, dilations = geometry.strides, geometry.pads, geometry.dilations
-    return w, Layer(x.shape[1], (x.shape[2], x.shape[3]), w.shape, strides, pads, dilations, group)
-
-
 def planned(builder: PlanBuilder, node: Node) -> Planned | None:
     """How `node` is computed, decided once; None where no kernel for floats takes it."""
     name = node.outputs[0]
     if name not in builder.convolutions:
         other = multiplies_bits(builder, node) or circulant_window(builder, node) is not None
-        found = None if other else _native_conv(builder.known, node)
+        found = None if other else native_conv(builder.known, node)
         builder.convolutions[name] = None if found is None else _decide(builder, node, *found)
     result: Planned | None = builder.convolutions[name]
     return result
@@ -161,7 +146,7 @@ def _without_zeros(
     kernel = layer.w_shape[2], layer.w_shape[3]
     strips = strip_window(kernel, layer.strides, layer.dilations, layer.w_shape[1], layer.output)
     whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4
-    if values is None and not (whole and _read_by_sparse(builder, node)):
+    if values is None and not (whole and read_by_sparse(builder, node)):
         return None
 
     def make() -> Packed:
@@ -174,16 +159,8 @@ def _without_zeros(
     if values is None:
         return SparseOption(w.size, pack, -layer.w_shape[0] * layer.output[0] * layer.output[1])
     size = 0 if first else layer.channels * layer.size[0] * layer.size[1]
-    return SparseOption(values, pack, -size if node.inputs[0] in builder.planes else size)
-
-
-def _read_by_sparse(builder: PlanBuilder, node: Node) -> bool:
-    """Whether only convolutions with few values read the result: they want planes, and blocks would be copied."""
-    (name, *_), weights = node.outputs, []
-    for reader in builder.network.nodes:
-        if name in reader.inputs:
-            weights.append(builder.known.get(reader.inputs[1]) if reader.op == "Conv" else None)
-    return all(w is not None and not isinstance(w, Spec) and few_values(w) is not None for w in weights)
+    moved = -size if node.inputs[0] in builder.planes else size
+    return SparseOption(values, pack, moved + moved_behind(builder, node))
 
 
 def conv_halo(builder: PlanBuilder, node: Node) -> int:

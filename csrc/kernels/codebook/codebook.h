@@ -102,4 +102,7 @@ void split_bf16(const float* x, long depth, long columns, std::uint16_t* to) noe
 // As CodebookKernels::few, for 1 .. kDotFew rows of x as split_bf16 gives them, one after another.
 void dot_bf16(const CodebookTile& tile, const std::uint16_t* x, int rows) noexcept;
 
+// out[i] = book[codes[i]]; codes from `entries` on have its last value.
+void unfold_codes(const std::uint8_t* codes, std::size_t n, const float* book, int entries, float* out) noexcept;
+
 }  // namespace accel

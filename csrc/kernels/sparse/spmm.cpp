@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <tuple>
@@ -50,29 +51,24 @@ int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
 }
 
 template <std::size_t SIZE>
-void put_bytes(const std::uint8_t* values, const std::int32_t* at, long count, std::vector<std::uint8_t>& to) {
-  const std::size_t end = to.size();
-  to.resize(end + static_cast<std::size_t>(count) * SIZE);
-  std::uint8_t* p = to.data() + end;
-  for (long i = 0; i < count; ++i, p += SIZE) std::memcpy(p, values + static_cast<std::size_t>(at[i]) * SIZE, SIZE);
+std::uint8_t* put_bytes(const std::uint8_t* values, const std::int32_t* at, std::size_t count, std::uint8_t* to) {
+  for (std::size_t i = 0; i < count; ++i, to += SIZE)
+    std::memcpy(to, values + static_cast<std::size_t>(at[i]) * SIZE, SIZE);
+  return to;
 }
 
-// Some values, the codes of a row in a block or a group of a pair's, behind the others.
-void put_values(const CsrView& a, const std::int32_t* at, long count, std::vector<std::uint8_t>& to) {
+// Some values, the codes of a row in a block or a group of a pair's, from `to` on; returns their end.
+std::uint8_t* put_values(const CsrView& a, const std::int32_t* at, std::size_t count, std::uint8_t* to) {
   const auto* bytes = static_cast<const std::uint8_t*>(a.values);
   if (a.kind == ValueKind::code16) {
-    for (long i = 0; i < (count + 3) / 4 * 4; i += 2) {
+    for (std::size_t i = 0; i < (count + 3) / 4 * 4; i += 2) {
       const int low = i < count ? bytes[at[i]] : 0, high = i + 1 < count ? bytes[at[i + 1]] : 0;
-      to.push_back(static_cast<std::uint8_t>(low | high << 4));
+      *to++ = static_cast<std::uint8_t>(low | high << 4);
     }
-    return;
+    return to;
   }
-  if (a.kind == ValueKind::f32)
-    put_bytes<4>(bytes, at, count, to);
-  else if (a.kind == ValueKind::bf16)
-    put_bytes<2>(bytes, at, count, to);
-  else
-    put_bytes<1>(bytes, at, count, to);
+  if (a.kind == ValueKind::f32) return put_bytes<4>(bytes, at, count, to);
+  return a.kind == ValueKind::bf16 ? put_bytes<2>(bytes, at, count, to) : put_bytes<1>(bytes, at, count, to);
 }
 
 // Rows where a matrix is cut into about `wanted` pieces of nearly equal numbers of values, a row counted as one more:
@@ -88,23 +84,33 @@ std::vector<long> cut(const CsrView& a, const std::vector<long>& edges, long wan
   return at;
 }
 
-Memory kept(const std::vector<std::uint8_t>& bytes) {
-  Memory memory = allocate(bytes.size() + kSlack);
-  std::copy(bytes.begin(), bytes.end(), memory.begin);
-  return memory;
-}
+// Room that is filled once.
+struct Filled {
+  explicit Filled(std::size_t most) : begin(new std::uint8_t[most]), end(begin.get()) {}
+  std::size_t size() const { return static_cast<std::size_t>(end - begin.get()); }
+  Memory kept() const {
+    Memory memory = allocate(size() + kSlack);
+    std::copy_n(begin.get(), size(), memory.begin);
+    return memory;
+  }
+  std::unique_ptr<std::uint8_t[]> begin;
+  std::uint8_t* end;
+};
 
 }  // namespace
 
 struct SparseMatrix::Builder {
   SparseMatrix& to;
   const CsrView& csr;
-  std::vector<std::int32_t> at;       // where each row goes on
+  std::vector<std::int32_t> at;  // where each row goes on
+  Filled offset, value;
   std::vector<std::int32_t> count{};  // of each row of the part in the block
   std::vector<std::int32_t> alone{};  // its rows that have no partner, counted from its first
   std::vector<RowPair> pairs{};
-  std::vector<std::int32_t> order{}, bucket{}, both{}, own_a{}, own_b{};
-  std::vector<std::uint8_t> offset{}, value{};
+  std::vector<std::int32_t> order{}, bucket{};
+  std::vector<std::int32_t> both_a{}, both_b{}, own_a{}, own_b{};  // of a pair: where in the matrix
+  std::vector<std::uint8_t> mark{};                                // of a block's columns: which of a pair have them
+  std::vector<std::uint16_t> place{};                              // their offsets
   std::vector<long> pairings{};  // where rows that look for partners among each other begin, and the end
   RowPairs finder{};
 
@@ -127,6 +133,14 @@ struct SparseMatrix::Builder {
     const SpmmWindow& w = to.window_;
     const long channel = k / w.taps(), tap = k % w.taps();
     return (channel * w.kernel_w + tap % w.kernel_w) * w.rows() + tap / w.kernel_w * w.dilation_h;
+  }
+
+  void begin_block(long block) {
+    const Range k = to.block(block);
+    const auto columns = static_cast<std::size_t>(k.end - k.begin);
+    mark.assign(columns, 0), place.resize(columns);
+    for (std::size_t c = 0; c < columns; ++c) place[c] = static_cast<std::uint16_t>(offset_of(static_cast<long>(c)));
+    for (auto* one : {&both_a, &both_b, &own_a, &own_b}) one->resize(columns + 1);
   }
 
   void add_piece(long block, long part) {
@@ -171,49 +185,50 @@ struct SparseMatrix::Builder {
 
   // In the order in which the kernel reads it.
   void put_pair(const RowPair& pair, long part, long begin) {
-    const std::int32_t *a = at.data() + part + pair.first, *b = at.data() + part + pair.second;
-    both.clear(), own_a.clear(), own_b.clear();
-    for (std::int32_t i = *a, j = *b; i < *a + pair.count || j < *b + pair.count;) {
-      const std::int32_t left = i < *a + pair.count ? csr.indices[i] : std::numeric_limits<std::int32_t>::max(),
-                         right = j < *b + pair.count ? csr.indices[j] : std::numeric_limits<std::int32_t>::max();
-      if (left == right && std::ssize(both) < 2 * pair.shared) {
-        both.push_back(i++), both.push_back(j++);
-        continue;
-      }
-      if (left <= right) own_a.push_back(i++);
-      if (right <= left) own_b.push_back(j++);
-    }
+    const auto count = static_cast<std::size_t>(pair.count), shared = static_cast<std::size_t>(pair.shared);
+    divide(at[static_cast<std::size_t>(part + pair.first)], at[static_cast<std::size_t>(part + pair.second)], count,
+           shared, begin);
     to.row_.push_back(static_cast<std::uint16_t>(pair.first));
     to.row_.push_back(static_cast<std::uint16_t>(pair.second));
-    put_shared(begin);
-    for (std::size_t i = 0, n; i < own_a.size(); i += n) {
-      n = group(own_a.size() - i);
+    put_groups(both_a, both_b, shared, 1, begin);
+    put_groups(own_a, own_b, count - shared, 2, begin);
+  }
+  // Which values of two rows, from a and b on, have columns in common, of these the first `shared`, and which have not.
+  // Without branches, which would go the wrong way at every other value.
+  void divide(std::int32_t a, std::int32_t b, std::size_t count, std::size_t shared, long begin) {
+    const std::int32_t *of_a = csr.indices + a, *of_b = csr.indices + b;
+    for (std::size_t i = 0; i < count; ++i) mark[static_cast<std::size_t>(of_a[i] - begin)] = 1;
+    for (std::size_t i = 0, n = 0; i < count; ++i) {
+      std::uint8_t& m = mark[static_cast<std::size_t>(of_b[i] - begin)];
+      const bool both = (m == 1) & (n < shared);
+      both_b[n] = own_b[i - n] = b + static_cast<std::int32_t>(i);
+      m = static_cast<std::uint8_t>(m + both), n += both;
+    }
+    for (std::size_t i = 0, n = 0; i < count; ++i) {
+      const bool both = mark[static_cast<std::size_t>(of_a[i] - begin)] == 2;
+      both_a[n] = own_a[i - n] = a + static_cast<std::int32_t>(i);
+      n += both;
+    }
+    for (std::size_t i = 0; i < count; ++i) mark[static_cast<std::size_t>(of_a[i] - begin)] = 0;
+  }
+  // `offsets` of each two values: one where their column is the same.
+  void put_groups(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b, std::size_t count,
+                  std::size_t offsets, long begin) {
+    for (std::size_t i = 0, n; i < count; i += n) {
+      n = count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
       std::int32_t from[8];
-      std::copy_n(&own_a[i], n, from), std::copy_n(&own_b[i], n, from + n);
-      put_offsets(from, 2 * static_cast<long>(n), begin);
-      put_values(csr, from, 2 * static_cast<long>(n), value);
+      std::copy_n(&a[i], n, from), std::copy_n(&b[i], n, from + n);
+      put_offsets(from, offsets * n, begin);
+      value.end = put_values(csr, from, 2 * n, value.end);
     }
   }
-  void put_shared(long begin) {
-    for (std::size_t i = 0, n; i < both.size() / 2; i += n) {
-      n = group(both.size() / 2 - i);
-      std::int32_t from[8];
-      for (std::size_t j = 0; j < n; ++j) from[j] = both[2 * (i + j)], from[n + j] = both[2 * (i + j) + 1];
-      put_offsets(from, static_cast<long>(n), begin);
-      put_values(csr, from, 2 * static_cast<long>(n), value);
-    }
-  }
-  static std::size_t group(std::size_t left) { return left >= 4 ? 4 : left >= 2 ? 2 : 1; }
-  void put_offsets(const std::int32_t* from, long n, long begin) {
-    const std::size_t size = to.strips() ? 2 : 1, end = offset.size();
-    offset.resize(end + static_cast<std::size_t>(n) * size);
-    std::uint8_t* p = offset.data() + end;
-    for (long i = 0; i < n; ++i, p += size) {
-      const auto two = static_cast<std::uint16_t>(offset_of(csr.indices[from[i]] - begin));
-      if (size == 2)
-        std::memcpy(p, &two, 2);
+  void put_offsets(const std::int32_t* from, std::size_t n, long begin) {
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint16_t two = place[static_cast<std::size_t>(csr.indices[from[i]] - begin)];
+      if (to.strips())
+        std::memcpy(offset.end, &two, 2), offset.end += 2;
       else
-        *p = static_cast<std::uint8_t>(two);
+        *offset.end++ = static_cast<std::uint8_t>(two);
     }
   }
 
@@ -234,10 +249,9 @@ struct SparseMatrix::Builder {
       const std::int32_t n = count[static_cast<std::size_t>(r)];
       if (n == 0 && !all) continue;
       to.row_.push_back(static_cast<std::uint16_t>(r));
-      own_a.resize(static_cast<std::size_t>(n));
-      std::iota(own_a.begin(), own_a.end(), at[static_cast<std::size_t>(part + r)]);
-      put_offsets(own_a.data(), n, k.begin);
-      put_values(csr, own_a.data(), n, value);
+      std::iota(own_a.begin(), own_a.begin() + n, at[static_cast<std::size_t>(part + r)]);
+      put_offsets(own_a.data(), static_cast<std::size_t>(n), k.begin);
+      value.end = put_values(csr, own_a.data(), static_cast<std::size_t>(n), value.end);
     }
   }
 };
@@ -270,16 +284,22 @@ SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long 
   }
   if (csr.scale) scale_.assign(csr.scale, csr.scale + rows_);
   if (csr.book) book_.assign(csr.book, csr.book + (kind_ == ValueKind::code16 ? 16 : 256));
-  Builder builder{*this, csr, {csr.indptr, csr.indptr + rows_}};
+  // Codes of four bits are filled up to two bytes a row and block or, of pairs, a group.
+  const long bytes = kind_ == ValueKind::code16 ? values_ + 2 * rows_ * blocks_ : values_ * value_bytes(kind_);
+  Builder builder{*this,
+                  csr,
+                  {csr.indptr, csr.indptr + rows_},
+                  Filled(static_cast<std::size_t>(2 * values_)),
+                  Filled(static_cast<std::size_t>(bytes))};
   builder.split(threads);
-  builder.offset.reserve(static_cast<std::size_t>(strips() ? 2 * values_ : values_));
-  builder.value.reserve(static_cast<std::size_t>(values_ * value_bytes(kind_)));
-  for (long b = 0; b < blocks_; ++b)
+  for (long b = 0; b < blocks_; ++b) {
+    builder.begin_block(b);
     for (long p = 0; p < parts(); ++p) builder.add_piece(b, p);
+  }
   pieces_.push_back({runs_.size(), 0, row_.size(), builder.offset.size(), builder.value.size()});
   row_.resize(row_.size() + kSlack);
-  offset_ = kept(builder.offset);
-  value_ = kept(builder.value);
+  offset_ = builder.offset.kept();
+  value_ = builder.value.kept();
 }
 
 Range SparseMatrix::block(long b) const noexcept {

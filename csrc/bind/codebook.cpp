@@ -46,7 +46,7 @@ Array<float> unfold(const Array<std::uint8_t>& codes, const Array<float>& book) 
   require(book.ndim() == 1 && book.size() > 0 && book.size() <= 256, "codebook: expected 1 to 256 values");
   Array<float> found(std::vector<py::ssize_t>(codes.shape(), codes.shape() + codes.ndim()));
   float* const out = found.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   unfold_codes(codes.data(), static_cast<std::size_t>(codes.size()), book.data(), static_cast<int>(book.size()), out);
   return found;
 }

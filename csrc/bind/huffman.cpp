@@ -73,7 +73,7 @@ bool decode_at_once(const Bytes& data, const py::object& out, int isa, int threa
   if (symbols.ndim() != 1 || !symbols.writeable() || !apart(data, symbols)) return false;
   const auto bytes = static_cast<std::size_t>(data.size()), n = static_cast<std::size_t>(symbols.size());
   std::uint8_t* const to = symbols.mutable_data();
-  py::gil_scoped_release release;
+  const Unlocked unlocked;
   const auto frame = huffman_frame(data.data(), bytes, n);
   if (!frame) return false;
   const HuffmanDecodeTask task{data.data() + frame->head, bytes - frame->head, frame->ends.data(), to, n};

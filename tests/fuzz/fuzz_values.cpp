@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Blocks of the float codec, whole and damaged, positions by gaps and by bitmaps, and sparse arrays from streams of
-// them, in every instruction set: each
-// must do what a few lines of scalar code do, and the sanitizers must stay silent. Built and run by fuzz_values.py:
+// Blocks of the float codec, whole and damaged, positions by gaps and by bitmaps, sparse arrays from streams of them,
+// in every instruction set, and heads of streams: each must do what a few lines of scalar code do, and the sanitizers
+// must stay silent. Built and run by fuzz_values.py:
 //   fuzz_values MUTANTS SEED
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +13,8 @@
 #include "kernels/floats/floats.h"
 #include "kernels/gaps/coded.h"
 #include "kernels/huffman/crc32.h"
+#include "kernels/huffman/frame.h"
+#include "kernels/huffman/huffman.h"
 #include "mutants.h"
 
 namespace {
@@ -289,7 +291,7 @@ struct Coded {
 
   Coded(const Bytes& bytes, size_t isa) : block(bytes), trees(!bytes.empty() && below(4)), symbols(bytes) {
     if (!trees) return;
-    Bytes work(kTreeScratch);
+    static Bytes work(kTreeScratch);
     block.resize(tree_bound(bytes.size()));
     block.resize(tree_encode(bytes.data(), bytes.size(), isa, block.data(), &end, work.data()));
     if (below(2)) return;
@@ -325,7 +327,7 @@ size_t any_entries() { return below(50) ? below(300) : below(3 * kTreePart); }
 
 void check_coded_gaps() {
   const GapsCase c(any_entries());
-  if (c.width * c.size > kMostBytes) return;
+  if (c.width * std::max(c.size, c.gaps.size()) > kMostBytes * 9 / 10) return;  // a block is hardly longer
   const Coded gaps(c.gaps, c.isa), values(c.values, c.isa);
   std::optional<Bytes> answer;
   if (gaps.symbols && values.symbols) {
@@ -374,6 +376,42 @@ void check_rows() {
   }
 }
 
+// ---- heads of streams -----------------------------------------------------------------------------------------------
+
+void append_number(Bytes& bytes, size_t number) {
+  for (; number >= 128; number >>= 7) bytes.push_back(static_cast<uint8_t>(number % 128 | 128));
+  bytes.push_back(static_cast<uint8_t>(number));
+}
+
+// A stream of raw blocks, and sometimes damaged. The checksum is right, so that everything behind it is reached.
+void check_frame() {
+  const size_t n = 1 + below(below(50) ? 3'000 : kMostBytes - 100);
+  std::vector<size_t> ends;
+  Bytes head = {0xAC, 1, 0}, none;
+  append_number(head, n);
+  for (size_t k = 0; k < huffman_block_count(n); ++k) {
+    const size_t size = huffman_block_symbols(n, k) + 5;
+    append_number(head, size);
+    ends.push_back(size + (ends.empty() ? 0 : ends.back()));
+  }
+  const bool whole = below(2);
+  if (!whole) mutate_once(head, none);
+  const std::uint32_t sum = crc32(0, head.data(), head.size(), false);
+  for (size_t k = 0; k < 4; ++k) head.push_back(static_cast<uint8_t>(sum >> 8 * k));
+  Bytes stream = head;
+  stream.resize(head.size() + ends.back() - (whole ? 0 : below(2)));  // kinds of zero: raw
+  const size_t room = whole || below(4) ? n : 1 + below(2 * n);
+  const auto frame = huffman_frame(copy_to(input, stream), stream.size(), room);
+  if (whole && (!frame || frame->head != head.size() || !std::equal(ends.begin(), ends.end(), frame->ends.begin())))
+    report("frame: wrongly refused", head, 1, n, 0);
+  if (!frame) return;
+  std::int64_t end = 0;
+  for (const std::int64_t next : frame->ends)
+    if (next <= std::exchange(end, next)) report("frame: blocks without bytes", head, 1, room, 0);
+  if (frame->head + static_cast<size_t>(end) != stream.size() || frame->ends.size() != huffman_block_count(room))
+    report("frame: other blocks than bytes", head, 1, room, 0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -382,9 +420,9 @@ int main(int argc, char** argv) {
   generator.seed(static_cast<std::uint64_t>(std::atol(argv[2])));
   const long accepted = decode_mutants(mutants);
   for (long run = 0; run < mutants; ++run) check_gaps(), check_bitmap(), check_rows();
-  for (long run = 0; run < mutants; ++run) check_coded_gaps(), check_coded_bitmap();
+  for (long run = 0; run < mutants; ++run) check_coded_gaps(), check_coded_bitmap(), check_frame();
   std::printf(
       "{\"mutants\": %ld, \"accepted\": %ld, \"gaps\": %ld, \"bitmaps\": %ld, \"code_matrices\": %ld, \"coded\": "
-      "%ld}\n",
-      mutants, accepted, mutants, mutants, mutants, 2 * mutants);
+      "%ld, \"heads\": %ld}\n",
+      mutants, accepted, mutants, mutants, mutants, 2 * mutants, mutants);
 }

@@ -20,7 +20,7 @@ node = helper.make_node
 
 
 @contextmanager
-def cheap(seconds: float = 1.0, megabytes: float = 200) -> Iterator[None]:
+def cheap(seconds: float = 5.0, megabytes: float = 200) -> Iterator[None]:
     tracemalloc.start()
     start = time.process_time()
     try:

@@ -157,7 +157,8 @@ py::array new_result(const py::dtype& dtype, const Shape& shape) {
   return py::reinterpret_steal<py::array>(array);
 }
 
-void bind_result(py::module_& m) {
+namespace result_bindings {
+void add(py::module_& m) {
   look_up();
   m.attr("empty") = py::reinterpret_steal<py::object>(PyCFunction_New(&g_empty, nullptr));
   m.def("keep_results", &keep_results, py::arg("most"));
@@ -165,5 +166,6 @@ void bind_result(py::module_& m) {
   // For tests: from how many bytes on a result is a large one.
   m.def("keep_results_from", [](std::size_t bytes) { return least.exchange(bytes); }, py::arg("bytes"));
 }
+}  // namespace result_bindings
 
 }  // namespace accel::bind

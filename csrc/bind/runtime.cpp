@@ -75,7 +75,8 @@ double peak_bytes(int isa, const Array<float>& x) {
 
 }  // namespace
 
-void bind_runtime(py::module_& m) {
+namespace runtime_bindings {
+void add(py::module_& m) {
   m.def("isa_names", &isa_names);
   m.def("supported_isas", &supported_isas);
   m.def("usable_threads", &usable_threads);
@@ -86,6 +87,7 @@ void bind_runtime(py::module_& m) {
   m.def("fma_peak", &peak_operations, py::arg("isa"));
   m.def("read_peak", &peak_bytes, py::arg("isa"), py::arg("x").noconvert());
 }
+}  // namespace runtime_bindings
 
 void bind_all(py::module_& m);  // module.cpp
 

@@ -182,6 +182,20 @@ class SparseWeights:
         return runtime.core.prepare_sparse_linear(runtime.isa_index(), self.matrices[0], batch, activation, threads)
 
 
+def band_rows(second: Any, threads: int) -> int:
+    """Rows of the convolution `second`, in strips, that are made at a time together with those of the one before it
+    that they need; 0 where one after the other is as good."""
+    return int(runtime.core.band_rows(second, threads))
+
+
+def prepare_bands(weights: Sequence[SparseWeights], specs: Sequence[Any], threads: int) -> Any:
+    """Two convolutions in strips, the second of the first one's results, for `Program.conv` with the biases of both."""
+    first, second = ((spec, w.matrices) for spec, w in zip(specs, weights, strict=True))
+    return runtime.core.prepare_sparse_bands(
+        runtime.isa_index(), *first, *second, band_rows(specs[1], threads), threads
+    )
+
+
 FEW = 4
 """Rows of x up to which a matrix is better packed by `pack_spmv`: 16 columns at once would be mostly empty."""
 NO_WEIGHTS = np.zeros(0, np.float32)

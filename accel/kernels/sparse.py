@@ -188,12 +188,11 @@ def band_rows(second: Any, threads: int) -> int:
     return int(runtime.core.band_rows(second, threads))
 
 
-def prepare_bands(weights: Sequence[SparseWeights], specs: Sequence[Any], threads: int) -> Any:
-    """Two convolutions in strips, the second of the first one's results, for `Program.conv` with the biases of both."""
+def prepare_bands(weights: Sequence[SparseWeights], specs: Sequence[Any], rows: int, threads: int) -> Any:
+    """Two convolutions in strips, the second of the first one's results, for `Program.conv` with the biases of both:
+    `rows` of the second, a multiple of 8, at a time."""
     first, second = ((spec, w.matrices) for spec, w in zip(specs, weights, strict=True))
-    return runtime.core.prepare_sparse_bands(
-        runtime.isa_index(), *first, *second, band_rows(specs[1], threads), threads
-    )
+    return runtime.core.prepare_sparse_bands(runtime.isa_index(), *first, *second, rows, threads)
 
 
 FEW = 4

@@ -290,9 +290,10 @@ def makes_bands(builder: PlanBuilder, first: Node, second: Node) -> bool:
     name = first.outputs[0]
     if first.op != "Conv" or second.op != "Conv" or second.inputs[0] != name or not builder.sole_use(name):
         return False
-    plans = planned(builder, first), planned(builder, second)
-    joined = name in builder.pooled or first.inputs[0] in builder.banded
-    return not joined and None not in plans and fit_bands(builder, (first, second), plans)
+    if name in builder.pooled or first.inputs[0] in builder.banded:
+        return False
+    plans = [plan for node in (first, second) if (plan := planned(builder, node)) is not None]
+    return len(plans) == 2 and fit_bands(builder, (first, second), plans)
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:

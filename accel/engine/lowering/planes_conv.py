@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from accel.graph.network import Node
 from accel.kernels import program as native
 from accel.kernels.conv_native import SPARSE, Packed
 from accel.kernels.sparse import NO_WEIGHTS, band_rows, prepare_bands
+
+
+_BANDS = " in bands"
 
 
 def lower_planes(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
@@ -39,9 +42,6 @@ def lower_planes(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
     kernel = f"conv {plan.method}{' pool' if pool > 1 else ''}{_BANDS if first else ''}"
     builder.native_step(kernel, str(node), reads, [target, scratch], emit, plan.choice)
     return True
-
-
-_BANDS = " in bands"
 
 
 def _leave_to_next(builder: PlanBuilder, node: Node, plan: Planned) -> None:
@@ -73,7 +73,7 @@ def _prepared(builder: PlanBuilder, node: Node, plan: Planned) -> tuple[Any, Pac
     return weights.prepare(spec, builder.threads), (NO_WEIGHTS, bias)
 
 
-def fit_bands(builder: PlanBuilder, nodes: tuple[Node, Node], plans: tuple[Planned, Planned]) -> bool:
+def fit_bands(builder: PlanBuilder, nodes: tuple[Node, Node], plans: Sequence[Planned]) -> bool:
     """Whether two convolutions, the second of the first one's results, are both sparse and better run in bands."""
     if any(plan.method != SPARSE or not plan.choice.packed[0].strips for plan in plans) or nodes[0].input(RESIDUAL):
         return False
@@ -84,4 +84,5 @@ def _in_bands(builder: PlanBuilder, first: Node, second: Node) -> tuple[Any, Pac
     plans = [builder.convolutions[node.outputs[0]] for node in (first, second)]
     specs = [_spec(builder, node, plan) for node, plan in zip((first, second), plans, strict=True)]
     weights, biases = zip(*(plan.choice.packed for plan in plans), strict=True)
-    return prepare_bands(weights, specs, builder.threads), (NO_WEIGHTS, np.concatenate(biases))
+    rows = band_rows(specs[1], builder.threads)
+    return prepare_bands(weights, specs, rows, builder.threads), (NO_WEIGHTS, np.concatenate(biases))

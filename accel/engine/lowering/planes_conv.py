@@ -17,7 +17,6 @@ from accel.kernels import program as native
 from accel.kernels.conv_native import SPARSE, Packed
 from accel.kernels.sparse import NO_WEIGHTS, band_rows, prepare_bands
 
-
 _BANDS = " in bands"
 
 

@@ -5,9 +5,9 @@
 // Aliasing as in sparse_conv.h. Threads take bands, and make the rows that two of them need twice. The same bits as one
 // after the other.
 //
-// On Zen 4, one thread, a map of 1 MB and more between: 3 x 3 from 3 to 64 channels and on to 64 at 224 x 224 take 6-8
-// % less time, 64, 128 and 128 channels at 112 x 112 5 %, 128, 256 and 256 at 56 x 56 3 %, thrice 256 2 %. The same
-// order over a whole map between: 2 to 6 %. Bands of half the rows, or twice as many: no gain.
+// On Zen 4, one thread: 3 x 3 from 3 to 64 channels and on to 64 at 224 x 224 take 3-8 % less time, 64, 128 and 128
+// channels at 112 x 112 3-5 %, thrice 256 at 56 x 56 2 %. The same order over a whole map between: 2-6 %. No gain: bands
+// of half the rows or twice as many, and leaving out to fetch what is in the cache.
 #pragma once
 #include "kernels/sparse/sparse_conv.h"
 

@@ -123,16 +123,12 @@ NO_STRIPS: Strip = (0, 0, 1)
 
 
 def strip_window(
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    dilations: tuple[int, int],
-    channels: int,
-    output: tuple[int, int],
+    kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], output: tuple[int, int]
 ) -> Strip:
-    """What SparseWeights takes as `window` for a convolution of `channels` a group with an output of such a size."""
+    """What SparseWeights takes as `window` for a convolution with an output of such a size."""
     window = (*kernel, dilations[0])
     shares = strides == (1, 1) and kernel[0] > 1
-    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, channels, output) else NO_STRIPS
+    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, output) else NO_STRIPS
 
 
 def strips_pool(output: tuple[int, int]) -> bool:

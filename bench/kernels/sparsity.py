@@ -141,7 +141,7 @@ def sparse_pair_step(channels: tuple[int, int, int], zeros: float, x: np.ndarray
     size, weights, specs = x.shape[2:], [], []
     for into, out in pairwise(channels):
         w = random_weights((out, into, 3, 3), 0 if into <= 4 else zeros)
-        window = strip_window((3, 3), (1, 1), (1, 1), into, size)
+        window = strip_window((3, 3), (1, 1), (1, 1), size)
         weights.append(SparseWeights(SparseArrays.of(w), w[0].size, window=window))
         specs.append(
             program.conv_spec(

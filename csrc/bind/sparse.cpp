@@ -107,8 +107,8 @@ void add(py::module_& m) {
                           long columns, long width, int threads, std::array<int, 3> window) {
     return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window);
   });
-  m.def("strips_fit", [](int isa, std::array<int, 3> window, long channels, std::array<long, 2> size) {
-    return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, channels, size[0], size[1]);
+  m.def("strips_fit", [](int isa, std::array<int, 3> window, std::array<long, 2> size) {
+    return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, size[0], size[1]);
   });
   m.def("strips_pool", [](int isa, std::array<long, 2> size) {
     return !strip_tiles(kSpmm[checked_isa(isa)]->lanes, {0, size[0]}, size[1], 2).empty();

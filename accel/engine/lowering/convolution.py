@@ -132,7 +132,7 @@ def _without_zeros(
     values = None if layer.w_shape[1] == 1 else few_values(w)
     columns, width = math.prod(layer.w_shape[1:]), min(layer.output[0] * layer.output[1], WIDE)
     kernel = layer.w_shape[2], layer.w_shape[3]
-    strips = strip_window(kernel, layer.strides, layer.dilations, layer.w_shape[1], layer.output)
+    strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
     whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4
     if values is None and not (whole and read_by_sparse(builder, node)):
         return None

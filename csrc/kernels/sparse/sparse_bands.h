@@ -6,8 +6,8 @@
 // after the other.
 //
 // On Zen 4, one thread: 3 x 3 from 3 to 64 channels and on to 64 at 224 x 224 take 3-8 % less time, 64, 128 and 128
-// channels at 112 x 112 3-5 %, thrice 256 at 56 x 56 2 %. The same order over a whole map between: 2-6 %. No gain: bands
-// of half the rows or twice as many, and leaving out to fetch what is in the cache.
+// channels at 112 x 112 3-5 %, thrice 256 at 56 x 56 2 %. The same order over a whole map between: 2-6 %. No gain:
+// bands of half the rows or twice as many, and leaving out to fetch what is in the cache.
 #pragma once
 #include "kernels/sparse/sparse_conv.h"
 

@@ -61,16 +61,15 @@ std::vector<StripTile> strip_tiles(int lanes, Range rows, long width, int pool) 
   return tiles;
 }
 
-// Segments take longer to pack and to write: tried on Zen 4, 28 x 28 in one vector and three quarters of one was 8 %
-// slower than without strips, 56 x 56 in three and a half 1-3 % faster with 256 channels (6 % with a maximum, which
-// strips take at once), 2-3 % slower with 128, of which blocks hold a sixth.
-bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width) {
-  constexpr long kChannels = 256;
+// Segments take longer to pack and to write. Tried on Zen 4: 56 x 56 in three vectors and a half is 10 % faster than
+// without strips with 32 or 64 channels, 2-6 % with 128 and 256 (and a maximum is taken at once), 40 x 40 in two and a
+// half 5 %, 24 x 24 in one and a half 1 %; with vectors half as long 28 x 28 is 5 % faster, 12 x 12 4 % slower. 28 x 28
+// in one vector and three quarters of one was slower, too.
+bool strips_fit(int lanes, const SpmmWindow& window, long height, long width) {
   if (!strips_fit(lanes, window)) return false;
   long pixels = 0;
   for (const StripTile& t : strip_tiles(lanes, {0, height}, width, 1)) pixels += t.rows * static_cast<long>(lanes);
-  return pixels > 0 &&
-         (width % lanes == 0 || (channels >= kChannels && width >= 3 * lanes && pixels * 16 <= height * width * 17));
+  return pixels > 0 && (width % lanes == 0 || (width >= 2l * lanes && pixels * 16 <= height * width * 17));
 }
 
 SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices,

@@ -23,8 +23,8 @@ struct StripTile {
 // The tiles of some rows of a convolution's pixels, of which y has every one, or (pool 2) one for 2 x 2: from left to
 // right whole vectors, then half a vector in vectors of two segments. Empty where a width is neither.
 std::vector<StripTile> strip_tiles(int lanes, Range rows, long width, int pool);
-// Whether convolutions of so many channels with the window and such outputs can be, and should be, computed in strips.
-bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width);
+// Whether convolutions with the window and such outputs can be, and should be, computed in strips.
+bool strips_fit(int lanes, const SpmmWindow& window, long height, long width);
 
 class SparseConv final : public PreparedConv {
  public:

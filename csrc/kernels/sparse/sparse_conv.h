@@ -43,7 +43,10 @@ class SparseConv final : public PreparedConv {
   void gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept;
   void prepare_strips();
   ConvArrays of_image(const ConvArrays& arrays, long image) const noexcept;  // its y and residual
-  void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
+  bool share_tails() const noexcept;
+  int tail_lanes(long image) const noexcept;
+  void activate(const SpmmPiece& to, Range rows, long columns) const noexcept;
+  void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile, int tail_lanes,
                 Range parts) const noexcept;
   SpmmAhead next_block(const SpmmStrip& strip, const float* channels, long channel, int count, int n) const noexcept;
   void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
@@ -56,7 +59,8 @@ class SparseConv final : public PreparedConv {
   const PlaneKernels& planes_;
   int threads_, lanes_;
   std::optional<TapShifts> taps_;
-  bool tail_;                        // the last tile has up to four pixels more than its vectors
+  bool tail_;                        // the last tile has up to four pixels more than its vectors,
+  bool shared_tails_ = false;        // or, of every fourth image and the last, one of each since the one before
   long vectors_ = 0, column_tiles_;  // of an image
   std::vector<StripTile> strips_;    // of an image, where matrices are packed for them
   long phase_floats_ = 0;

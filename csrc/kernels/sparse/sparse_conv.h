@@ -53,7 +53,10 @@ class SparseConv final : public PreparedConv {
   void split_phases(const float* x, float* phases, int threads) const noexcept;
   void gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept;
   void prepare_strips();
-  void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
+  bool share_tails() const noexcept;
+  int tail_lanes(long image) const noexcept;
+  void activate(const SpmmPiece& to, Range rows, long columns) const noexcept;
+  void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile, int tail_lanes,
                 Range parts) const noexcept;
   SpmmAhead next_block(const SpmmStrip& strip, const float* channels, long channel, int count, int n) const noexcept;
   void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, const StripTile& at, Range parts,
@@ -66,7 +69,8 @@ class SparseConv final : public PreparedConv {
   const PlaneKernels& planes_;
   int threads_, lanes_;
   std::optional<TapShifts> taps_;
-  bool tail_;                        // the last tile has up to four pixels more than its vectors
+  bool tail_;                        // the last tile has up to four pixels more than its vectors,
+  bool shared_tails_ = false;        // or, of every fourth image and the last, one of each since the one before
   long vectors_ = 0, column_tiles_;  // of an image
   std::vector<StripTile> strips_;    // of an image, where matrices are packed for them
   long phase_floats_ = 0;

@@ -7,6 +7,12 @@ namespace {
 
 constexpr int kAheadChannels = 8;
 
+// The last pixel of several images; `from` is the last one's.
+void pack_tail_images(const SpmmImage& s, const float* from, bool inside, long count, float* tail) {
+  for (long i = 0; i < count; ++i, from += s.plane, tail += 4l * s.taps)
+    for (int l = 0; l < 4; ++l) tail[l] = inside && l < s.tail_lanes ? from[(l + 1 - s.tail_lanes) * s.tail_step] : 0.f;
+}
+
 // One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead`
 // is not 0.
 template <int N, bool MASKED>
@@ -39,6 +45,10 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
     for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
     const long channels = count / s.taps + (i < count % s.taps ? 1 : 0), ahead = last ? kAheadChannels * s.plane : 0;
     float *to = tile + static_cast<long>(i) * N * f32::lanes, *tail = tails ? tails + 4 * i : nullptr;
+    if (tail && s.tail_lanes > 0) {
+      pack_tail_images(s, plane + s.at[tap] + N * f32::lanes, bits[N] & 1u, channels, tail);
+      tail = nullptr;
+    }
     (whole ? pack_tap<N, false> : pack_tap<N, true>)(s, plane + s.at[tap], bits, channels, ahead, to, tail);
     if (last) plane += s.plane;
     tap = last ? 0 : tap + 1;

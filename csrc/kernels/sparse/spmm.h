@@ -101,6 +101,10 @@ struct SpmmStrip {
   int dilation_w;    // columns from one copy to the next
   int segments;      // of a vector, as SpmmPiece has them
   SpmmWindow window;
+  // [channel][row of a copy]: the last pixels of the strip to the left, null if that was not the one before; and room
+  // for this strip's. Only where three taps are side by side.
+  const float* left;
+  float* right;
 };
 
 // The kernels of one ISA.

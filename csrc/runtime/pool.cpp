@@ -62,6 +62,7 @@ class Pool {
     fn(context, 0, parts);
     for (int i = called + 1; i < parts; ++i) fn(context, i, parts);  // no thread to be had
     // Tried: waiting for workers that are not awake yet. Where another process has their cores they wait for this one.
+    // Tried: workers that sleep at once where they are on the caller's processor. No gain, on one processor or two.
     for (int i = 0; i < called; ++i) {
       Worker& worker = *workers_[static_cast<std::size_t>(i)];
       if (!worker.claim(worker.epoch.load(std::memory_order_relaxed))) continue;

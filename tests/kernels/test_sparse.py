@@ -185,6 +185,12 @@ GEOMETRIES = [
         for images, size in ((1, (11, 12)), (3, (14, 14)), (1, (5, 16)))  # tiles that two threads cannot share evenly
     ),
 ]
+SHARED_TAILS = [  # a pixel more than whole vectors, and rows of W long enough: the last pixels of images come together
+    Convolution(images=6, channels=400, out=20, size=(7, 7), kernel=(1, 1), pads=(0, 0, 0, 0)),
+    Convolution(images=5, channels=40, out=33, size=(9, 9)),
+    Convolution(images=3, channels=120, out=6, size=(7, 7), group=2, kernel=(3, 5), pads=(1, 2, 1, 2)),
+]
+GEOMETRIES += SHARED_TAILS
 STRIPS = [  # whose taps share what is packed: output widths of whole vectors, the last of which may be two segments
     Convolution(channels=70, out=33, size=(9, 16)),
     Convolution(channels=6, out=140, size=(8, 32), pads=(1, 0, 1, 2)),
@@ -356,7 +362,7 @@ def test_convolutions_of_every_kind_between_canaries(isa: str, case: Convolution
         assert_same_bits(guarded(case._replace(images=1), alone, weights, bias), one[i : i + 1])
 
 
-@pytest.mark.parametrize("case", [*(GEOMETRIES[i] for i in (0, 4, 9, 11)), *STRIPS[:3]])
+@pytest.mark.parametrize("case", [*(GEOMETRIES[i] for i in (0, 4, 9, 11)), SHARED_TAILS[1], *STRIPS[:3]])
 @pytest.mark.parametrize("name", [None, *sorted(program.NATIVE_ACTIVATIONS)])
 def test_residual_and_activation_of_convolutions(isa: str, case: Convolution, name: str | None) -> None:
     """Each is what it is after the convolution without it, in place or not."""
@@ -369,7 +375,7 @@ def test_residual_and_activation_of_convolutions(isa: str, case: Convolution, na
         assert_same_bits(y, activated(function, plain + residual))
 
 
-@pytest.mark.parametrize("case", [GEOMETRIES[1], GEOMETRIES[4], GEOMETRIES[9], STRIPS[0]])
+@pytest.mark.parametrize("case", [*(GEOMETRIES[i] for i in (1, 4, 9)), SHARED_TAILS[1], STRIPS[0]])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_special_pixel_reaches_the_windows_that_hold_it(isa: str, case: Convolution, value: float) -> None:
     x, (w, bias), weights = sparse_case(case, density=1.0)

@@ -51,6 +51,11 @@ ConvSpec from_bands(ConvSpec second, const ConvSpec& first) {
   return second;
 }
 
+void run_groups(const SparseConv& conv, const ConvArrays& arrays, const std::vector<StripTile>& tiles,
+                const SparseConv::Rows& rows) {
+  for (long g = 0; g < conv.groups(); ++g) conv.run_strips(arrays, g, tiles, {0, conv.parts(g)}, rows);
+}
+
 }  // namespace
 
 long band_rows(const ConvSpec& second, int threads) {
@@ -97,8 +102,8 @@ void SparseBands::run_band(const ConvArrays& arrays, const Band& band, Range hel
   ConvArrays to = arrays, from = arrays;
   to.y = between, to.residual = nullptr;
   from.x = between, from.bias += first_.bias_floats();
-  first_.run_strips(to, kept > 0 ? band.further : band.alone, {0, first, band.needed.end});
-  second_.run_strips(from, band.tiles, {first, 0});
+  run_groups(first_, to, kept > 0 ? band.further : band.alone, {0, first, band.needed.end});
+  run_groups(second_, from, band.tiles, {first, 0});
 }
 
 void SparseBands::run(const ConvArrays& arrays, int threads) const noexcept {
@@ -112,7 +117,7 @@ void SparseBands::run(const ConvArrays& arrays, int threads) const noexcept {
       const Band& band = bands_[static_cast<std::size_t>(unit % bands)];
       if (unit % bands == 0) held = {0, 0};
       ConvArrays here = second_.of_image(arrays, image);
-      here.x += image * first_spec_.input.image;
+      here.x = first_.of_image(arrays, image).x;
       here.scratch = between + between_floats_;
       run_band(here, band, held, between);
       held = band.needed;

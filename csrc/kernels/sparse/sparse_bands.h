@@ -9,6 +9,8 @@
 // channels at 112 x 112 3-5 %, thrice 256 at 56 x 56 2 %. The same order over a whole map between: 2-6 %. No gain:
 // bands of half the rows or twice as many, and leaving out to fetch what is in the cache.
 #pragma once
+#include <algorithm>
+
 #include "kernels/sparse/sparse_conv.h"
 
 namespace accel {
@@ -35,7 +37,9 @@ class SparseBands final : public PreparedConv {
     Range needed, rows;                            // of the map between, and of the second one's results
     std::vector<StripTile> alone, further, tiles;  // of the first: all that is needed, or what the band before has not
   };
-  long thread_floats() const noexcept { return between_floats_ + SparseMatrix::scratch_floats(); }
+  long thread_floats() const noexcept {
+    return between_floats_ + std::max(first_.thread_floats(), second_.thread_floats());
+  }
   void run_band(const ConvArrays& arrays, const Band& band, Range held, float* between) const noexcept;
 
   double work_;                        // multiply-adds

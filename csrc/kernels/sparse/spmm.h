@@ -57,6 +57,7 @@ struct SpmmPiece {
   const float* residual;  // null, or added before the bounds, at residual + r * residual_row
   long residual_row;
   int last_lanes;  // of the last vector that y has, or of the tail
+  long tail_step;  // 0, or of a tail that is a pixel of each of some images: floats from one to the next; no residual
   long y_line;     // in strips, from one row of y and residual to the next
   int segments;    // of a vector of a strip: pieces of rows, each as many rows below the one before as there are
   long y_rows;     // vectors; where there are more than one, of y from y on
@@ -72,7 +73,9 @@ struct SpmmImage {
   int taps;                // k = channel * taps + tap
   const std::int32_t* at;  // of taps, as TapShifts has them
   const std::uint16_t* bits;
-  long vectors;  // of an image
+  long vectors;        // of an image
+  int tail_lanes = 0;  // 0, or how many images a tail has the last pixel of: this one and those before it,
+  long tail_step = 0;  // so many floats apart
 };
 
 inline constexpr int kSpmmVectors = 4;  // the most per tile
@@ -98,6 +101,10 @@ struct SpmmStrip {
   int dilation_w;    // columns from one copy to the next
   int segments;      // of a vector, as SpmmPiece has them
   SpmmWindow window;
+  // [channel][row of a copy]: the last pixels of the strip to the left, null if that was not the one before; and room
+  // for this strip's. Only where three taps are side by side.
+  const float* left;
+  float* right;
 };
 
 // The kernels of one ISA.

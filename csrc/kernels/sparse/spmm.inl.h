@@ -7,6 +7,12 @@ namespace {
 
 constexpr int kAheadChannels = 8;
 
+// The last pixel of several images; `from` is the last one's.
+void pack_tail_images(const SpmmImage& s, const float* from, bool inside, long count, float* tail) {
+  for (long i = 0; i < count; ++i, from += s.plane, tail += 4l * s.taps)
+    for (int l = 0; l < 4; ++l) tail[l] = inside && l < s.tail_lanes ? from[(l + 1 - s.tail_lanes) * s.tail_step] : 0.f;
+}
+
 // One tap of `count` channels, whose tiles are `step` rows of X apart; fetches that of later channels too where `ahead`
 // is not 0.
 template <int N, bool MASKED>
@@ -39,6 +45,10 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
     for (int j = 0; j < N; ++j) whole = whole && bits[j] == kAll;
     const long channels = count / s.taps + (i < count % s.taps ? 1 : 0), ahead = last ? kAheadChannels * s.plane : 0;
     float *to = tile + static_cast<long>(i) * N * f32::lanes, *tail = tails ? tails + 4 * i : nullptr;
+    if (tail && s.tail_lanes > 0) {
+      pack_tail_images(s, plane + s.at[tap] + N * f32::lanes, bits[N] & 1u, channels, tail);
+      tail = nullptr;
+    }
     (whole ? pack_tap<N, false> : pack_tap<N, true>)(s, plane + s.at[tap], bits, channels, ahead, to, tail);
     if (last) plane += s.plane;
     tap = last ? 0 : tap + 1;
@@ -47,22 +57,27 @@ void spmm_pack_image(const SpmmImage& s, long k, int count, long v, float* tile,
 
 // Of three columns around each pixel: a copy from one to the left, one as it is, one from one to the right. Loads that
 // lie in two cache lines would take as long as shifts do at best, and beyond the image there are zeros at no cost,
-// where masks made strips at the sides twice as slow to pack.
+// where masks made strips at the sides twice as slow to pack. The pixel to the left is taken from what the strip there
+// left behind, if that came right before: its line would be one of three of each row to be called into the L1 cache.
 template <bool LEFT, bool RIGHT>
 void pack_neighbours(const SpmmStrip& s, int count, Range rows, long needed, float* tile) {
-  const long copy = s.window.rows() * f32::lanes, ahead = kAheadChannels * s.plane;
-  const float* plane = s.x + s.row * s.width + s.column + 1;
-  for (int c = 0; c < count; ++c, plane += s.plane, tile += 3 * copy)
+  const long high = s.window.rows(), copy = high * f32::lanes, ahead = kAheadChannels * s.plane;
+  const bool kept = s.left && s.column + 1 >= f32::lanes;  // by a strip that was packed so
+  const float *plane = s.x + s.row * s.width + s.column + 1, *lefts = kept ? s.left : plane - 1;
+  const long left_row = kept ? 1 : s.width, left_channel = kept ? high : s.plane;
+  float* right_edge = s.right;
+  for (int c = 0; c < count; ++c, plane += s.plane, lefts += left_channel, right_edge += high, tile += 3 * copy)
     for (long r = 0; r < needed; ++r) {
       const bool inside = r >= rows.begin && r < rows.end;
       const float* from = plane + r * s.width;
-      const f32 here = inside ? load(from) : zero(), left = LEFT && inside ? set1(from[-1]) : zero(),
+      const f32 here = inside ? load(from) : zero(), left = LEFT && inside ? set1(lefts[r * left_row]) : zero(),
                 right = RIGHT && inside ? set1(from[f32::lanes]) : zero();
       if (!LEFT && inside) prefetch(from + ahead);  // no strip before called for it
       float* to = tile + r * f32::lanes;
       store(to, f32{from_last_lane(left.v, here.v)});
       store(to + copy, here);
       store(to + 2 * copy, f32{from_second_lane(here.v, right.v)});
+      if (RIGHT && inside) right_edge[r] = from[f32::lanes - 1];
     }
 }
 

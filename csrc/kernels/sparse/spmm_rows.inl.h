@@ -37,6 +37,8 @@ template <class Sums>
 ACCEL_FORCE_INLINE void call_results(const SpmmPiece& p, long row, long line) {
   ACCEL_UNROLL(4)
   for (int j = 0; j < Sums::kWidth; j += Sums::kLine) prefetch(p.y + row * p.y_row + j / Sums::kLine * line);
+  if (Sums::TAIL && p.tail_step > 0)
+    for (int l = 1; l < p.last_lanes; ++l) prefetch(p.y + row * p.y_row + Sums::kWidth - l * p.tail_step);
   if (!p.residual) return;
   ACCEL_UNROLL(4)
   for (int j = 0; j < Sums::kWidth; j += Sums::kLine)

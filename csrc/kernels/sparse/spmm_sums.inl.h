@@ -93,6 +93,13 @@ __attribute__((noinline)) void finish_segments(const SpmmPiece& p, long row, int
   }
 }
 
+// Of a tail that is one pixel of each of some images; `last` is that of the last.
+__attribute__((noinline)) void store_tail(float* last, f32 v, int count, long step) {
+  float lanes[f32::lanes];
+  store(lanes, v);
+  for (int l = 0; l < count; ++l) last[(l + 1 - count) * step] = lanes[l];
+}
+
 // The positions of eight values, or of four in strips. A load of any width takes half of what one of a vector of 64
 // bytes takes, so 8 bytes are read at once. Where a vector is four floats they are read one by one, and values by four:
 // registers are few.
@@ -221,7 +228,9 @@ struct RowSums {
     ACCEL_UNROLL(4)
     for (int j = 0; j < kWhole; ++j) store(y + j * step, v[j]);
     if constexpr (kWhole < kAll) {
-      if (last == f32::lanes)
+      if (TAIL && p.tail_step > 0)
+        store_tail(y + kWhole * step, v[kWhole], last, p.tail_step);
+      else if (last == f32::lanes)
         store(y + kWhole * step, v[kWhole]);
       else
         store_n(y + kWhole * step, v[kWhole], last);

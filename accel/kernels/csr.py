@@ -152,7 +152,8 @@ def csr_matmul(
         if np.may_share_memory(array, y):
             raise ValueError(f"out: expected memory of its own, got memory of {name}")
     if not checks.of_numpys_type(*arrays, y):
-        csr_matmul(*map(np.asarray, arrays), np.asarray(y))
+        plain = np.asarray
+        csr_matmul(plain(data), plain(indices), plain(indptr), plain(x), plain(y))
         return y
     loops = _loops()
     multiply = _matmul_numpy if loops is None else loops.csr_matmul

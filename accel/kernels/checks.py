@@ -19,7 +19,24 @@ def describe(value: Any) -> str:
 
 
 _OTHERS = (np.matrix, np.ma.MaskedArray)
-"""Arrays with an arithmetic of their own, which no kernel knows: results would depend on the back end."""
+
+
+def _plain(name: str, value: np.ndarray) -> None:
+    """TypeError for an array with an arithmetic of its own, as masked arrays and numbers with units have.
+
+    No kernel knows it: results would depend on the back end. Other subclasses, as memory-mapped files, are arrays.
+    """
+    kind = type(value)
+    if kind is np.ndarray:
+        return
+    if issubclass(kind, _OTHERS) or kind.__array_ufunc__ is not np.ndarray.__array_ufunc__:
+        raise TypeError(f"{name}: expected a plain NumPy array, got {kind.__name__}; use np.asarray({name})")
+
+
+def of_numpys_type(*arrays: np.ndarray) -> bool:
+    """Whether the arrays, checked before, are of no subclass: native calls that look at them without `array` take only
+    such ones."""
+    return all(type(value) is np.ndarray for value in arrays)
 
 
 def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndarray:
@@ -29,8 +46,7 @@ def array(name: str, value: Any, dtype: Any, ndim: int | None = None) -> np.ndar
     """
     if not isinstance(value, np.ndarray):
         raise TypeError(f"{name}: expected a NumPy array, got {describe(value)}")
-    if isinstance(value, _OTHERS):
-        raise TypeError(f"{name}: expected a plain NumPy array, got {type(value).__name__}; use np.asarray({name})")
+    _plain(name, value)
     if value.dtype != np.dtype(dtype):
         hint = f"; convert it with {name}.astype(np.{np.dtype(dtype).name})"
         raise TypeError(f"{name}: expected {np.dtype(dtype).name}, got {describe(value)}{hint}")
@@ -84,6 +100,8 @@ def number(name: str, value: Any) -> float:
 
 def byte_view(name: str, value: Any) -> np.ndarray:
     """The bytes of any contiguous bytes-like object as a uint8 array, without a copy, else an error."""
+    if isinstance(value, np.ndarray):
+        _plain(name, value)
     try:
         view = memoryview(value)
     except TypeError:

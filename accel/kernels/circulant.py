@@ -82,7 +82,11 @@ def block_circulant_grad_x(g: np.ndarray, r: np.ndarray) -> np.ndarray:
     g : (..., p b) float32. r : (p, q, b) float32. Returns (..., q b) float32: the circular correlation of g with r.
     Raises as `block_circulant_matmul`.
     """
-    return _multiply(g, block_circulant_transpose(r), "r", None)
+    checks.array("g", g, np.float32)
+    transposed = block_circulant_transpose(r)
+    if g.ndim == 0 or g.shape[-1] != r.shape[0] * r.shape[2]:
+        raise ValueError(f"g: expected shape (..., {r.shape[0] * r.shape[2]}), got {g.shape}")
+    return _multiply(g, transposed, "r", None)
 
 
 def block_circulant_grad_r(g: np.ndarray, x: np.ndarray, b: int) -> np.ndarray:
@@ -185,7 +189,9 @@ class CirculantPlan:
             if product is not None:
                 return product
         y = _checked(x, self.columns, self.out, out)
-        if x.size:
+        if not checks.of_numpys_type(x, y):
+            self(np.asarray(x), np.asarray(y))
+        elif x.size:
             _fallback(x if self.signs is None else x * self.signs, self.r, y)
         return y
 
@@ -213,7 +219,7 @@ def _multiply(x: np.ndarray, r: np.ndarray, name: str, out: np.ndarray | None) -
     if native.native():
         single = x.size == q * b
         prepared = runtime.core.prepare_circulant(runtime.isa_index(), r, None, q * b, p * b, single)
-        prepared.multiply(x, y, runtime.threads)
+        prepared.multiply(np.asarray(x), np.asarray(y), runtime.threads)  # of files that are mapped, too
     else:
         _fallback(x, r, y)
     return y

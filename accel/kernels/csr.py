@@ -147,9 +147,14 @@ def csr_matmul(
     _check_shapes(data, indices, indptr, columns)
     _check_positions(indices, indptr, columns)
     y = checks.output("out", out, data.dtype, (*x.shape[:-1], indptr.size - 1))
-    for name, array in (("x", x), ("data", data), ("indices", indices), ("indptr", indptr)):
+    arrays = data, indices, indptr, x
+    for name, array in zip(("data", "indices", "indptr", "x"), arrays, strict=True):
         if np.may_share_memory(array, y):
             raise ValueError(f"out: expected memory of its own, got memory of {name}")
+    if not checks.of_numpys_type(*arrays, y):
+        plain = np.asarray
+        csr_matmul(plain(data), plain(indices), plain(indptr), plain(x), plain(y))
+        return y
     loops = _loops()
     multiply = _matmul_numpy if loops is None else loops.csr_matmul
     multiply(data, indices, indptr, x.reshape(batch, columns), y.reshape(batch, indptr.size - 1))

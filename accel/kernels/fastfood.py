@@ -119,7 +119,10 @@ class Fastfood:
         width = self.d_out if self.amplitude is None else 2 * self.d_out
         shape = (*x.shape[:-1], width)
         y = checks.output("out", out, np.float32, shape, x=x)
-        return y if x.size == 0 or self._run(x, y) else self._other(x, y)
+        plain, result = np.asarray(x), np.asarray(y)  # of files that are mapped, too
+        if x.size and not self._run(plain, result):
+            self._other(plain, result)
+        return y
 
     def _run(self, x: np.ndarray, y: np.ndarray) -> bool:
         """By the native kernel, unless another back end is in force or the arrays do not fit."""
@@ -129,7 +132,7 @@ class Fastfood:
         scratch = native.scratch(prepared.scratch_floats(threads))
         return bool(runtime.core.run_fastfood(prepared, x, y, scratch, threads))
 
-    def _other(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def _other(self, x: np.ndarray, y: np.ndarray) -> None:
         """By the transforms of the back end in force."""
         rows = x.size // self.d_in
         padded = np.zeros((rows, self.blocks, self.n), np.float32)
@@ -146,7 +149,6 @@ class Fastfood:
         if self.amplitude is not None:
             v = np.float32(self.amplitude) * np.concatenate([np.cos(v), np.sin(v)], axis=1)
         np.copyto(y, v.reshape(y.shape))
-        return y
 
 
 def fastfood_backward(

@@ -55,8 +55,10 @@ def fwht(x: np.ndarray, axis: int = -1, norm: str | None = None, out: np.ndarray
             return y
     spec = _checked(x, axis, norm)
     y = _output(x, out)
-    if x.size:
-        _other(np.ascontiguousarray(x).reshape(spec), y.reshape(spec), norm)
+    if not checks.of_numpys_type(x, y):
+        fwht(np.asarray(x), axis, norm, np.asarray(y))
+    elif x.size:
+        _other(x.reshape(spec), y.reshape(spec), norm)
     return y
 
 

@@ -133,7 +133,7 @@ std::uint8_t* scratch(std::size_t bytes) {
 // Whether `a` is such an array, and may be written if that is wanted.
 template <class T>
 bool is(const py::object& a, const std::vector<py::ssize_t>& shape, bool writable) {
-  if (!py::isinstance<Array<T>>(a)) return false;
+  if (!holds<T>(a)) return false;
   const auto array = py::reinterpret_borrow<py::array>(a);
   return array.ndim() == std::ssize(shape) && std::equal(shape.begin(), shape.end(), array.shape()) &&
          (!writable || array.writeable());

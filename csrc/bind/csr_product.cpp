@@ -16,7 +16,7 @@ using Columns = Array<std::int32_t>;
 std::optional<Floats> result(const py::object& out, const Floats& x, long rows) {
   const Shape shape = product_shape(x, rows);
   if (out.is_none()) return new_result<float>(shape);
-  if (!Floats::check_(out)) return std::nullopt;
+  if (!holds<float>(out)) return std::nullopt;
   auto y = py::reinterpret_borrow<Floats>(out);
   const bool fits = y.writeable() && y.ndim() == x.ndim() && std::equal(shape.begin(), shape.end(), y.shape());
   return fits ? std::optional(y) : std::nullopt;
@@ -45,13 +45,13 @@ py::object product(int isa, const Floats& data, const Columns& indices, const Ar
 
 py::object any_product(int isa, const py::object& data, const py::object& indices, const py::object& indptr,
                        const py::object& x, const py::object& out, int threads) {
-  if (!Floats::check_(data) || !Columns::check_(indices) || !Floats::check_(x)) return py::none();
+  if (!holds<float>(data) || !holds<std::int32_t>(indices) || !holds<float>(x)) return py::none();
   const auto run = [&](auto p) {
     return product(isa, py::reinterpret_borrow<Floats>(data), py::reinterpret_borrow<Columns>(indices), p,
                    py::reinterpret_borrow<Floats>(x), out, threads);
   };
-  if (Array<std::int32_t>::check_(indptr)) return run(py::reinterpret_borrow<Array<std::int32_t>>(indptr));
-  if (Array<std::int64_t>::check_(indptr)) return run(py::reinterpret_borrow<Array<std::int64_t>>(indptr));
+  if (holds<std::int32_t>(indptr)) return run(py::reinterpret_borrow<Array<std::int32_t>>(indptr));
+  if (holds<std::int64_t>(indptr)) return run(py::reinterpret_borrow<Array<std::int64_t>>(indptr));
   return py::none();
 }
 

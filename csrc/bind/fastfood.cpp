@@ -62,7 +62,7 @@ bool fits(const Fastfood& f, const Floats& x, const Floats& out) {
 // False, and nothing done, where x or out are not what they have to be: whoever calls finds out what is wrong.
 bool run(const Fastfood& f, const py::object& x, const py::object& out, Floats& scratch, int threads) {
   require(threads > 0 && scratch.size() >= f.scratch_floats(threads), "fastfood: scratch does not fit");
-  if (!Floats::check_(x) || !Floats::check_(out)) return false;
+  if (!holds<float>(x) || !holds<float>(out)) return false;
   const auto from = py::reinterpret_borrow<Floats>(x);
   auto to = py::reinterpret_borrow<Floats>(out);
   if (!fits(f, from, to)) return false;

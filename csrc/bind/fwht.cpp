@@ -21,7 +21,7 @@ const FwhtKernels<std::int32_t>& kernels(std::size_t isa, std::int32_t) { return
 template <class T>
 std::optional<Array<T>> result(const py::object& out, const Array<T>& x) {
   if (out.is_none()) return new_result<T>(Shape(x.shape(), x.shape() + x.ndim()));
-  if (!Array<T>::check_(out)) return std::nullopt;
+  if (!holds<T>(out)) return std::nullopt;
   auto y = py::reinterpret_borrow<Array<T>>(out);
   const bool shaped = y.writeable() && y.ndim() == x.ndim() && std::equal(x.shape(), x.shape() + x.ndim(), y.shape());
   if (!shaped || (y.data() != x.data() && !apart(x, y))) return std::nullopt;
@@ -55,9 +55,9 @@ py::object any_transform(int isa, const py::object& x, long axis, bool ortho, co
   const std::size_t i = checked_isa(isa);
   require(threads > 0, "fwht: threads do not fit");
   const auto run = [&](auto array) { return transform(i, array, axis, ortho, out, threads); };
-  if (Array<float>::check_(x)) return run(py::reinterpret_borrow<Array<float>>(x));
-  if (Array<double>::check_(x)) return run(py::reinterpret_borrow<Array<double>>(x));
-  if (Array<std::int32_t>::check_(x)) return run(py::reinterpret_borrow<Array<std::int32_t>>(x));
+  if (holds<float>(x)) return run(py::reinterpret_borrow<Array<float>>(x));
+  if (holds<double>(x)) return run(py::reinterpret_borrow<Array<double>>(x));
+  if (holds<std::int32_t>(x)) return run(py::reinterpret_borrow<Array<std::int32_t>>(x));
   return py::none();
 }
 

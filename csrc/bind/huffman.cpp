@@ -68,7 +68,7 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
 bool decode_at_once(const Bytes& data, const py::object& out, int isa, int threads) {
   const auto decode_block = kHuffmanDecodeBlock[checked_isa(isa)];
   require(threads >= 1, "huffman: threads must be at least 1");
-  if (!py::isinstance<Bytes>(out)) return false;
+  if (!holds<std::uint8_t>(out)) return false;
   auto symbols = py::reinterpret_borrow<Bytes>(out);
   if (symbols.ndim() != 1 || !symbols.writeable() || !apart(data, symbols)) return false;
   const auto bytes = static_cast<std::size_t>(data.size()), n = static_cast<std::size_t>(symbols.size());

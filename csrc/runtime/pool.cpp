@@ -11,7 +11,6 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <thread>
 #include <utility>
@@ -44,12 +43,10 @@ std::int64_t now_ns() noexcept {
 class Pool {
  public:
   void run(int parts, PartFn fn, void* context) {
-    std::unique_lock<std::mutex> busy(busy_, std::defer_lock);
-    if (inside_ || !busy.try_lock()) {  // in this order: a thread must not try a mutex that it holds
+    if (busy_.exchange(true, std::memory_order_acquire)) {  // by another thread, or by a kernel that called this one
       for (int i = 0; i < parts; ++i) fn(context, i, parts);
       return;
     }
-    inside_ = true;
     grow(parts - 1);
     const int called = std::min(parts - 1, static_cast<int>(workers_.size()));
     fn_ = fn, context_ = context, parts_ = parts, mode_ = FloatMode::current();
@@ -75,7 +72,7 @@ class Pool {
       else
         remaining_.wait(left, std::memory_order_acquire);
     }
-    inside_ = false;
+    busy_.store(false, std::memory_order_release);
   }
 
   std::atomic<int> awake{0};
@@ -106,7 +103,6 @@ class Pool {
   }
 
   void work(int part, Worker& worker) {
-    inside_ = true;     // a kernel that calls parallel() from here runs serially
     bool soon = false;  // calls follow each other closely
     for (std::uint32_t seen = 0;;) {
       const std::int64_t idle = now_ns();
@@ -127,7 +123,9 @@ class Pool {
     }
   }
 
-  std::mutex busy_;
+  // Nothing here is thread_local: glibc makes room for a library's own at a thread's first use of them, and where there
+  // is none ends the process, with exit code 127.
+  std::atomic<bool> busy_{false};
   std::vector<std::unique_ptr<Worker>> workers_;  // never shrinks
   std::atomic<int> remaining_{0};
   std::atomic<std::int64_t> called_{0};  // when the last call began
@@ -135,20 +133,17 @@ class Pool {
   void* context_ = nullptr;
   int parts_ = 0;
   FloatMode mode_{};
-  static thread_local bool inside_;
 };
-thread_local bool Pool::inside_ = false;
 
 Pool* g_pool = nullptr;
 std::atomic<int> g_thread_limit{0};
 
 // Never destroyed: its threads live as long as the process. A forked child has none of them and takes a new pool.
 Pool& pool() {
-  static std::once_flag once;
-  std::call_once(once, [] {
+  [[maybe_unused]] static const bool once = [] {  // std::call_once has something thread_local
     g_pool = new Pool;
-    pthread_atfork(nullptr, nullptr, [] { g_pool = new Pool; });
-  });
+    return pthread_atfork(nullptr, nullptr, [] { g_pool = new Pool; }) == 0;
+  }();
   return *g_pool;
 }
 

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "kernels/huffman/huffman.h"
+#include "runtime/pages.h"
 #include "runtime/pool.h"
 
 namespace accel {
@@ -15,12 +16,14 @@ HuffmanFailure decode_blocks(const HuffmanDecodeTask& task, std::size_t block, i
   const long blocks = static_cast<long>((task.n + block - 1) / block);
   const auto range = [&](int part, Range of) -> HuffmanFailure {
     auto&& decode = start(part);
+    std::uint8_t* const last = task.out + std::min(static_cast<std::size_t>(of.end) * block, task.n);
     for (long k = of.begin; k < of.end; ++k) {
       const std::int64_t begin = k ? task.ends[k - 1] : 0, end = task.ends[k];
       if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > task.bytes) return {HuffmanStatus::bad_ends, k};
-      const std::size_t first = static_cast<std::size_t>(k) * block;
-      const HuffmanStatus status = decode(task.payload + begin, static_cast<std::size_t>(end - begin), task.out + first,
-                                          std::min(block, task.n - first));
+      const std::size_t first = static_cast<std::size_t>(k) * block, n = std::min(block, task.n - first);
+      touch_pages(task.out + first, task.out + first + n, last);
+      const HuffmanStatus status =
+          decode(task.payload + begin, static_cast<std::size_t>(end - begin), task.out + first, n);
       if (status != HuffmanStatus::ok) return {status, k};
     }
     return {};

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/tree_reader.h"
 #include "runtime/pages.h"
@@ -29,7 +30,7 @@ class Pieces {
     left_ -= count;
     if (!from_.ends) {
       most_ = 255;
-      bytes = from_.data + (from_.n - left_ - count);
+      bytes = from_.payload.data + (from_.n - left_ - count);
       return count;
     }
     HuffmanStatus status = in_block_ ? HuffmanStatus::ok : open();
@@ -44,11 +45,10 @@ class Pieces {
 
  private:
   HuffmanStatus open() noexcept {
-    const std::int64_t begin = block_ ? from_.ends[block_ - 1] : 0, end = from_.ends[block_];
     in_block_ = std::min(kTreeBlock, from_.n - static_cast<size_t>(block_) * kTreeBlock);
-    ++block_;
-    if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > from_.bytes) return HuffmanStatus::bad_ends;
-    const HuffmanStatus status = reader_.open(from_.data + begin, static_cast<size_t>(end - begin), in_block_, isa_);
+    BlockBytes bytes;
+    if (!block_of(from_.payload, from_.ends, block_++, 0, bytes)) return HuffmanStatus::bad_ends;
+    const HuffmanStatus status = reader_.open(bytes, in_block_, isa_);
     if (status == HuffmanStatus::ok) most_ = std::max(most_, reader_.largest());
     return status;
   }
@@ -56,7 +56,7 @@ class Pieces {
   CodedBytes from_;
   Where where_;
   size_t left_, in_block_ = 0, isa_;  // left_: bytes that were not asked for
-  std::int64_t block_ = 0;            // the next
+  long block_ = 0;                    // the next
   u8 *scratch_, *room_, most_ = 0;
   TreeBlockReader reader_ = {};
 };

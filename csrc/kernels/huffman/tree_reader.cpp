@@ -74,10 +74,13 @@ HuffmanStatus TreeBlockReader::next(u8* room, u8* scratch, bool streaming, const
   left_ -= count;
   symbols = room;
   if (kind_ == Kind::trees) return next_tree(room, scratch, streaming, count);
-  if (kind_ == Kind::run)
+  if (kind_ == Kind::run) {
     std::memset(room, symbol_, count);
-  else if (!(symbols = block_.take(count)))
-    return HuffmanStatus::unread;
+  } else {
+    const u8* const raw = block_.take(count);
+    if (!raw) return HuffmanStatus::unread;
+    symbols = raw;
+  }
   crc_ = crc32(crc_, symbols, count, isa_ > 0);
   return HuffmanStatus::ok;
 }

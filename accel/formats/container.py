@@ -175,7 +175,8 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
     little = np.ascontiguousarray(array, dtype).reshape(array.shape)
     coding, streams = codings.encode(little)
     entries = tuple(StreamEntry(stream.method, stream.symbols, len(stream.data)) for stream in streams)
-    return PartEntry(name, code, array.shape, coding, entries, crc32(little)), [stream.data for stream in streams]
+    data = [stream.data for stream in streams if not isinstance(stream.data, FilePart)]  # none is that was encoded
+    return PartEntry(name, code, array.shape, coding, entries, crc32(little)), data
 
 
 def _check_digest(data: memoryview) -> None:

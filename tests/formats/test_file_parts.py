@@ -96,7 +96,7 @@ def test_damage_is_named(path: Path, tensors: dict[str, np.ndarray]) -> None:
 def test_a_file_that_shrinks_meanwhile_is_truncated(path: Path, whole: bytes, cut: int) -> None:
     with OpenFile(path) as opened:
         path.write_bytes(whole[: len(whole) - 32 - cut])  # the same file: it is not replaced
-        with pytest.raises(FormatError, match="tensor '.*': truncated: expected [0-9]+ bytes, got [0-9]+"):
+        with pytest.raises(FormatError, match=r"tensor '.*': truncated: expected [0-9]+ bytes, got [0-9]+"):
             dict(opened)
 
 
@@ -167,7 +167,7 @@ def test_streams_in_files_are_refused_as_those_in_memory(tmp_path: Path) -> None
         np.testing.assert_array_equal(out, symbols)
         with pytest.raises(FormatError, match="it holds 3000 symbols, expected 2999"):
             stream_in(path, stream, file.fileno(), 2999)
-        with pytest.raises(FormatError, match="its header says [0-9]+ bytes of blocks, [0-9]+ are there"):
+        with pytest.raises(FormatError, match=r"its header says [0-9]+ bytes of blocks, [0-9]+ are there"):
             stream_in(path, stream[:-1], file.fileno(), 3000)
         for bit in range(0, 8 * len(stream), 7):
             damaged = bytearray(stream)

@@ -12,6 +12,7 @@ from accel.errors import AccelError, FormatError
 from accel.formats.limits import DEFAULT, RATIO_FREE
 from accel.formats.pages import new_array, new_zeros
 from accel.kernels._coded import Coded, Sum, decode_bitmap, decode_gaps, decode_trees, open_trees, sum_of, uncoded
+from accel.kernels._file_part import FilePart
 from accel.kernels.floats import float_decode, float_encode
 from accel.kernels.gaps import bitmap_encode, gaps_encode
 from accel.kernels.huffman import huffman_decode, huffman_encode
@@ -35,7 +36,11 @@ class Stream(NamedTuple):
 
     method: str
     symbols: int
-    data: bytes | memoryview
+    data: bytes | memoryview | FilePart
+
+
+FILE = 2
+"""The scratch for bytes of a file, behind those for what two streams hold."""
 
 
 class Scratch:
@@ -140,20 +145,32 @@ def _cheapest(elements: Array) -> Stream:
     return best
 
 
-def _read_into(stream: Stream, out: Array) -> None:
+def in_memory(data: bytes | memoryview | FilePart, scratch: Scratch) -> bytes | memoryview:
+    """The same bytes; those of a file until it is called again."""
+    return data.read(scratch.take(FILE, len(data))) if isinstance(data, FilePart) else data
+
+
+def _read_raw(stream: Stream, symbols: Array) -> None:
+    if len(stream.data) != stream.symbols:
+        raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
+    if isinstance(stream.data, FilePart):
+        stream.data.read(symbols)
+    else:
+        symbols[:] = np.frombuffer(stream.data, np.uint8)
+
+
+def _read_into(stream: Stream, out: Array, scratch: Scratch) -> None:
     """The elements of a stream into `out`, which has room for exactly so many. Raises FormatError."""
     symbols = _bytes(out)
     if stream.symbols != symbols.size:
         raise FormatError(f"streams: expected {symbols.size} symbols, got {stream.symbols}")
     try:
         if stream.method == "raw":
-            if len(stream.data) != stream.symbols:
-                raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
-            symbols[:] = np.frombuffer(stream.data, np.uint8)
+            _read_raw(stream, symbols)
         elif stream.method == "huffman":
-            huffman_decode(stream.data, out=symbols)
+            huffman_decode(in_memory(stream.data, scratch), out=symbols)
         elif stream.method == "float" and out.dtype in FLOATS:
-            float_decode(stream.data, out=out)
+            float_decode(in_memory(stream.data, scratch), out=out)
         else:
             raise FormatError(f"stream method: expected raw, huffman or (of floats) float, got {stream.method!r:.40}")
     except AccelError:
@@ -168,7 +185,7 @@ def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
     if stream.symbols % kind.itemsize:
         raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
     out: Array = scratch.take(which, stream.symbols).view(kind)
-    _read_into(stream, out)
+    _read_into(stream, out, scratch)
     return out
 
 
@@ -197,7 +214,7 @@ def _split_plain(array: Array) -> list[Array] | None:
     return [array.reshape(-1)]
 
 
-def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: Scratch) -> Joined:
+def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     _expect(streams, 1)
     out = new_array((size,), dtype)  # as a view, a single bias would keep the bytes of the whole file
     stream = streams[0]
@@ -205,7 +222,7 @@ def _join_plain(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, _: S
         trees = open_trees(stream.data, stream.symbols)
         if trees is not None:
             return out, decode_trees(trees, _bytes(out))
-    _read_into(stream, out)
+    _read_into(stream, out, scratch)
     return out, None
 
 
@@ -221,7 +238,7 @@ def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scr
     plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
-        _read_into(stream, plane)
+        _read_into(stream, plane, scratch)
         out[:, at] = plane
     return out.reshape(-1).view(dtype), None
 

@@ -21,9 +21,10 @@ from accel.errors import FormatError
 from accel.formats import codings
 from accel.formats.atomic import replace_file
 from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors
-from accel.formats.files import Source, read_bytes
+from accel.formats.files import Source, open_bytes, read_bytes
 from accel.formats.limits import DEFAULT, Limits, check, check_ratio
 from accel.kernels._checksum import crc32
+from accel.kernels._file_part import FilePart
 from accel.kernels.checks import describe
 from accel.weights._state import Arrays
 from accel.weights.base import Weight, weight_kinds
@@ -32,10 +33,13 @@ MAGIC = b"\x89ACCEL\r\n"
 """A byte that is not text, the name, and a line end that a text-mode copy would damage."""
 
 VERSION = 1
+
+SMALL = 1 << 17
+"""Bytes up to which a tensor is read in one piece."""
+
 Tensor = np.ndarray | Weight
 
 _HEAD = struct.Struct("<8sHHIIQ")  # magic, version, flags, stored header bytes, JSON header bytes, file bytes
-HEAD_BYTES = _HEAD.size
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -81,17 +85,36 @@ def read(source: Source, limits: Limits = DEFAULT, *, digest: bool = False) -> t
     OSError      the file cannot be opened or read.
     FormatError  it is not an .accel file, newer than this program, damaged, or asks for more than `limits`.
     """
-    data = read_bytes(source, limits)
-    check_start(data[: _HEAD.size], len(data))
-    if digest:
-        _check_digest(data)
-    contents, at = _parse(data, limits)
-    tensors: dict[str, Tensor] = {}
+    if not digest:
+        with open_bytes(source, limits) as data:
+            return _read_all(data, limits)
+    whole = read_bytes(source, limits)
+    _check_digest(whole)
+    return _read_all(whole, limits)
+
+
+def _read_all(data: memoryview | FilePart, limits: Limits) -> tuple[dict[str, Any], dict[str, Tensor]]:
     scratch = codings.Scratch()
+    contents, at = read_contents(data, limits, scratch)
+    tensors: dict[str, Tensor] = {}
     for entry in contents.tensors:
         tensors[entry.name] = decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
         at += entry.stored
     return contents.header, tensors
+
+
+def read_contents(data: memoryview | FilePart, limits: Limits, scratch: codings.Scratch) -> tuple[Contents, int]:
+    """The contents of a file, and where its first tensor starts.
+
+    Raises
+    ------
+    OSError      the file cannot be read.
+    FormatError  it is not an .accel file, newer than this program, damaged, or asks for more than `limits`.
+    """
+    start = memoryview(codings.in_memory(data[: _HEAD.size], scratch))
+    check_start(start, len(data))
+    at = _header_end(start, len(data), limits)
+    return parse_contents(memoryview(codings.in_memory(data[:at], scratch)), len(data), limits)
 
 
 def inspect(source: Source, limits: Limits = DEFAULT) -> Contents:
@@ -116,9 +139,10 @@ def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
         contents, at = _parse(data, limits)
     except FormatError as error:
         return [*problems, str(error)]
+    scratch = codings.Scratch()
     for entry in contents.tensors:
         try:
-            decode_tensor(entry, data[at : at + entry.stored], limits)
+            decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
         except FormatError as error:
             problems.append(str(error))
         at += entry.stored
@@ -151,7 +175,8 @@ def _encode_part(where: str, name: str, array: np.ndarray) -> tuple[PartEntry, l
     little = np.ascontiguousarray(array, dtype).reshape(array.shape)
     coding, streams = codings.encode(little)
     entries = tuple(StreamEntry(stream.method, stream.symbols, len(stream.data)) for stream in streams)
-    return PartEntry(name, code, array.shape, coding, entries, crc32(little)), [stream.data for stream in streams]
+    data = [stream.data for stream in streams if not isinstance(stream.data, FilePart)]  # none is that was encoded
+    return PartEntry(name, code, array.shape, coding, entries, crc32(little)), data
 
 
 def _check_digest(data: memoryview) -> None:
@@ -161,25 +186,20 @@ def _check_digest(data: memoryview) -> None:
         raise FormatError("damaged: the digest of the file does not match its content")
 
 
-def check_start(data: memoryview, size: int) -> int:
-    """Of the first bytes of a file of `size` bytes: how many its header begins with, the packed contents included.
-
-    Raises
-    ------
-    FormatError  it is no .accel file, newer than this program, or of another size than it says.
-    """
+def check_start(data: memoryview, size: int) -> None:
+    """Of a file's first bytes: FormatError where it is no .accel file, newer than this program, or of another size than
+    it says."""
     if len(data) < len(MAGIC) or data[: len(MAGIC)] != MAGIC:
         what = "empty file" if not len(data) else f"it starts with {bytes(data[: len(MAGIC)])!r}"
         raise FormatError(f"not an .accel file: {what}")
     if size < _HEAD.size + _DIGEST_BYTES:
         raise FormatError(f"truncated: {size} bytes are less than an empty file has")
-    _, version, _, packed, _, total = _HEAD.unpack_from(data)
+    _, version, _, _, _, total = _HEAD.unpack_from(data)
     if version > VERSION:
         raise FormatError(f"format version {version} is newer than {VERSION}, which this accel reads: update accel")
     if size != total:
         what = "truncated" if size < total else "trailing bytes"
         raise FormatError(f"{what}: expected {total} bytes, got {size}")
-    return _HEAD.size + int(packed)
 
 
 def _parse(data: memoryview, limits: Limits) -> tuple[Contents, int]:
@@ -191,13 +211,8 @@ def _parse(data: memoryview, limits: Limits) -> tuple[Contents, int]:
 
 def parse_contents(start: memoryview, size: int, limits: Limits) -> tuple[Contents, int]:
     """The contents of a file of `size` bytes from its first ones, and where the first tensor starts. FormatError."""
-    _, version, flags, packed, plain, _ = _HEAD.unpack_from(start)
-    if version != VERSION or flags:
-        raise FormatError(f"expected format version {VERSION} and flags 0, got version {version} and flags {flags}")
-    check("header", plain, limits.max_header, "max_header")
-    at = _HEAD.size + packed
-    if at > size - _DIGEST_BYTES:
-        raise FormatError(f"header: {packed} bytes do not fit into a file of {size}")
+    at = _header_end(start, size, limits)
+    _, version, _, packed, plain, _ = _HEAD.unpack_from(start)
     document = _document(start[_HEAD.size : at], plain)
     tensors = parse_tensors(document["tensors"], limits)
     contents = Contents(version, size, packed, document["header"], tensors)
@@ -205,6 +220,18 @@ def parse_contents(start: memoryview, size: int, limits: Limits) -> tuple[Conten
     if contents.tensor_bytes != room:
         raise FormatError(f"tensor table: claims {contents.tensor_bytes} bytes, the file has {room}")
     return contents, at
+
+
+def _header_end(start: memoryview, size: int, limits: Limits) -> int:
+    """Of a file's first bytes, those of its head at least: how many there are in front of the tensors."""
+    _, version, flags, packed, plain, _ = _HEAD.unpack_from(start)
+    if version != VERSION or flags:
+        raise FormatError(f"expected format version {VERSION} and flags 0, got version {version} and flags {flags}")
+    check("header", plain, limits.max_header, "max_header")
+    at = _HEAD.size + int(packed)
+    if at > size - _DIGEST_BYTES:
+        raise FormatError(f"header: {packed} bytes do not fit into a file of {size}")
+    return at
 
 
 def _document(packed: memoryview, plain: int) -> dict[str, Any]:
@@ -238,14 +265,14 @@ def _refuse_constant(text: str) -> Any:
     raise FormatError(f"header: {text} is not JSON")
 
 
-def decode_tensor(
-    entry: TensorEntry, data: memoryview, limits: Limits, scratch: codings.Scratch | None = None
-) -> Tensor:
-    """A tensor from its bytes of the file. Raises FormatError that names it."""
+def decode_tensor(entry: TensorEntry, data: memoryview | FilePart, limits: Limits, scratch: codings.Scratch) -> Tensor:
+    """A tensor from its bytes of the file. Raises FormatError that names it, or OSError."""
     where = f"tensor {entry.name!r:.80}"
     arrays = Arrays()
     at = 0
     try:
+        if len(data) < SMALL:
+            data = memoryview(codings.in_memory(data, scratch))
         for part in entry.parts:
             arrays[part.name], arrays.most[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
             at += part.stored
@@ -275,7 +302,7 @@ def _check_dense(what: str, weight: Weight, entry: TensorEntry, limits: Limits) 
         check_ratio(what, dense_bytes, entry.nbytes, limits)
 
 
-def _decode_part(part: PartEntry, data: memoryview, scratch: codings.Scratch | None) -> tuple[np.ndarray, int]:
+def _decode_part(part: PartEntry, data: memoryview | FilePart, scratch: codings.Scratch) -> tuple[np.ndarray, int]:
     """The array, and a number that none of its bytes is above."""
     streams, at = [], 0
     for stream in part.streams:

@@ -11,6 +11,10 @@ from io import BufferedReader
 
 from accel.errors import FormatError
 from accel.formats.limits import Limits, check
+from accel.kernels._file_part import FilePart
+
+LARGE = 1 << 20
+"""Bytes from which a file is read where it is decoded: below, a call for each tensor takes longer than is saved."""
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
@@ -34,6 +38,24 @@ def read_bytes(source: Source, limits: Limits) -> memoryview:
         return data
     with open_regular(source, limits) as (file, size):
         return memoryview(file.read(size))
+
+
+@contextmanager
+def open_bytes(source: Source, limits: Limits) -> Iterator[memoryview | FilePart]:
+    """The bytes of `read_bytes`; those of a large file are not read yet. Errors as there; and FormatError at the end
+    where such a file has changed meanwhile."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        yield read_bytes(source, limits)
+        return
+    with open_regular(source, limits) as (file, size):
+        if size < LARGE:
+            yield memoryview(file.read(size))
+            return
+        before = os.fstat(file.fileno())
+        yield FilePart(file.fileno(), 0, size)
+        after = os.fstat(file.fileno())
+        if (size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise FormatError("the file has changed while it was read")
 
 
 @contextmanager

@@ -8,14 +8,11 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
-from accel.errors import FormatError
 from accel.formats.codings import Scratch
-from accel.formats.container import HEAD_BYTES, Tensor, check_start, decode_tensor, parse_contents
+from accel.formats.container import Tensor, decode_tensor, read_contents
 from accel.formats.files import open_regular
-from accel.formats.limits import DEFAULT, Limits, check
-
-FILE = 2
-"""The scratch for bytes of the file, beside those of the codings."""
+from accel.formats.limits import DEFAULT, Limits
+from accel.kernels._file_part import FilePart
 
 
 class OpenFile(Mapping[str, Tensor]):
@@ -46,11 +43,8 @@ class OpenFile(Mapping[str, Tensor]):
         self._limits, self._scratch = limits, Scratch()
         with ExitStack() as stack:
             self._file, size = stack.enter_context(open_regular(path, limits))
-            start = self._file.read(HEAD_BYTES)
-            need = check_start(memoryview(start), size)
-            check("header, packed", need, min(limits.max_header, size), "max_header")
-            start += self._file.read(need - len(start))
-            self.contents, at = parse_contents(memoryview(start), size, limits)
+            whole = FilePart(self._file.fileno(), 0, size)
+            self.contents, at = read_contents(whole, limits, self._scratch)
             self._close = stack.pop_all()
         self._entries = {}
         for entry in self.contents.tensors:
@@ -64,11 +58,7 @@ class OpenFile(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         at, entry = self._entries[name]
-        self._file.seek(at)
-        data = self._scratch.take(FILE, entry.stored).data
-        count = self._file.readinto(data)
-        if count != entry.stored:
-            raise FormatError(f"tensor {name!r:.80}: truncated: expected {entry.stored} bytes, got {count}")
+        data = FilePart(self._file.fileno(), at, entry.stored)
         return decode_tensor(entry, data, self._limits, self._scratch)
 
     def __contains__(self, name: object) -> bool:

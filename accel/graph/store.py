@@ -18,6 +18,8 @@ from accel.graph.sparsify import sparsify
 if TYPE_CHECKING:
     import onnx
 
+    from accel.formats.files import Source
+
 FOUND = ("auto", "keep")
 """What `load` may be told of weights that have a smaller form."""
 
@@ -87,20 +89,20 @@ def _read(source: Any, limits: Limits) -> tuple[Network, bool]:
     bounds = FileLimits(max_file=limits.max_file)
     if isinstance(source, (str, os.PathLike)):
         with open_regular(source, bounds) as (file, size):
-            return _read_wire(FileWire(file, size), limits, Path(source).absolute().parent)
+            return _read_wire(FileWire(file, size), source, limits, Path(source).absolute().parent)
     if isinstance(source, (bytes, bytearray, memoryview)):
         view = read_bytes(source, bounds)
         whole = view.obj  # of which the view may be a part
         data = whole if isinstance(whole, bytes) and len(whole) == len(view) else bytes(view)
-        return _read_wire(BytesWire(data), limits, None)
+        return _read_wire(BytesWire(data), data, limits, None)
     return _read_onnx(source, limits), False
 
 
-def _read_wire(wire: BytesWire | FileWire, limits: Limits, folder: Path | None) -> tuple[Network, bool]:
+def _read_wire(wire: BytesWire | FileWire, source: Source, limits: Limits, folder: Path | None) -> tuple[Network, bool]:
     from accel.formats.container import MAGIC
 
     if wire.read(0, len(MAGIC)) == MAGIC:
-        return _from_container(wire.read(0, wire.size), limits), True
+        return _from_container(source, limits), True
     return _read_onnx(wire, limits, folder), False
 
 
@@ -123,12 +125,12 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     container.write(path, {"graph": network_to_dict(network)}, network.constants)
 
 
-def _from_container(data: bytes, limits: Limits) -> Network:
+def _from_container(source: Source, limits: Limits) -> Network:
     from accel.formats import container
     from accel.formats.limits import Limits as FileLimits
 
     bounds = FileLimits(max_file=limits.max_file, max_tensor=limits.max_tensor_bytes, max_total=limits.max_total_bytes)
-    header, tensors = container.read(data, bounds)
+    header, tensors = container.read(source, bounds)
     if set(header) != {"graph"}:
         raise FormatError(f"header: expected a graph and nothing else, got {sorted(header)}")
     return network_from_dict(header["graph"], tensors, limits)

@@ -27,7 +27,9 @@ STATUS = (
     "a block's checksum does not match",
     "a block leaves the stream",
     "a node's bitmap does not have as many set bits as its count",
+    "the file has changed while it was read",
 )
+UNREAD = len(STATUS) - 1
 
 
 def decode_window(stream: Stream, start: int, stop: int, out: np.ndarray) -> None:

@@ -112,7 +112,7 @@ def read_streams(data: np.ndarray, max_symbols: int) -> Iterable[Stream]:
         return _Sequence(data[len(SEQUENCE_START) :], max_symbols)
     stream = read_header(data, max_symbols)
     if stream.nbytes != stream.payload.size:
-        raise _missing(stream)
+        raise missing(stream, stream.payload.size)
     check_sizes(stream)
     return [stream]
 
@@ -130,7 +130,7 @@ class _Sequence:
         while data[:3].tobytes() != SEQUENCE_END:
             stream = read_header(data, self.max_symbols - n)
             if stream.nbytes > stream.payload.size:
-                raise _missing(stream)
+                raise missing(stream, stream.payload.size)
             check_sizes(stream)
             yield stream
             data, n = stream.payload[stream.nbytes :], n + stream.n
@@ -139,8 +139,9 @@ class _Sequence:
             raise corrupt(f"{left} bytes stand behind its end")
 
 
-def _missing(stream: Stream) -> FormatError:
-    return corrupt(f"its header says {stream.nbytes} bytes of blocks, {stream.payload.size} are there")
+def missing(stream: Stream, there: int) -> FormatError:
+    """Of a stream with `there` bytes behind its header."""
+    return corrupt(f"its header says {stream.nbytes} bytes of blocks, {there} are there")
 
 
 def check_sizes(stream: Stream) -> None:

@@ -28,8 +28,8 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int width,
   require(threads >= 1, "floats: threads must be at least 1");
   const std::size_t blocks = float_block_count(static_cast<std::size_t>(out.size()) / w);
   require(static_cast<std::size_t>(ends.size()) == blocks, "floats: one end per block expected");
-  const HuffmanDecodeTask task{payload.data(), static_cast<std::size_t>(payload.size()), ends.data(),
-                               out.mutable_data(), static_cast<std::size_t>(out.size())};
+  const HuffmanDecodeTask task{in_memory(payload), ends.data(), out.mutable_data(),
+                               static_cast<std::size_t>(out.size())};
   const int workers = static_cast<int>(std::clamp<std::size_t>(blocks, 1, static_cast<std::size_t>(threads)));
   const auto work = scratch(float_decode_scratch(w) * static_cast<std::size_t>(workers));
   HuffmanFailure failure;

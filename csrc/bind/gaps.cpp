@@ -45,11 +45,13 @@ std::size_t expand_bitmap(const Bytes& bitmap, const Bytes& values, int width, B
   return wanted;
 }
 
-// `n` bytes: those of `data`, or, where there are ends, of blocks of format HT in it.
-CodedBytes coded(const Bytes& data, const Longs& ends, std::size_t n) {
-  const auto bytes = static_cast<std::size_t>(data.size()), blocks = static_cast<std::size_t>(ends.size());
-  require(blocks ? blocks == tree_block_count(n) : bytes == n, "coded: all bytes, or one end per block, expected");
-  return {data.data(), bytes, blocks ? ends.data() : nullptr, n};
+// `n` bytes: those of `data`, or, where there are ends, of blocks of format HT as payload_of finds them.
+CodedBytes coded(const Bytes& data, int file, std::int64_t first, const Longs& ends, std::size_t n,
+                 std::uint8_t* window) {
+  const auto blocks = static_cast<std::size_t>(ends.size());
+  const bool plain = file < 0 && static_cast<std::size_t>(data.size()) == n;
+  require(blocks ? blocks == tree_block_count(n) : plain, "coded: all bytes, or one end per block, expected");
+  return {payload_of(data, file, first, ends, window), blocks ? ends.data() : nullptr, n};
 }
 
 py::tuple as_tuple(const CodedResult& result) {
@@ -59,15 +61,18 @@ py::tuple as_tuple(const CodedResult& result) {
 
 // (where, status, at, gap, crc, most) of CodedResult. `out` is all zeros, of elements of `width` bytes; an entry is a
 // gap.
-py::tuple decode_gaps(const Bytes& gaps, const Longs& gap_ends, const Bytes& values, const Longs& value_ends,
+py::tuple decode_gaps(const Bytes& gaps, int gap_file, std::int64_t first_gap, const Longs& gap_ends,
+                      const Bytes& values, int value_file, std::int64_t first_value, const Longs& value_ends,
                       std::size_t entries, int width, int most, Bytes& out, int isa) {
   const std::size_t level = checked_isa(isa), w = checked_width(width);
   const std::size_t size = static_cast<std::size_t>(out.size()) / w;
   require(entries <= kMostElements, "gaps: fewer entries expected");
-  const CodedBytes places = coded(gaps, gap_ends, entries), elements = coded(values, value_ends, w * entries);
+  const auto work = scratch(kCodedScratch + 2 * kWindow);
+  std::uint8_t* const windows = work.get() + kCodedScratch;
+  const CodedBytes places = coded(gaps, gap_file, first_gap, gap_ends, entries, windows),
+                   elements = coded(values, value_file, first_value, value_ends, w * entries, windows + kWindow);
   const std::uint8_t largest = checked_most(most);
   GapsOutput to{out.mutable_data(), w, size, size};
-  const auto work = scratch(kCodedScratch);
   CodedResult result;
   {
     const Unlocked unlocked;
@@ -77,14 +82,17 @@ py::tuple decode_gaps(const Bytes& gaps, const Longs& gap_ends, const Bytes& val
 }
 
 // The same of a bitmap for `count` values, into any memory.
-py::tuple decode_bitmap(const Bytes& bitmap, const Longs& bitmap_ends, const Bytes& values, const Longs& value_ends,
+py::tuple decode_bitmap(const Bytes& bitmap, int bitmap_file, std::int64_t first_bit, const Longs& bitmap_ends,
+                        const Bytes& values, int value_file, std::int64_t first_value, const Longs& value_ends,
                         std::size_t count, int width, Bytes& out, int isa) {
   const std::size_t level = checked_isa(isa), w = checked_width(width);
   const std::size_t size = static_cast<std::size_t>(out.size()) / w;
   require(count <= kMostElements, "bitmap: fewer values expected");
-  const CodedBytes places = coded(bitmap, bitmap_ends, (size + 7) / 8), elements = coded(values, value_ends, w * count);
+  const auto work = scratch(kCodedScratch + 2 * kWindow);
+  std::uint8_t* const windows = work.get() + kCodedScratch;
+  const CodedBytes places = coded(bitmap, bitmap_file, first_bit, bitmap_ends, (size + 7) / 8, windows),
+                   elements = coded(values, value_file, first_value, value_ends, w * count, windows + kWindow);
   std::uint8_t* const to = out.mutable_data();
-  const auto work = scratch(kCodedScratch);
   CodedResult result;
   {
     const Unlocked unlocked;
@@ -119,11 +127,13 @@ void add(py::module_& m) {
   m.def("codes_to_rows", &codes_to_rows, py::arg("codes").noconvert(), py::arg("zero"), py::arg("count"));
   m.def("bitmap_expand", &expand_bitmap, py::arg("bitmap").noconvert(), py::arg("values").noconvert(), py::arg("width"),
         py::arg("out").noconvert(), py::arg("isa"));
-  m.def("gaps_decode", &decode_gaps, py::arg("gaps").noconvert(), py::arg("gap_ends").noconvert(),
-        py::arg("values").noconvert(), py::arg("value_ends").noconvert(), py::arg("entries"), py::arg("width"),
-        py::arg("most"), py::arg("out").noconvert(), py::arg("isa"));
-  m.def("bitmap_decode", &decode_bitmap, py::arg("bitmap").noconvert(), py::arg("bitmap_ends").noconvert(),
-        py::arg("values").noconvert(), py::arg("value_ends").noconvert(), py::arg("count"), py::arg("width"),
+  m.def("gaps_decode", &decode_gaps, py::arg("gaps").noconvert(), py::arg("gap_file"), py::arg("first_gap"),
+        py::arg("gap_ends").noconvert(), py::arg("values").noconvert(), py::arg("value_file"), py::arg("first_value"),
+        py::arg("value_ends").noconvert(), py::arg("entries"), py::arg("width"), py::arg("most"),
+        py::arg("out").noconvert(), py::arg("isa"));
+  m.def("bitmap_decode", &decode_bitmap, py::arg("bitmap").noconvert(), py::arg("bitmap_file"), py::arg("first_bit"),
+        py::arg("bitmap_ends").noconvert(), py::arg("values").noconvert(), py::arg("value_file"),
+        py::arg("first_value"), py::arg("value_ends").noconvert(), py::arg("count"), py::arg("width"),
         py::arg("out").noconvert(), py::arg("isa"));
 }
 

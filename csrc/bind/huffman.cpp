@@ -53,8 +53,7 @@ py::tuple decode(const Bytes& payload, const Longs& ends, Bytes& out, int isa, i
   const auto n = static_cast<std::size_t>(out.size());
   require(threads >= 1, "huffman: threads must be at least 1");
   require(static_cast<std::size_t>(ends.size()) == huffman_block_count(n), "huffman: one end per block expected");
-  const HuffmanDecodeTask task{payload.data(), static_cast<std::size_t>(payload.size()), ends.data(),
-                               out.mutable_data(), n};
+  const HuffmanDecodeTask task{in_memory(payload), ends.data(), out.mutable_data(), n};
   HuffmanFailure failure;
   {
     const Unlocked unlocked;
@@ -76,7 +75,7 @@ bool decode_at_once(const Bytes& data, const py::object& out, int isa, int threa
   const Unlocked unlocked;
   const auto frame = huffman_frame(data.data(), bytes, n);
   if (!frame) return false;
-  const HuffmanDecodeTask task{data.data() + frame->head, bytes - frame->head, frame->ends.data(), to, n};
+  const HuffmanDecodeTask task{{data.data() + frame->head, bytes - frame->head}, frame->ends.data(), to, n};
   return huffman_decode_blocks(task, decode_block, threads).status == HuffmanStatus::ok;
 }
 
@@ -88,26 +87,26 @@ py::object encode_trees(const Bytes& symbols, const std::string& start, int isa)
   });
 }
 
-// What decoding a stream of format HT needs.
+// What decoding a stream of format HT needs: `data`, `file` and `first` are those of payload_of.
 struct TreeTask {
   HuffmanDecodeTask task;
   std::size_t isa;
   int workers;
   std::unique_ptr<std::uint8_t[]> work;
 };
-TreeTask tree_task(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
+TreeTask tree_task(const Bytes& data, int file, std::int64_t first, const Longs& ends, Bytes& out, int isa,
+                   int threads) {
   const std::size_t level = checked_isa(isa), n = static_cast<std::size_t>(out.size());
   require(threads >= 1, "huffman: threads must be at least 1");
   require(static_cast<std::size_t>(ends.size()) == tree_block_count(n), "huffman: one end per block expected");
-  const HuffmanDecodeTask task{payload.data(), static_cast<std::size_t>(payload.size()), ends.data(),
-                               out.mutable_data(), n};
-  const int workers =
-      static_cast<int>(std::clamp<std::size_t>(tree_block_count(n), 1, static_cast<std::size_t>(threads)));
-  return {task, level, workers, scratch(kTreeScratch * static_cast<std::size_t>(workers))};
+  const std::size_t workers = std::clamp<std::size_t>(tree_block_count(n), 1, static_cast<std::size_t>(threads));
+  auto work = scratch((kTreeScratch + kWindow) * workers);
+  const Payload payload = payload_of(data, file, first, ends, work.get() + kTreeScratch * workers);
+  return {{payload, ends.data(), out.mutable_data(), n}, level, static_cast<int>(workers), std::move(work)};
 }
 
 py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
-  const TreeTask to = tree_task(payload, ends, out, isa, threads);
+  const TreeTask to = tree_task(payload, -1, 0, ends, out, isa, threads);
   HuffmanFailure failure;
   {
     const Unlocked unlocked;
@@ -116,9 +115,11 @@ py::tuple decode_trees(const Bytes& payload, const Longs& ends, Bytes& out, int 
   return py::make_tuple(static_cast<int>(failure.status), failure.block);
 }
 
-// As decode_trees, into fresh memory; and the CRC-32 of the symbols, and a bound that none is above.
-py::tuple decode_trees_summed(const Bytes& payload, const Longs& ends, Bytes& out, int isa, int threads) {
-  const TreeTask to = tree_task(payload, ends, out, isa, threads);
+// As decode_trees, into fresh memory, from a file where there is one; and the CRC-32 of the symbols, and a bound that
+// none is above.
+py::tuple decode_trees_summed(const Bytes& data, int file, std::int64_t first, const Longs& ends, Bytes& out, int isa,
+                              int threads) {
+  const TreeTask to = tree_task(data, file, first, ends, out, isa, threads);
   std::vector<TreeSum> blocks(static_cast<std::size_t>(ends.size()));
   HuffmanFailure failure;
   TreeSum all;
@@ -159,8 +160,8 @@ void add(py::module_& m) {
   m.def("huffman_tree_encode", &encode_trees, py::arg("symbols").noconvert(), py::arg("start"), py::arg("isa"));
   m.def("huffman_tree_decode", &decode_trees, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
         py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
-  m.def("huffman_tree_decode_summed", &decode_trees_summed, py::arg("payload").noconvert(), py::arg("ends").noconvert(),
-        py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
+  m.def("huffman_tree_decode_summed", &decode_trees_summed, py::arg("data").noconvert(), py::arg("file"),
+        py::arg("first"), py::arg("ends").noconvert(), py::arg("out").noconvert(), py::arg("isa"), py::arg("threads"));
   m.def("crc32", &checksum, py::arg("data").noconvert(), py::arg("isa"));
   m.def("huffman_tree_lengths", &lengths_of, py::arg("counts").noconvert());
 }

@@ -10,6 +10,7 @@
 
 #include "bind/bind.h"
 #include "kernels/huffman/crc32.h"
+#include "kernels/huffman/payload.h"
 
 namespace accel::bind {
 
@@ -18,6 +19,16 @@ using Longs = Array<std::int64_t>;
 
 inline std::unique_ptr<std::uint8_t[]> scratch(std::size_t bytes) {  // not zeroed: that would take as long as a part
   return std::unique_ptr<std::uint8_t[]>(new std::uint8_t[bytes]);
+}
+
+inline Payload in_memory(const Bytes& bytes) { return {bytes.data(), static_cast<std::size_t>(bytes.size())}; }
+
+// Blocks in `data`; or, where `file` is not negative, in that file from `first` on.
+inline Payload payload_of(const Bytes& data, int file, std::int64_t first, const Longs& ends, std::uint8_t* windows) {
+  if (file < 0) return in_memory(data);
+  const std::int64_t bytes = ends.size() ? ends.data()[ends.size() - 1] : 0;
+  require(first >= 0 && bytes >= 0 && first <= INT64_MAX - bytes, "file: a place in it expected");
+  return {nullptr, static_cast<std::size_t>(bytes), file, first, windows};
 }
 
 inline void put_varint(std::string& out, std::uint64_t value) {

@@ -13,6 +13,7 @@ import hashlib
 import json
 import struct
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ import numpy as np
 from accel.errors import FormatError
 from accel.formats import codings, container
 from accel.formats.contents import DTYPES
+from accel.formats.opened import OpenFile
 from accel.kernels import huffman
 from accel.weights import NM, BlockCirculant, Bsr, Codebook, Csr, CsrCodebook, Fastfood, Hashed, ProductQuantized
 from accel.weights.base import Weight
@@ -159,6 +161,19 @@ def makes_sense(blob: bytes) -> bool:
     return True
 
 
+def makes_sense_in_file(blob: bytes) -> bool:
+    """The same of a file whose streams are read as they are decoded, which large ones alone are otherwise."""
+    with tempfile.NamedTemporaryFile() as file, mock.patch.object(container, "SMALL", 0):
+        file.write(blob)
+        file.flush()
+        try:
+            with OpenFile(file.name) as opened:
+                dict(opened)
+        except FormatError:
+            return False
+    return True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, default=100_000)
@@ -169,7 +184,10 @@ def main() -> int:
     for k in range(args.mutants):
         blob = mutant(rng.choice(originals), rng)
         try:
-            accepted += makes_sense(blob)
+            sense = makes_sense(blob)
+            if k % 4 == 0 and makes_sense_in_file(blob) != sense:
+                raise AssertionError(f"read from memory: {sense}, from a file: {not sense}")
+            accepted += sense
         except Exception:
             print(f"mutant {k} of seed {args.seed}: {blob.hex()}", file=sys.stderr)
             raise

@@ -109,7 +109,7 @@ std::optional<Bytes> expected(const Bytes& block, size_t n, bool tree, bool sums
 void check(const Case& of, const Bytes& block, size_t n, size_t isa, const std::optional<Bytes>& answer,
            std::int64_t end) {
   uint8_t* const out = output.last(n);
-  const HuffmanDecodeTask task{guarded_copy(block), block.size(), &end, out, n};
+  const HuffmanDecodeTask task{{guarded_copy(block), block.size()}, &end, out, n};
   const HuffmanStatus status = of.tree ? tree_decode(task, isa, 1, scratch.last(kTreeScratch)).status
                                        : huffman_decode_blocks(task, kHuffmanDecodeBlock[isa], 1).status;
   if (!output.front_is_whole(out)) report("a write before the output", of, block, n, isa);

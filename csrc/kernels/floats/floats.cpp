@@ -36,10 +36,11 @@ struct FloatDecoder {
   u8* scratch;  // trees', then the planes of a part
   TreeBlockReader reader[kFloatMostPlanes] = {};
 
-  HuffmanStatus open(const u8* block, size_t bytes, size_t n) noexcept {
-    const size_t head = sizeof(u32) * (width - 1);
-    if (bytes < head) return HuffmanStatus::cut_off;
-    const u8 *p = block + head, *const end = block + bytes;
+  HuffmanStatus open(BlockBytes bytes, size_t n) noexcept {
+    const size_t head = sizeof(u32) * (width - 1), all = bytes.left();
+    if (all < head) return HuffmanStatus::cut_off;
+    const u8* const block = bytes.take(all);
+    const u8 *p = block + head, *const end = block + all;
     for (size_t plane = 0; plane < width; ++plane) {
       size_t size = static_cast<size_t>(end - p);
       if (plane + 1 < width) {
@@ -48,7 +49,7 @@ struct FloatDecoder {
         if (claimed > size) return HuffmanStatus::stream_too_long;
         size = claimed;
       }
-      const HuffmanStatus status = reader[plane].open(p, size, n, isa);
+      const HuffmanStatus status = reader[plane].open({p, size}, n, isa);
       if (status != HuffmanStatus::ok) return status;
       p += size;
     }
@@ -66,9 +67,9 @@ struct FloatDecoder {
     return HuffmanStatus::ok;
   }
 
-  HuffmanStatus operator()(const u8* block, size_t bytes, u8* out, size_t out_bytes) noexcept {
+  HuffmanStatus operator()(const BlockBytes& bytes, u8* out, size_t out_bytes) noexcept {
     const size_t n = out_bytes / width;
-    HuffmanStatus status = open(block, bytes, n);
+    HuffmanStatus status = open(bytes, n);
     for (size_t at = 0; at < n && status == HuffmanStatus::ok; at += kTreePart)
       status = part(out + width * at, std::min(kTreePart, n - at));
     for (size_t p = 0; p < width && status == HuffmanStatus::ok; ++p) status = reader[p].close();

@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/huffman/blocks.h"
 #include "kernels/huffman/crc32.h"
 #include "kernels/huffman/tree_reader.h"
+#include "runtime/pages.h"
 
 namespace accel {
 namespace {
@@ -28,7 +30,7 @@ class Pieces {
     left_ -= count;
     if (!from_.ends) {
       most_ = 255;
-      bytes = from_.data + (from_.n - left_ - count);
+      bytes = from_.payload.data + (from_.n - left_ - count);
       return count;
     }
     HuffmanStatus status = in_block_ ? HuffmanStatus::ok : open();
@@ -43,11 +45,10 @@ class Pieces {
 
  private:
   HuffmanStatus open() noexcept {
-    const std::int64_t begin = block_ ? from_.ends[block_ - 1] : 0, end = from_.ends[block_];
     in_block_ = std::min(kTreeBlock, from_.n - static_cast<size_t>(block_) * kTreeBlock);
-    ++block_;
-    if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > from_.bytes) return HuffmanStatus::bad_ends;
-    const HuffmanStatus status = reader_.open(from_.data + begin, static_cast<size_t>(end - begin), in_block_, isa_);
+    BlockBytes bytes;
+    if (!block_of(from_.payload, from_.ends, block_++, 0, bytes)) return HuffmanStatus::bad_ends;
+    const HuffmanStatus status = reader_.open(bytes, in_block_, isa_);
     if (status == HuffmanStatus::ok) most_ = std::max(most_, reader_.largest());
     return status;
   }
@@ -55,7 +56,7 @@ class Pieces {
   CodedBytes from_;
   Where where_;
   size_t left_, in_block_ = 0, isa_;  // left_: bytes that were not asked for
-  std::int64_t block_ = 0;            // the next
+  long block_ = 0;                    // the next
   u8 *scratch_, *room_, most_ = 0;
   TreeBlockReader reader_ = {};
 };
@@ -93,7 +94,8 @@ struct Held {
   }
 };
 
-constexpr size_t kFewValues = 512;  // bytes: 63 of 8, which 64 places did not find enough
+constexpr size_t kPlacesAhead = 16 * kTreePart;  // more than a part of gaps reaches, but where most are fillers
+constexpr size_t kFewValues = 512;               // bytes: 63 of 8, which 64 places did not find enough
 
 // Less than 64 values that are left go before those that come.
 bool refill(Held& value, Pieces& more, size_t width, u8* room, CodedResult& result) noexcept {
@@ -119,7 +121,9 @@ CodedResult gaps_decode(const CodedBytes& gaps, const CodedBytes& values, u8 mos
   for (size_t entry = 0; entry < gaps.n;) {
     if (!gap.count && !(gap.count = more_gaps.next(result, gap.at))) return result;
     if (!value.count && !(value.count = more_values.next(result, value.at) / to.width)) return result;
-    const size_t count = std::min(gap.count, value.count);
+    const size_t count = std::min(gap.count, value.count), ahead = std::min(kPlacesAhead, to.size - to.place);
+    u8* const next = to.out + to.width * to.place;
+    touch_pages(next, next + to.width * ahead, to.out + to.width * to.size);
     const std::int64_t wrong = kGapsExpand[isa](gap.at, count, most, value.at, to);
     if (wrong >= 0) {
       result.where = Where::among_gaps, result.gap = gap.at[wrong];
@@ -147,9 +151,10 @@ struct BitmapDecoder {
   // Places up to `last`; `bits` are those from `place` on. Where values are missing, it only counts how many.
   void part(const u8* bits, size_t bytes, size_t last, CodedResult& result) noexcept {
     for (const size_t first = place; place < last;) {
-      const size_t at = (place - first) / 8;
-      const auto [places, used] = kBitmapExpand[isa](bits + at, std::min(last - place, OutputSum::kStep / width),
-                                                     value.at, value.count, width, out + width * place);
+      const size_t at = (place - first) / 8, wished = std::min(last - place, OutputSum::kStep / width);
+      u8* const next = out + width * place;
+      touch_pages(next, next + width * wished, out + width * size);
+      const auto [places, used] = kBitmapExpand[isa](bits + at, wished, value.at, value.count, width, next);
       place += places, wanted += used;
       value.drop(used, width);
       sum.up_to(width * place);

@@ -7,10 +7,10 @@
 
 namespace accel {
 
-// `n` bytes: as they are where `ends` is null, else in blocks of format HT, of which block k ends at ends[k].
+// `n` bytes: as they are, in memory, where `ends` is null, else in blocks of format HT, of which block k ends at
+// ends[k].
 struct CodedBytes {
-  const std::uint8_t* data;
-  std::size_t bytes;
+  Payload payload;
   const std::int64_t* ends;
   std::size_t n;
 };

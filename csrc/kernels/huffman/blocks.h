@@ -1,26 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Blocks of a stream over threads, the same for both formats.
+// Blocks of a stream, one by one and over threads, the same for all formats.
 #pragma once
 #include <algorithm>
 #include <mutex>
 
 #include "kernels/huffman/huffman.h"
+#include "runtime/pages.h"
 #include "runtime/pool.h"
 
 namespace accel {
 
-// `start(part)` gives a thread its decoder: a call (block, bytes, out, n) that returns a status.
+// Block k; false where the ends are none that ascend inside the payload.
+inline bool block_of(const Payload& payload, const std::int64_t* ends, long k, int thread, BlockBytes& block) noexcept {
+  const std::int64_t begin = k ? ends[k - 1] : 0, end = ends[k];
+  if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > payload.bytes) return false;
+  block = payload.block(static_cast<std::size_t>(begin), static_cast<std::size_t>(end), thread);
+  return true;
+}
+
+// `start(part)` gives a thread its decoder: a call (bytes, out, n) that returns a status.
 template <class Start>
 HuffmanFailure decode_blocks(const HuffmanDecodeTask& task, std::size_t block, int threads, Start start) noexcept {
   const long blocks = static_cast<long>((task.n + block - 1) / block);
   const auto range = [&](int part, Range of) -> HuffmanFailure {
     auto&& decode = start(part);
+    std::uint8_t* const last = task.out + std::min(static_cast<std::size_t>(of.end) * block, task.n);
     for (long k = of.begin; k < of.end; ++k) {
-      const std::int64_t begin = k ? task.ends[k - 1] : 0, end = task.ends[k];
-      if (begin < 0 || end < begin || static_cast<std::uint64_t>(end) > task.bytes) return {HuffmanStatus::bad_ends, k};
-      const std::size_t first = static_cast<std::size_t>(k) * block;
-      const HuffmanStatus status = decode(task.payload + begin, static_cast<std::size_t>(end - begin), task.out + first,
-                                          std::min(block, task.n - first));
+      BlockBytes bytes;
+      if (!block_of(task.payload, task.ends, k, part, bytes)) return {HuffmanStatus::bad_ends, k};
+      const std::size_t first = static_cast<std::size_t>(k) * block, n = std::min(block, task.n - first);
+      touch_pages(task.out + first, task.out + first + n, last);
+      const HuffmanStatus status = decode(bytes, task.out + first, n);
       if (status != HuffmanStatus::ok) return {status, k};
     }
     return {};

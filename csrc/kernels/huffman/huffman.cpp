@@ -48,8 +48,10 @@ std::int64_t huffman_encode_blocks(const HuffmanEncodeTask& task, HuffmanEncodeB
 
 HuffmanFailure huffman_decode_blocks(const HuffmanDecodeTask& task, HuffmanDecodeBlock decode, int threads) noexcept {
   return decode_blocks(task, kHuffmanBlock, threads, [decode](int) {
-    return [decode, work = HuffmanWorkspace()](const std::uint8_t* block, std::size_t bytes, std::uint8_t* out,
-                                               std::size_t n) mutable { return decode(block, bytes, out, n, work); };
+    return [decode, work = HuffmanWorkspace()](BlockBytes bytes, std::uint8_t* out, std::size_t n) mutable {
+      const std::size_t all = bytes.left();
+      return decode(bytes.take(all), all, out, n, work);
+    };
   });
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/huffman/payload.h"
 #include "simd/isa.h"
 
 namespace accel {
@@ -36,6 +37,7 @@ enum class HuffmanStatus : int {
   checksum,
   bad_ends,     // the caller's block ends are not ascending or leave the payload
   wrong_count,  // a node's bitmap does not have as many set bits as the part's head says
+  unread,       // the file ends before the block's end, or cannot be read
 };
 
 // A code word, first bit lowest: bits << 8 | length. 0 where a symbol has none.
@@ -86,8 +88,7 @@ std::int64_t huffman_encode_blocks(const HuffmanEncodeTask& task, HuffmanEncodeB
                                    std::int64_t* sizes) noexcept;
 
 struct HuffmanDecodeTask {
-  const std::uint8_t* payload;
-  std::size_t bytes;
+  Payload payload;
   const std::int64_t* ends;  // where each block ends in `payload`
   std::uint8_t* out;
   std::size_t n;

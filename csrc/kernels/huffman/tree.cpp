@@ -187,13 +187,15 @@ struct TreeDecoder {
   u8* scratch;
   TreeBlockReader reader = {};
 
-  HuffmanStatus operator()(const u8* block, size_t bytes, u8* out, size_t n) noexcept {
-    if (bytes < 5) return HuffmanStatus::cut_off;
+  HuffmanStatus operator()(BlockBytes bytes, u8* out, size_t n) noexcept {
+    const size_t all = bytes.left();
+    if (all < 5) return HuffmanStatus::cut_off;
+    const u8* const block = bytes.peek(all);
     if (block[0] <= static_cast<u8>(HuffmanKind::run)) {
       HuffmanWorkspace unused;
-      return kHuffmanDecodeBlock[isa](block, bytes, out, n, unused);
+      return kHuffmanDecodeBlock[isa](block, all, out, n, unused);
     }
-    HuffmanStatus status = reader.open(block, bytes, n, isa);
+    HuffmanStatus status = reader.open(bytes, n, isa);
     const u8* symbols;
     for (size_t k = 0; k < tree_part_count(n) && status == HuffmanStatus::ok; ++k)
       status = reader.next(out + k * kTreePart, scratch, streaming, symbols);

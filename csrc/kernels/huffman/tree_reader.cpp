@@ -23,18 +23,30 @@ T read_word(const u8* p) {
   return v;
 }
 
+// Of a block of trees; huffman_read_lengths goes a byte too far to see that a table is too long.
+constexpr size_t kMostHead = 1 + kHuffmanTableBytes + 1 + 2 * tree_part_count(kTreeBlock) + 4;
+
 }  // namespace
 
-HuffmanStatus TreeBlockReader::open(const u8* block, size_t bytes, size_t n, size_t isa) noexcept {
-  block_ = block, at_ = block, end_ = block + bytes, left_ = n, isa_ = isa;
-  if (bytes < 5) return HuffmanStatus::cut_off;
-  if (block[0] == kTreeKind) return open_trees();
-  const bool is_run = block[0] == static_cast<u8>(HuffmanKind::run);
-  if (!is_run && block[0] != static_cast<u8>(HuffmanKind::raw)) return HuffmanStatus::unknown_kind;
-  if (bytes != (is_run ? 6 : n + 5)) return HuffmanStatus::wrong_size;
-  kind_ = is_run ? Kind::run : Kind::raw;
-  at_ += is_run ? 6 : 5;
-  crc_ = crc32(0, block, is_run ? 2 : 1, isa > 0);
+HuffmanStatus TreeBlockReader::open(const BlockBytes& block, size_t n, size_t isa) noexcept {
+  block_ = block, left_ = n, isa_ = isa;
+  if (block.left() < 5) return HuffmanStatus::cut_off;
+  const u8* const kind = block_.peek(1);
+  if (!kind) return HuffmanStatus::unread;
+  if (*kind == kTreeKind) return open_trees();
+  kind_ = *kind == static_cast<u8>(HuffmanKind::run) ? Kind::run : Kind::raw;
+  if (kind_ == Kind::raw && *kind != static_cast<u8>(HuffmanKind::raw)) return HuffmanStatus::unknown_kind;
+  if (block.left() != (kind_ == Kind::run ? 6 : n + 5)) return HuffmanStatus::wrong_size;
+  return open_plain();
+}
+
+HuffmanStatus TreeBlockReader::open_plain() noexcept {
+  const size_t head = kind_ == Kind::run ? 2 : 1;
+  const u8* const p = block_.take(head + 4);
+  if (!p) return HuffmanStatus::unread;
+  symbol_ = p[head - 1];
+  crc_ = crc32(0, p, head, isa_ > 0);
+  expected_ = read_word<std::uint32_t>(p + head);
   return HuffmanStatus::ok;
 }
 
@@ -42,15 +54,18 @@ HuffmanStatus TreeBlockReader::open_trees() noexcept {
   kind_ = Kind::trees;
   u8 lengths[256];
   size_t table = 0;
-  const size_t bytes = static_cast<size_t>(end_ - block_);
-  const HuffmanStatus status = huffman_read_lengths(block_ + 1, bytes - 1, lengths, table);
+  const size_t bytes = std::min(block_.left(), kMostHead), parts = tree_part_count(left_);
+  const u8* const p = block_.peek(bytes);
+  if (!p) return HuffmanStatus::unread;
+  const HuffmanStatus status = huffman_read_lengths(p + 1, bytes - 1, lengths, table);
   if (status != HuffmanStatus::ok) return status;
-  const size_t head = 1 + table + 2 * tree_part_count(left_);
+  const size_t head = 1 + table + 2 * parts;
   if (bytes < head + 4) return HuffmanStatus::cut_off;
-  if (crc32(0, block_, head, isa_ > 0) != read_word<std::uint32_t>(block_ + head)) return HuffmanStatus::checksum;
+  if (crc32(0, p, head, isa_ > 0) != read_word<std::uint32_t>(p + head)) return HuffmanStatus::checksum;
   if (!tree_.build(lengths)) return HuffmanStatus::incomplete_code;
-  sizes_ = block_ + 1 + table;
-  at_ = block_ + head + 4;
+  std::memcpy(sizes_, p + 1 + table, 2 * parts);
+  size_ = sizes_;
+  block_.take(head + 4);
   return HuffmanStatus::ok;
 }
 
@@ -60,35 +75,35 @@ HuffmanStatus TreeBlockReader::next(u8* room, u8* scratch, bool streaming, const
   symbols = room;
   if (kind_ == Kind::trees) return next_tree(room, scratch, streaming, count);
   if (kind_ == Kind::run) {
-    std::memset(room, block_[1], count);
+    std::memset(room, symbol_, count);
   } else {
-    symbols = at_;
-    at_ += count;
+    const u8* const raw = block_.take(count);
+    if (!raw) return HuffmanStatus::unread;
+    symbols = raw;
   }
   crc_ = crc32(crc_, symbols, count, isa_ > 0);
   return HuffmanStatus::ok;
 }
 
 HuffmanStatus TreeBlockReader::next_tree(u8* room, u8* scratch, bool streaming, size_t count) noexcept {
-  const size_t bytes = read_word<std::uint16_t>(sizes_);
-  sizes_ += 2;
+  const size_t bytes = read_word<std::uint16_t>(size_);
+  size_ += 2;
   if (bytes < 4) return HuffmanStatus::cut_off;
-  if (bytes > static_cast<size_t>(end_ - at_)) return HuffmanStatus::stream_too_long;
-  const u8* const part = at_;
-  at_ += bytes;
+  if (bytes > block_.left()) return HuffmanStatus::stream_too_long;
+  const u8* const part = block_.take(bytes);
+  if (!part) return HuffmanStatus::unread;
   const auto [status, crc] = kTreeDecodePart[isa_](tree_, part + 4, bytes - 4, room, count, scratch, streaming);
   return crc == read_word<std::uint32_t>(part) ? status : HuffmanStatus::checksum;
 }
 
 u8 TreeBlockReader::largest() const noexcept {
   if (kind_ == Kind::raw) return 255;
-  return kind_ == Kind::run ? block_[1] : *std::max_element(tree_.symbols, tree_.symbols + 256);
+  return kind_ == Kind::run ? symbol_ : *std::max_element(tree_.symbols, tree_.symbols + 256);
 }
 
 HuffmanStatus TreeBlockReader::close() const noexcept {
-  if (kind_ == Kind::trees) return at_ == end_ ? HuffmanStatus::ok : HuffmanStatus::stream_left_over;
-  const u8* const stored = block_ + (kind_ == Kind::run ? 2 : 1);
-  return crc_ == read_word<std::uint32_t>(stored) ? HuffmanStatus::ok : HuffmanStatus::checksum;
+  if (kind_ == Kind::trees) return block_.left() ? HuffmanStatus::stream_left_over : HuffmanStatus::ok;
+  return crc_ == expected_ ? HuffmanStatus::ok : HuffmanStatus::checksum;
 }
 
 }  // namespace accel

@@ -8,10 +8,10 @@ namespace accel {
 class TreeBlockReader {
  public:
   // Reads the head of a block that holds n > 0 symbols. Nothing of a tree's head is believed before its checksum.
-  HuffmanStatus open(const std::uint8_t* block, std::size_t bytes, std::size_t n, std::size_t isa) noexcept;
+  HuffmanStatus open(const BlockBytes& block, std::size_t n, std::size_t isa) noexcept;
   // The next kTreePart symbols, or what is left: in the block itself where it is raw, else in `room`, which has place
-  // for them. `streaming` and `scratch` (kTreeScratch bytes) are those of TreeDecodePart. Symbols of a raw block or a
-  // run are not to be believed before close().
+  // for them; until the next call. `streaming` and `scratch` (kTreeScratch bytes) are those of TreeDecodePart. Symbols
+  // of a raw block or a run are not to be believed before close().
   HuffmanStatus next(std::uint8_t* room, std::uint8_t* scratch, bool streaming, const std::uint8_t*& symbols) noexcept;
   // No symbol of the block is larger.
   std::uint8_t largest() const noexcept;
@@ -20,13 +20,17 @@ class TreeBlockReader {
 
  private:
   enum class Kind { raw, run, trees };
+  HuffmanStatus open_plain() noexcept;
   HuffmanStatus open_trees() noexcept;
   HuffmanStatus next_tree(std::uint8_t* room, std::uint8_t* scratch, bool streaming, std::size_t count) noexcept;
 
-  const std::uint8_t *block_, *at_, *end_, *sizes_;  // sizes_: of the trees' parts
-  std::size_t left_, isa_;                           // left_: symbols that were not asked for
+  BlockBytes block_;
+  std::size_t left_, isa_;  // left_: symbols that were not asked for
   Kind kind_;
-  std::uint32_t crc_;  // of a raw block or a run so far
+  std::uint8_t symbol_;                                  // of a run
+  std::uint32_t crc_, expected_;                         // of a raw block or a run: so far, and in the end
+  const std::uint8_t* size_;                             // the next of sizes_
+  std::uint8_t sizes_[2 * tree_part_count(kTreeBlock)];  // of the trees' parts
   HuffmanTree tree_;
 };
 

@@ -22,9 +22,9 @@ struct SummedDecoder {
   TreeSum* blocks;
   TreeBlockReader reader = {};
 
-  HuffmanStatus operator()(const u8* block, size_t bytes, u8* out, size_t n) noexcept {
+  HuffmanStatus operator()(const BlockBytes& bytes, u8* out, size_t n) noexcept {
     TreeSum& sum = blocks[static_cast<size_t>(out - first) / kTreeBlock] = {};
-    HuffmanStatus status = reader.open(block, bytes, n, isa);
+    HuffmanStatus status = reader.open(bytes, n, isa);
     if (status == HuffmanStatus::ok) sum.most = reader.largest();
     for (size_t at = 0; at < n && status == HuffmanStatus::ok; at += kTreePart) {
       const size_t count = std::min(kTreePart, n - at);

@@ -93,6 +93,7 @@ class PlanBuilder:
     convolutions: dict[str, Any] = field(default_factory=dict)  # how each is computed, by its output
     planes: set[str] = field(default_factory=set)  # values that are made as planes
     pooled: dict[str, str] = field(default_factory=dict)  # convolutions that make their pooled output at once
+    banded: dict[str, Node] = field(default_factory=dict)  # values that the next convolution makes some rows at a time
     signs: set[str] = field(default_factory=set)  # values of +1 and -1 alone
     signed: dict[str, Node] = field(default_factory=dict)  # values whose bits a Sign makes
     products: dict[str, Any] = field(default_factory=dict)  # of signs by binary weights, by their output

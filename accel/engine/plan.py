@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ def build(
             builder.outputs[name] = Storage(builder.spec(name).nbytes, external=True, slot=slot)
     _follow_planes(builder)
     _join_pools(builder)
+    _find_bands(builder)
     _want_halos(builder)
     _join_concatenations(builder)
     for node in network.nodes:
@@ -88,6 +90,14 @@ def _join_pools(builder: PlanBuilder) -> None:
             with naming(producers[name]):
                 if lowering.pools_at_once(builder, producers[name]):
                     builder.pooled[name] = node.outputs[0]
+
+
+def _find_bands(builder: PlanBuilder) -> None:
+    """Convolutions whose results the next one makes as it goes, some rows at a time."""
+    for first, second in pairwise(builder.network.nodes):
+        with naming(second):
+            if lowering.makes_bands(builder, first, second):
+                builder.banded[first.outputs[0]] = first
 
 
 def _want_halos(builder: PlanBuilder) -> None:

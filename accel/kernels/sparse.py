@@ -123,16 +123,12 @@ NO_STRIPS: Strip = (0, 0, 1)
 
 
 def strip_window(
-    kernel: tuple[int, int],
-    strides: tuple[int, int],
-    dilations: tuple[int, int],
-    channels: int,
-    output: tuple[int, int],
+    kernel: tuple[int, int], strides: tuple[int, int], dilations: tuple[int, int], output: tuple[int, int]
 ) -> Strip:
-    """What SparseWeights takes as `window` for a convolution of `channels` a group with an output of such a size."""
+    """What SparseWeights takes as `window` for a convolution with an output of such a size."""
     window = (*kernel, dilations[0])
     shares = strides == (1, 1) and kernel[0] > 1
-    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, channels, output) else NO_STRIPS
+    return window if shares and runtime.core.strips_fit(runtime.isa_index(), window, output) else NO_STRIPS
 
 
 def strips_pool(output: tuple[int, int]) -> bool:
@@ -180,6 +176,19 @@ class SparseWeights:
     def prepare_linear(self, batch: int, activation: Any, threads: int) -> Any:
         """f(x W^T + bias) of `batch` rows, for `Program.sparse_linear`."""
         return runtime.core.prepare_sparse_linear(runtime.isa_index(), self.matrices[0], batch, activation, threads)
+
+
+def band_rows(second: Any, threads: int) -> int:
+    """Rows of the convolution `second`, in strips, that are made at a time together with those of the one before it
+    that they need; 0 where one after the other is as good."""
+    return int(runtime.core.band_rows(second, threads))
+
+
+def prepare_bands(weights: Sequence[SparseWeights], specs: Sequence[Any], rows: int, threads: int) -> Any:
+    """Two convolutions in strips, the second of the first one's results, for `Program.conv` with the biases of both:
+    `rows` of the second, a multiple of 8, at a time."""
+    first, second = ((spec, w.matrices) for spec, w in zip(specs, weights, strict=True))
+    return runtime.core.prepare_sparse_bands(runtime.isa_index(), *first, *second, rows, threads)
 
 
 FEW = 4

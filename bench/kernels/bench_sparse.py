@@ -35,6 +35,7 @@ from sparsity import (  # noqa: E402
     random_weights,
     sparse_conv_step,
     sparse_linear_step,
+    sparse_pair_step,
 )  # fmt: skip
 
 SIZE, BATCH = 4096, 32
@@ -187,6 +188,24 @@ def peer_product(benchmark: BenchmarkFixture, work: Work, name: str, peer: str, 
         values = w.size if peer in DENSE_PEERS else int(np.count_nonzero(w))
         group(benchmark, work, name, values * x.shape[1], values + 2 * x.size)
         benchmark(call)
+
+
+BANDS = {"3-64-64/224": ((3, 64, 64), 224), "64-128-128/112": ((64, 128, 128), 112), "256-256-256/56": ((256,) * 3, 56)}
+
+
+@pytest.mark.parametrize("how", ["apart", "bands"])
+@pytest.mark.parametrize("name", BANDS)
+def bench_sparse_bands(benchmark: BenchmarkFixture, name: str, how: str) -> None:
+    """Two layers with a large map between, one after the other and band by band."""
+    native_only()
+    channels, size = BANDS[name]
+    benchmark.group = f"sparse/bands/{name}/90%"
+    x = image(channels[0], size)
+    with accel.using(threads=1):
+        step, other = (sparse_pair_step(channels, 90, x, bands) for bands in (how == "bands", how != "bands"))
+        step.run(), other.run()
+        np.testing.assert_array_equal(step.y, other.y)
+        benchmark(step.run)
 
 
 def bench_sparse_pack(benchmark: BenchmarkFixture) -> None:

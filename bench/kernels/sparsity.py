@@ -7,6 +7,7 @@ writes the layout that its kernel likes, planes or channel blocks; bringing a ma
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,16 @@ import numpy as np
 from accel.engine.tuning import Choice, Layer, choose
 from accel.kernels import program, runtime
 from accel.kernels.conv_native import conv_steps
-from accel.kernels.sparse import FEW, LINEAR, NO_WEIGHTS, SparseArrays, SparseWeights
+from accel.kernels.sparse import (
+    FEW,
+    LINEAR,
+    NO_WEIGHTS,
+    SparseArrays,
+    SparseWeights,
+    band_rows,
+    prepare_bands,
+    strip_window,
+)
 from accel.kernels.spmv import pack_spmv
 
 KINDS = ("f32", "bf16", "i8", "code16", "code256")
@@ -123,6 +133,37 @@ def dense_conv_step(layer: Layer, w: np.ndarray, x: np.ndarray) -> tuple[Step, C
     rooms = [x, *(program.aligned(n) for n in (source.floats, target.floats, prepared.scratch_floats)), y]
     _runs(steps, rooms)()  # lays x out, and writes y
     return Step(_runs(steps, rooms, first=1, last=2), y, choice.packed[0].nbytes), choice
+
+
+def sparse_pair_step(channels: tuple[int, int, int], zeros: float, x: np.ndarray, bands: bool) -> Step:
+    """Two 3 x 3 convolutions of planes x in strips, with ReLU between: band by band, or one after the other. The first
+    keeps all its weights where it has up to four channels, as the engine does."""
+    size, weights, specs = x.shape[2:], [], []
+    for into, out in pairwise(channels):
+        w = random_weights((out, into, 3, 3), 0 if into <= 4 else zeros)
+        window = strip_window((3, 3), (1, 1), (1, 1), size)
+        weights.append(SparseWeights(SparseArrays.of(w), w[0].size, window=window))
+        specs.append(
+            program.conv_spec(
+                program.plain_map((1, into, *size)), program.plain_map((1, out, *size)), (3, 3), strides=(1, 1),
+                before=(1, 1), dilations=(1, 1), activation=program.activation("Relu"),
+            )
+        )  # fmt: skip
+    y, steps = np.empty((1, channels[2], *size), np.float32), program.new_program()
+    bias = [program.pack_bias(None, out) for out in channels[1:]]
+    source, target, between, scratch = (program.place(i) for i in range(4))
+    nowhere, threads = program.place(program.NOWHERE), runtime.threads()
+    if bands:
+        both = prepare_bands(weights, specs, band_rows(specs[1], threads), threads)
+        steps.conv(both, source, target, nowhere, scratch, NO_WEIGHTS, np.concatenate(bias))
+        floats, room = 0, both.scratch_floats
+    else:
+        first, second = (w.prepare(spec, threads) for w, spec in zip(weights, specs, strict=True))
+        steps.conv(first, source, between, nowhere, scratch, NO_WEIGHTS, bias[0])
+        steps.conv(second, between, target, nowhere, scratch, NO_WEIGHTS, bias[1])
+        floats, room = specs[0].output.floats, max(first.scratch_floats, second.scratch_floats)
+    rooms = [x, y, program.aligned(floats), program.aligned(room)]
+    return Step(_runs(steps, rooms), y, sum(w.nbytes for w in weights))
 
 
 def _runs(steps: Any, rooms: list[np.ndarray], **part: int) -> Callable[[], None]:

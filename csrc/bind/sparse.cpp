@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "bind/program.h"
-#include "kernels/sparse/sparse_conv.h"
+#include "kernels/sparse/sparse_bands.h"
 
 namespace accel::bind::sparse_bindings {
 namespace {
@@ -23,12 +23,23 @@ Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::arra
   return std::make_shared<SparseMatrix>(view, kernels, width, threads, SpmmWindow{window[0], window[1], window[2]});
 }
 
+SparseBands::Matrices packed_for(std::size_t isa, const std::vector<Matrix>& matrices) {
+  for (const Matrix& m : matrices) require(m && &m->kernels() == kSpmm[isa], "sparse conv: packed for another isa");
+  return {matrices.begin(), matrices.end()};
+}
+
 std::shared_ptr<PreparedConv> prepare(int isa, const ConvSpec& spec, const std::vector<Matrix>& matrices, int threads) {
   const std::size_t i = checked_isa(isa);
-  for (const Matrix& m : matrices) require(m && &m->kernels() == kSpmm[i], "sparse conv: packed for another isa");
-  return std::make_shared<SparseConv>(
-      spec, std::vector<std::shared_ptr<const SparseMatrix>>(matrices.begin(), matrices.end()), *kTileSets[i],
-      *kPlanes[i], threads);
+  return std::make_shared<SparseConv>(spec, packed_for(i, matrices), *kTileSets[i], *kPlanes[i], threads);
+}
+
+// Two convolutions in bands of `rows`, from band_rows.
+std::shared_ptr<PreparedConv> prepare_bands(int isa, const ConvSpec& first, const std::vector<Matrix>& first_matrices,
+                                            const ConvSpec& second, const std::vector<Matrix>& second_matrices,
+                                            long rows, int threads) {
+  const std::size_t i = checked_isa(isa);
+  return std::make_shared<SparseBands>(first, packed_for(i, first_matrices), second, packed_for(i, second_matrices),
+                                       *kTileSets[i], *kPlanes[i], rows, threads);
 }
 
 struct PyLinear {  // keeps the matrix that it refers to
@@ -96,13 +107,15 @@ void add(py::module_& m) {
                           long columns, long width, int threads, std::array<int, 3> window) {
     return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window);
   });
-  m.def("strips_fit", [](int isa, std::array<int, 3> window, long channels, std::array<long, 2> size) {
-    return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, channels, size[0], size[1]);
+  m.def("strips_fit", [](int isa, std::array<int, 3> window, std::array<long, 2> size) {
+    return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, size[0], size[1]);
   });
   m.def("strips_pool", [](int isa, std::array<long, 2> size) {
-    return !strip_tiles(kSpmm[checked_isa(isa)]->lanes, size[0], size[1], 2).empty();
+    return !strip_tiles(kSpmm[checked_isa(isa)]->lanes, {0, size[0]}, size[1], 2).empty();
   });
   m.def("prepare_sparse", &prepare);
+  m.def("band_rows", &band_rows);
+  m.def("prepare_sparse_bands", &prepare_bands);
   py::class_<PyLinear, Linear>(m, "SparseLinear").def_property_readonly("scratch_floats", [](const PyLinear& p) {
     return p.linear.scratch_floats();
   });

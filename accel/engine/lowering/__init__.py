@@ -16,7 +16,7 @@ from accel.engine.lowering import (
     resizing,
     softmax,
 )
-from accel.engine.lowering.convolution import conv_halo, pools_at_once
+from accel.engine.lowering.convolution import conv_halo, makes_bands, pools_at_once
 from accel.engine.lowering.table import lower
 from accel.graph.network import Node
 
@@ -31,6 +31,7 @@ __all__ = [
     "hashed",
     "layout",
     "lower",
+    "makes_bands",
     "makes_blocks",
     "makes_planes",
     "matrix",

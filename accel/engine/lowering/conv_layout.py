@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from accel.engine.builder import PlanBuilder
-from accel.engine.shapes import Known, Spec, window
-from accel.engine.tuning import Layer
+from accel.engine.shapes import Known, Spec, Window, window
+from accel.engine.tuning import Choice, Layer
 from accel.errors import ModelError
 from accel.graph.network import Constant, Node
 from accel.kernels._conv_cost import promising, sparse_cycles
+from accel.kernels.conv_native import Method
 from accel.weights.zeros import few_values
 
 _SURELY = 0.6  # of the dense cycles: what is measured is up to 1.3 times what is predicted
+
+
+class Planned(NamedTuple):
+    """A convolution that a native kernel runs: its geometry, and what computes it."""
+
+    geometry: Window
+    group: int
+    output: tuple[int, int]
+    choice: Choice
+
+    @property
+    def method(self) -> Method:
+        return self.choice.method
 
 
 def native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Layer] | None:

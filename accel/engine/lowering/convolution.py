@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from accel.engine.builder import PlanBuilder, Tensor
 from accel.engine.lowering.activation import activation_of
 from accel.engine.lowering.binary import lower_product, multiplies_bits
 from accel.engine.lowering.circulant_conv import circulant_window, lower_circulant
-from accel.engine.lowering.conv_layout import moved_behind, native_conv, read_by_sparse
+from accel.engine.lowering.conv_layout import Planned, moved_behind, native_conv, read_by_sparse
+from accel.engine.lowering.planes_conv import fit_bands, lower_planes
 from accel.engine.lowering.table import lowers
 from accel.engine.packed import PackedCsr
 from accel.engine.shapes import Window
@@ -33,23 +34,10 @@ from accel.kernels.conv_native import (
     grouped_channels,
     route,
 )
-from accel.kernels.sparse import NO_STRIPS, NO_WEIGHTS, WIDE, SparseArrays, SparseWeights, strip_window, strips_pool
+from accel.kernels.sparse import NO_STRIPS, WIDE, SparseArrays, SparseWeights, strip_window, strips_pool
 from accel.kernels.spmv import pack_spmv
 from accel.weights.base import dense
 from accel.weights.zeros import few_values, sparse_arrays
-
-
-class Planned(NamedTuple):
-    """A convolution that a native kernel runs: its geometry, and what computes it."""
-
-    geometry: Window
-    group: int
-    output: tuple[int, int]
-    choice: Choice
-
-    @property
-    def method(self) -> Method:
-        return self.choice.method
 
 
 def planned(builder: PlanBuilder, node: Node) -> Planned | None:
@@ -144,7 +132,7 @@ def _without_zeros(
     values = None if layer.w_shape[1] == 1 else few_values(w)
     columns, width = math.prod(layer.w_shape[1:]), min(layer.output[0] * layer.output[1], WIDE)
     kernel = layer.w_shape[2], layer.w_shape[3]
-    strips = strip_window(kernel, layer.strides, layer.dilations, layer.w_shape[1], layer.output)
+    strips = strip_window(kernel, layer.strides, layer.dilations, layer.output)
     whole = values is None and first and strips != NO_STRIPS and layer.channels <= 4
     if values is None and not (whole and read_by_sparse(builder, node)):
         return None
@@ -183,7 +171,7 @@ def _conv(builder: PlanBuilder, node: Node) -> bool:
     if method == SPARSE_VECTOR:
         return _vector_conv(builder, node, plan)
     if method.route is Route.PLANES:
-        return _planes_conv(builder, node, plan)
+        return lower_planes(builder, node, plan)
     x, seen = _source(builder, node, plan)
     residual, target = _residual_and_target(builder, node)
     pool = 2 if node.outputs[0] in builder.pooled else 1
@@ -221,35 +209,6 @@ def _vector_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
         f"conv {plan.method}", str(node), [x], [target],
         lambda p, at: p.spmv(weights, images, function, at(x), at(target), bias), plan.choice,
     )  # fmt: skip
-    return True
-
-
-def _planes_conv(builder: PlanBuilder, node: Node, plan: Planned) -> bool:
-    x, residual = builder.plain(node.inputs[0]), node.input(RESIDUAL)
-    added = builder.plain(residual) if residual else None
-    pool = 2 if node.outputs[0] in builder.pooled else 1
-    target = builder.new_plain(builder.pooled.get(node.outputs[0], node.outputs[0]))
-    layout, geometry = native.plain_map(target.spec.shape), plan.geometry
-    spec = native.conv_spec(
-        native.plain_map(x.spec.shape), layout, geometry.kernel, strides=geometry.strides, before=geometry.pads[:2],
-        dilations=geometry.dilations, groups=plan.group, pool=pool, residual=None if added is None else layout,
-        activation=activation_of(node),
-    )  # fmt: skip
-    weights, bias = plan.choice.packed
-    if plan.method == SPARSE:
-        prepared, weights = weights.prepare(spec, builder.threads), NO_WEIGHTS
-    else:
-        prepared = plan.method.prepare(spec, builder.threads)
-    scratch = builder.scratch(prepared.scratch_floats)
-
-    def emit(program: Any, at: Callable[[Tensor], Any]) -> None:
-        residual_place = native.place(native.NOWHERE) if added is None else at(added)
-        program.conv(prepared, at(x), at(target), residual_place, at(scratch), weights, bias)
-
-    reads = [x] if added is None else [x, added]
-    builder.native_step(
-        f"conv {plan.method}{' pool' if pool > 1 else ''}", str(node), reads, [target, scratch], emit, plan.choice
-    )
     return True
 
 
@@ -324,6 +283,17 @@ def pools_at_once(builder: PlanBuilder, node: Node) -> bool:
         and node.attributes.get("activation") in (None, "Relu", "Clip")
         and bool(np.isfinite(plan.choice.packed[1]).all())
     )
+
+
+def makes_bands(builder: PlanBuilder, first: Node, second: Node) -> bool:
+    """Whether `second` is a convolution that wants the one right before it to be made some rows at a time."""
+    name = first.outputs[0]
+    if first.op != "Conv" or second.op != "Conv" or second.inputs[0] != name or not builder.sole_use(name):
+        return False
+    if name in builder.pooled or first.inputs[0] in builder.banded:
+        return False
+    plans = [plan for node in (first, second) if (plan := planned(builder, node)) is not None]
+    return len(plans) == 2 and fit_bands(builder, (first, second), plans)
 
 
 def makes_blocks(builder: PlanBuilder, node: Node) -> bool:

@@ -2,7 +2,6 @@
 #include "kernels/sparse/sparse_conv.h"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 
 #include "runtime/pool.h"
@@ -42,17 +41,18 @@ void check(const ConvSpec& s, const std::vector<std::shared_ptr<const SparseMatr
 
 }  // namespace
 
-std::vector<StripTile> strip_tiles(int lanes, long height, long width, int pool) {
+std::vector<StripTile> strip_tiles(int lanes, Range rows, long width, int pool) {
   std::vector<StripTile> tiles;
   const int most = lanes / pool >= 8 ? 2 : 1;  // y is written four at a time, whole vectors apart
   long column = 0;
   for (int segments = 1; segments <= most; ++segments) {
-    const long wide = lanes / segments, high = kSpmmVectors / pool, results = height / pool;
+    const long wide = lanes / segments, high = kSpmmVectors / pool, results = (rows.end - rows.begin) / pool;
     const long units = (results + segments - 1) / segments, tall = (units + high - 1) / high;
     for (; column + wide <= width; column += wide)
       for (long i = 0; i < tall; ++i) {
-        const Range rows = part_of(units, static_cast<int>(i), static_cast<int>(tall));
-        tiles.push_back({rows.begin * segments * pool, column, static_cast<int>(rows.end - rows.begin), segments});
+        const Range part = part_of(units, static_cast<int>(i), static_cast<int>(tall));
+        const long first = rows.begin + part.begin * segments * pool;
+        tiles.push_back({first, column, static_cast<int>(part.end - part.begin), segments});
       }
   }
   if (column < width) return {};
@@ -61,16 +61,15 @@ std::vector<StripTile> strip_tiles(int lanes, long height, long width, int pool)
   return tiles;
 }
 
-// Segments take longer to pack and to write: tried on Zen 4, 28 x 28 in one vector and three quarters of one was 8 %
-// slower than without strips, 56 x 56 in three and a half 1-3 % faster with 256 channels (6 % with a maximum, which
-// strips take at once), 2-3 % slower with 128, of which blocks hold a sixth.
-bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width) {
-  constexpr long kChannels = 256;
+// Segments take longer to pack and to write. Tried on Zen 4: 56 x 56 in three vectors and a half is 10 % faster than
+// without strips with 32 or 64 channels, 2-6 % with 128 and 256 (and a maximum is taken at once), 40 x 40 in two and a
+// half 5 %, 24 x 24 in one and a half 1 %; with vectors half as long 28 x 28 is 5 % faster, 12 x 12 4 % slower. 28 x 28
+// in one vector and three quarters of one was slower, too.
+bool strips_fit(int lanes, const SpmmWindow& window, long height, long width) {
   if (!strips_fit(lanes, window)) return false;
   long pixels = 0;
-  for (const StripTile& t : strip_tiles(lanes, height, width, 1)) pixels += t.rows * static_cast<long>(lanes);
-  return pixels > 0 &&
-         (width % lanes == 0 || (channels >= kChannels && width >= 3 * lanes && pixels * 16 <= height * width * 17));
+  for (const StripTile& t : strip_tiles(lanes, {0, height}, width, 1)) pixels += t.rows * static_cast<long>(lanes);
+  return pixels > 0 && (width % lanes == 0 || (width >= 2l * lanes && pixels * 16 <= height * width * 17));
 }
 
 SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices,
@@ -109,10 +108,12 @@ bool SparseConv::share_tails() const noexcept {
                      [](const auto& m) { return m->values() > kValues * m->rows(); });
 }
 
+std::vector<StripTile> SparseConv::strips(Range rows) const {
+  return strip_tiles(lanes_, rows, static_cast<long>(spec_.output.width) * spec_.pool, spec_.pool);
+}
+
 void SparseConv::prepare_strips() {
-  const Map& out = spec_.output;
-  strips_ = strip_tiles(lanes_, static_cast<long>(out.height) * spec_.pool, static_cast<long>(out.width) * spec_.pool,
-                        spec_.pool);
+  strips_ = strips({0, static_cast<long>(spec_.output.height) * spec_.pool});
   bool fits = !strips_.empty() && spec_.stride_h == 1 && spec_.stride_w == 1;
   for (const auto& m : matrices_) {
     const SpmmWindow& w = m->window();
@@ -157,8 +158,9 @@ void SparseConv::run(const ConvArrays& arrays, int threads) const noexcept {
                       const long image = unit / column_tiles_, t = unit % column_tiles_;
                       const ConvArrays here = of_image(arrays, first + image);
                       const float* from = x + image * spec_.input.image;
-                      strips_.empty() ? run_tile(here, from, scratch, g, t, tail_lanes(first + image), parts)
-                                      : run_strip(here, from, scratch, g, t, parts);
+                      strips_.empty()
+                          ? run_tile(here, from, scratch, g, t, tail_lanes(first + image), parts)
+                          : run_strip(here, from, scratch, g, strips_[static_cast<std::size_t>(t)], parts, {});
                     }
                   });
   }
@@ -224,26 +226,32 @@ SpmmAhead SparseConv::next_block(const SpmmStrip& strip, const float* channels, 
   return {from, strip.width, strip.plane, lines, static_cast<long>(lines) * count};
 }
 
-void SparseConv::run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
-                           Range parts) const noexcept {
+void SparseConv::run_strips(const ConvArrays& arrays, const std::vector<StripTile>& tiles,
+                            const Rows& rows) const noexcept {
+  for (long g = 0; g < spec_.groups; ++g)
+    for (const StripTile& at : tiles)
+      run_strip(arrays, arrays.x, arrays.scratch, g, at, {0, matrices_[static_cast<std::size_t>(g)]->parts()}, rows);
+}
+
+void SparseConv::run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, const StripTile& at,
+                           Range parts, const Rows& rows) const noexcept {
   const SparseMatrix& matrix = *matrices_[static_cast<std::size_t>(group)];
   const Map &in = spec_.input, &out = spec_.output;
   const int pool = spec_.pool;
-  const StripTile& at = strips_[static_cast<std::size_t>(tile)];
   const int n = at.rows * pool;
   SpmmStrip strip{x + group * (in.channels / spec_.groups) * in.plane,
                   in.plane,
-                  in.height,
+                  in.height - rows.x,
                   in.width,
-                  at.row - spec_.top,
+                  at.row - spec_.top - rows.x,
                   at.column - spec_.left,
                   spec_.dilation_w,
                   at.segments,
                   matrix.window()};
-  SpmmPiece to = results(arrays, group, at.row / pool * out.width + at.column / pool);
+  SpmmPiece to = results(arrays, group, (at.row / pool - rows.y) * out.width + at.column / pool);
   to.y_line = out.width;
   to.segments = at.segments;
-  to.y_rows = out.height - at.row / pool;
+  to.y_rows = std::min<long>(out.height, rows.end) - at.row / pool;
   to.halved = pool == 2;
   const float* const channels = strip.x;
   matrix.multiply(

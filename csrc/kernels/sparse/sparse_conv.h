@@ -5,6 +5,7 @@
 // else they are shifted planes (planes/shifts.h) where they can be, and other windows are gathered pixel by pixel.
 // Aliasing: residual may be y; nothing else may overlap. Threads split the output, never a sum.
 #pragma once
+#include <limits>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -19,11 +20,11 @@ struct StripTile {
   long row, column;  // of the first pixel, before the largest of each 2 x 2 is taken
   int rows, segments;
 };
-// The tiles of a convolution's height x width pixels, of which y has every one, or (pool 2) one for 2 x 2: from left to
+// The tiles of some rows of a convolution's pixels, of which y has every one, or (pool 2) one for 2 x 2: from left to
 // right whole vectors, then half a vector in vectors of two segments. Empty where a width is neither.
-std::vector<StripTile> strip_tiles(int lanes, long height, long width, int pool);
-// Whether convolutions of so many channels with the window and such outputs can be, and should be, computed in strips.
-bool strips_fit(int lanes, const SpmmWindow& window, long channels, long height, long width);
+std::vector<StripTile> strip_tiles(int lanes, Range rows, long width, int pool);
+// Whether convolutions with the window and such outputs can be, and should be, computed in strips.
+bool strips_fit(int lanes, const SpmmWindow& window, long height, long width);
 
 class SparseConv final : public PreparedConv {
  public:
@@ -36,21 +37,30 @@ class SparseConv final : public PreparedConv {
   std::size_t weight_floats() const noexcept override { return 0; }  // the matrices hold them
   std::size_t bias_floats() const noexcept override { return static_cast<std::size_t>(spec_.output.channels); }
   long scratch_floats() const noexcept override { return phase_floats_ + threads_ * SparseMatrix::scratch_floats(); }
+  // The rows of an image's planes that x and y begin with, where they do not have all, and the last of y that is
+  // written.
+  struct Rows {
+    long x = 0, y = 0, end = std::numeric_limits<int>::max();
+  };
+  bool has_strips() const noexcept { return !strips_.empty(); }
+  std::vector<StripTile> strips(Range rows) const;                           // of some rows of an image's pixels
+  ConvArrays of_image(const ConvArrays& arrays, long image) const noexcept;  // its y and residual
+  // Some tiles of one image, with the scratch of one thread.
+  void run_strips(const ConvArrays& arrays, const std::vector<StripTile>& tiles, const Rows& rows) const noexcept;
 
  private:
   void find_pixels();
   void split_phases(const float* x, float* phases, int threads) const noexcept;
   void gather(const float* x, long k, int count, long v, int n, float* tile) const noexcept;
   void prepare_strips();
-  ConvArrays of_image(const ConvArrays& arrays, long image) const noexcept;  // its y and residual
   bool share_tails() const noexcept;
   int tail_lanes(long image) const noexcept;
   void activate(const SpmmPiece& to, Range rows, long columns) const noexcept;
   void run_tile(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile, int tail_lanes,
                 Range parts) const noexcept;
   SpmmAhead next_block(const SpmmStrip& strip, const float* channels, long channel, int count, int n) const noexcept;
-  void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, long tile,
-                 Range parts) const noexcept;
+  void run_strip(const ConvArrays& arrays, const float* x, float* scratch, long group, const StripTile& at, Range parts,
+                 const Rows& rows) const noexcept;
   SpmmPiece results(const ConvArrays& arrays, long group, long first) const noexcept;
 
   ConvSpec spec_;

@@ -66,8 +66,8 @@ void pack_neighbours(const SpmmStrip& s, int count, Range rows, long needed, flo
     for (long r = 0; r < needed; ++r) {
       const bool inside = r >= rows.begin && r < rows.end;
       const float* from = plane + r * s.width;
-      const f32 here = inside ? load(from) : zero(), left = LEFT && inside ? load(from - f32::lanes) : zero(),
-                right = RIGHT && inside ? load(from + f32::lanes) : zero();
+      const f32 here = inside ? load(from) : zero(), left = LEFT && inside ? set1(from[-1]) : zero(),
+                right = RIGHT && inside ? set1(from[f32::lanes]) : zero();
       if (!LEFT && inside) prefetch(from + ahead);  // no strip before called for it
       float* to = tile + r * f32::lanes;
       store(to, f32{from_last_lane(left.v, here.v)});
@@ -79,32 +79,37 @@ void pack_neighbours(const SpmmStrip& s, int count, Range rows, long needed, flo
 // Whether a strip is of that kind, and packed so.
 bool packed_neighbours(const SpmmStrip& s, int count, Range rows, long needed, float* tile) {
   const long column = s.column + 1, beyond = s.width - column - f32::lanes;  // of the strip, and to its right
-  const bool left = column >= f32::lanes, right = beyond >= f32::lanes;
-  if (s.window.kernel_w != 3 || s.dilation_w != 1 || (column != 0 && !left) || (beyond != 0 && !right)) return false;
-  (left    ? right ? pack_neighbours<true, true> : pack_neighbours<true, false>
-   : right ? pack_neighbours<false, true>
-           : pack_neighbours<false, false>)(s, count, rows, needed, tile);
+  if (s.window.kernel_w != 3 || s.dilation_w != 1 || column < 0 || beyond < 0) return false;
+  (column > 0   ? beyond > 0 ? pack_neighbours<true, true> : pack_neighbours<true, false>
+   : beyond > 0 ? pack_neighbours<false, true>
+                : pack_neighbours<false, false>)(s, count, rows, needed, tile);
   return true;
 }
 
-// Of vectors that are segments, n rows below each other.
+// A bit for each of `wide` columns from `column` on that is inside an image of some width.
+unsigned columns_inside(long column, int wide, long width) {
+  const long first = column < 0 ? -column : 0, end = width - column < wide ? width - column : wide;
+  return first < end ? (1u << end) - (1u << first) : 0u;
+}
+
+// Of vectors of two segments, n rows below each other: one after the other, as two stores take as long as one of both.
 void pack_segments(const SpmmStrip& s, int count, int n, float* tile) {
+  constexpr int kWide = f32::lanes / 2;
+  constexpr unsigned kAll = (1u << kWide) - 1u;
   const SpmmWindow& w = s.window;
-  const int wide = f32::lanes / s.segments;
   const long needed = n + (w.kernel_h - 1l) * w.dilation_h, copy = static_cast<long>(w.rows()) * f32::lanes;
   const float* plane = s.x + s.row * s.width + s.column;
   for (int c = 0; c < count; ++c, plane += s.plane)
     for (int q = 0; q < w.kernel_w; ++q, tile += copy) {
-      const long column = s.column + q * s.dilation_w;
-      unsigned bits = 0;
-      for (int l = 0; l < wide; ++l) bits |= static_cast<unsigned>(column + l >= 0 && column + l < s.width) << l;
-      const float* from = plane + q * s.dilation_w;
-      for (long r = 0; r < needed; ++r, from += s.width) {
-        f32 v = zero();
-        for (int g = 0; g < s.segments; ++g)
-          if (const long row = s.row + r + g * n; row >= 0 && row < s.height)
-            v = load_bits(from + g * (n * s.width - wide), bits << g * wide, v);
-        store(tile + r * f32::lanes, v);
+      const unsigned bits = columns_inside(s.column + q * s.dilation_w, kWide, s.width);
+      for (int g = 0; g < 2; ++g) {
+        const float* from = plane + q * s.dilation_w + g * n * s.width;
+        float* to = tile + g * kWide;
+        for (long r = 0, row = s.row + g * n; r < needed; ++r, ++row, from += s.width, to += f32::lanes)
+          if (const unsigned here = row >= 0 && row < s.height ? bits : 0u; here == kAll)
+            std::memcpy(to, from, kWide * sizeof(float));
+          else
+            store_n(to, load_bits(from, here, zero()), kWide);
       }
     }
 }
@@ -121,16 +126,10 @@ void spmm_pack_strip(const SpmmStrip& s, int count, int n, float* tile) noexcept
   for (int c = 0; c < count; ++c, plane += s.plane, tile += w.kernel_w * copy) {
     for (long r = first; r < end; ++r) prefetch(plane + r * s.width + ahead);  // no block before called for all
     for (int q = 0; q < w.kernel_w; ++q) {
-      const long column = s.column + q * s.dilation_w;
+      const unsigned bits = columns_inside(s.column + q * s.dilation_w, kLanes, s.width);
       const float* from = plane + q * s.dilation_w;
       float* to = tile + q * copy;
-      if (column >= 0 && column + kLanes <= s.width) {
-        for (long r = first; r < end; ++r) store(to + r * kLanes, load(from + r * s.width));
-      } else {
-        unsigned bits = 0;
-        for (int l = 0; l < kLanes; ++l) bits |= static_cast<unsigned>(column + l >= 0 && column + l < s.width) << l;
-        for (long r = first; r < end; ++r) store(to + r * kLanes, load_bits(from + r * s.width, bits, zero()));
-      }
+      for (long r = first; r < end; ++r) store(to + r * kLanes, load_bits(from + r * s.width, bits, zero()));
       for (long r = 0; r < needed; ++r)
         if (r < first || r >= end) store(to + r * kLanes, zero());
     }

@@ -112,10 +112,8 @@ void pack_winograd(const float* w, long out, long depth, const WinogradKernels& 
   const WinogradSteps steps = winograd_steps(out, depth, kernels);
   const long units = kernels.units(), panels = (out + kBlock - 1) / kBlock, taps = kernels.kernel() * kernels.kernel();
   const auto pack_filters = [&](long p, long d) {  // 16 outputs, one input channel
-    double g[kMostTaps * kMostTaps * kBlock];
-    const long there = std::min<long>(kBlock, out - p * kBlock);
-    if (there < kBlock) std::fill_n(g, taps * kBlock, 0.0);
-    for (long l = 0; l < there; ++l)
+    double g[kMostTaps * kMostTaps * kBlock] = {};
+    for (long l = 0; l < std::min<long>(kBlock, out - p * kBlock); ++l)
       for (long t = 0; t < taps; ++t)
         g[t * kBlock + l] = static_cast<double>(w[((p * kBlock + l) * depth + d) * taps + t]);
     kernels.weights(matrices.forward(), g, packed + p * steps.panel + d * kBlock, steps.unit);

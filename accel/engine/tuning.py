@@ -296,11 +296,11 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     rows, columns = [0, 0, size[0] // 2, size[0] - 1], [0, size[1] - 1, size[1] // 3, size[1] - 1]
     by_channel, by_row, by_column = x.strides[1:]
     steps = (by_channel, by_row * strides[0], by_column * strides[1], by_row, by_column)
-    windows = np.ndarray((layer.channels, *size, *kernel), x.dtype, x, strides=steps)[:, rows, columns]
-    depth = w[0].size
-    taken = windows.transpose(0, 2, 3, 1).reshape(layer.group, depth, len(rows))
+    windows = np.ndarray((layer.channels, *size, *kernel), x.dtype, x, strides=steps)
+    depth, places = w[0].size, list(zip(rows, columns, strict=True))
+    taken = np.stack([windows[:, i, j] for i, j in places], axis=-1).reshape(layer.group, depth, len(places))
     with np.errstate(over="ignore", invalid="ignore"):  # of huge weights
-        expected = _product(w.reshape(layer.group, -1, depth), taken).reshape(-1, len(rows))
+        expected = _product(w.reshape(layer.group, -1, depth), taken).reshape(-1, len(places))
         error = float(np.abs(y[0][:, rows, columns] - expected).max())
     if not np.isfinite(error):
         return np.inf

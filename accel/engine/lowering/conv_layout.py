@@ -48,8 +48,8 @@ def moved_behind(builder: PlanBuilder, node: Node) -> int:
         return 0
     whole = readers[0].outputs[0]
     others = [name for name in readers[0].inputs if name != node.outputs[0] and isinstance(builder.known[name], Spec)]
-    moved = sum(_floats(builder, name) for name in others if not _lies_in_planes(builder, name, builder.makers.get(name)))
-    if moved == 0 or all(_lies_in_planes(builder, n.outputs[0], n) for n in builder.readers.get(whole, [])):
+    moved = sum(_floats(builder, name) for name in others if not _lies_in_planes(builder, name))
+    if moved == 0 or all(_lies_in_planes(builder, n.outputs[0]) for n in builder.readers.get(whole, [])):
         return moved
     return moved + 2 * _floats(builder, whole)
 
@@ -59,8 +59,9 @@ def _floats(builder: PlanBuilder, name: str) -> int:
     return math.prod(builder.spec(name).shape[1:])
 
 
-def _lies_in_planes(builder: PlanBuilder, name: str, maker: Node | None) -> bool:
+def _lies_in_planes(builder: PlanBuilder, name: str) -> bool:
     """Whether a value is in planes or, of a convolution that is not decided yet, surely will be."""
+    maker = builder.makers.get(name)
     if name in builder.planes or maker is None or maker.op != "Conv" or name in builder.convolutions:
         return name in builder.planes
     found = native_conv(builder.known, maker)

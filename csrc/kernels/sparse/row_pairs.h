@@ -16,8 +16,8 @@ struct RowPair {
   std::int32_t count, shared;  // values of each; columns that both are to take together, an even number
 };
 
-// How many columns the first of some rows shares with each of the `n` after it; the columns of row r are the bits of the
-// words from bits + r * words on.
+// How many columns the first of some rows shares with each of the `n` after it; the columns of row r are the bits of
+// the words from bits + r * words on.
 using SharedColumns = void (*)(const std::uint64_t* bits, std::size_t words, const std::int32_t* rows, long n,
                                std::int32_t* shared) noexcept;
 

@@ -99,6 +99,14 @@ class PlanBuilder:
     products: dict[str, Any] = field(default_factory=dict)  # of signs by binary weights, by their output
     threads: int = field(default_factory=runtime.threads)
     tune: bool = field(default_factory=runtime.tune)
+    makers: dict[str, Node] = field(init=False)  # of each value
+    readers: dict[str, list[Node]] = field(init=False)  # each node once
+
+    def __post_init__(self) -> None:
+        self.makers, self.readers = self.network.producers(), {}
+        for node in self.network.nodes:
+            for name in dict.fromkeys(node.inputs):
+                self.readers.setdefault(name, []).append(node)
 
     # -- values ------------------------------------------------------------------------------------------------
 

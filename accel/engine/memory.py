@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 ALIGNMENT = 64
 
@@ -35,6 +37,7 @@ def assign_offsets(storages: Sequence[Storage]) -> int:
     """
     placed: list[Storage] = []
     total = 0
+    by_offset = attrgetter("offset")
     for storage in sorted(storages, key=lambda s: -s.nbytes):
         size = _rounded(storage.nbytes)
         offset = 0
@@ -46,8 +49,7 @@ def assign_offsets(storages: Sequence[Storage]) -> int:
             offset = max(offset, other.offset + _rounded(other.nbytes))
         storage.offset = offset
         total = max(total, offset + size)
-        placed.append(storage)
-        placed.sort(key=lambda s: s.offset)
+        insort(placed, storage, key=by_offset)
     return total
 
 

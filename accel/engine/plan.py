@@ -81,14 +81,13 @@ def _follow_planes(builder: PlanBuilder) -> None:
 
 def _join_pools(builder: PlanBuilder) -> None:
     """Convolutions whose results are only wanted as the largest of each 2 x 2 make just those."""
-    producers = {o: node for node in builder.network.nodes for o in node.outputs}
     for node in builder.network.nodes:
         name = node.inputs[0] if node.inputs else ""
-        if not pooling.halves(node) or name not in producers or not builder.sole_use(name):
+        if not pooling.halves(node) or name not in builder.makers or not builder.sole_use(name):
             continue
         if min(builder.spec(name).shape[2:], default=0) >= 2:
-            with naming(producers[name]):
-                if lowering.pools_at_once(builder, producers[name]):
+            with naming(builder.makers[name]):
+                if lowering.pools_at_once(builder, builder.makers[name]):
                     builder.pooled[name] = node.outputs[0]
 
 
@@ -116,18 +115,17 @@ def _want_halos(builder: PlanBuilder) -> None:
 
 def _join_concatenations(builder: PlanBuilder) -> None:
     """Values that are written straight into the channels of the concatenation that they end in."""
-    producers = {o: node for node in builder.network.nodes for o in node.outputs}
     for node in builder.network.nodes:
         whole = node.outputs[0]
         if node.op != "Concat" or whole in builder.outputs or not builder.is_float_image(whole):
             continue
         parts = node.inputs
         fits = all(
-            p in producers
+            p in builder.makers
             and p not in builder.outputs
             and p not in builder.joined
             and builder.is_float_image(p)
-            and lowering.makes_blocks(builder, producers[p])
+            and lowering.makes_blocks(builder, builder.makers[p])
             for p in parts
         )
         whole_blocks = all(builder.spec(p).shape[1] % native.BLOCK == 0 for p in parts[:-1])

@@ -49,7 +49,7 @@ def infer(network: Network, inputs: Mapping[str, Spec], before: Mapping[str, Spe
     known: dict[str, Known] = {**network.constants, **inputs}
     earlier = before or {}
     for node in network.nodes:
-        if all(name in earlier for name in node.outputs):
+        if earlier.keys() >= set(node.outputs):
             known.update((name, earlier[name]) for name in node.outputs)
             continue
         with naming(node):
@@ -87,9 +87,12 @@ def _by_rule(node: Node, inputs: list[Known | None]) -> tuple[Known, ...] | None
         return None
     found = []
     for fact in facts[: len(node.outputs)]:
-        if fact.dtype is None or fact.shape is None or not all(isinstance(d, int) and d >= 0 for d in fact.shape):
+        if fact.dtype is None or fact.shape is None:
             return None
-        spec = Spec(tuple(int(d) for d in fact.shape if isinstance(d, int)), np.dtype(fact.dtype))
+        sizes = tuple([int(d) for d in fact.shape if isinstance(d, int)])
+        if len(sizes) < len(fact.shape) or min(sizes, default=0) < 0:
+            return None
+        spec = Spec(sizes, np.dtype(fact.dtype))
         refuse_bomb(spec.shape, spec.dtype)
         found.append(spec)
     return tuple(found)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from accel.kernels.conv import output_sizes
 from accel.kernels.conv_native import SPARSE, Method, Packed, Pads, Pair, Route, conv2d_native, conv_steps
 from accel.kernels.sparse import NO_WEIGHTS, SparseWeights
 from accel.weights.base import Weight, dense
+from accel.weights.codebook import Codebook
 
 WITHIN = 1.7
 """Methods predicted to take longer than the best by this factor are not measured."""
@@ -38,7 +41,8 @@ _PIECE = 1 << 15  # weights that are multiplied together: no more, or BLAS would
 _CHECKED_SIZE = 7  # outputs a side: whole and cut tiles of every form, two a side of the largest
 
 
-class Layer(NamedTuple):
+@dataclass(frozen=True)
+class Layer:
     """A convolution but for its weights and batch."""
 
     channels: int
@@ -49,7 +53,7 @@ class Layer(NamedTuple):
     dilations: Pair
     group: int
 
-    @property
+    @cached_property
     def output(self) -> Pair:
         kernel = self.w_shape[2], self.w_shape[3]
         return output_sizes(self.size, kernel, self.strides, self.pads, self.dilations)
@@ -59,6 +63,10 @@ class Layer(NamedTuple):
         """The layer in one line, for the cache."""
         numbers = (self.channels, *self.size, *self.w_shape, *self.strides, *self.pads, *self.dilations, self.group)
         return "x".join(map(str, numbers))
+
+    def promising(self, within: float) -> list[tuple[Method, float]]:
+        """Methods predicted to take at most `within` times as long as the best, cheapest first, with their cycles."""
+        return promising(self.w_shape, self.output, self.strides, self.dilations, self.group, within)
 
 
 class Candidate(NamedTuple):
@@ -104,7 +112,7 @@ def choose(
     """The method for a layer with weights `w`; `pack` packs them, dense, as a method reads them. `folds`: whether a
     stride may be folded, which wants the input in planes. `w` is made dense once, and not where its zeros are left out.
     """
-    near = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, WITHIN)
+    near = layer.promising(WITHIN)
     found = [pair for pair in near if folds or pair[0].route is not Route.FOLDED] or [_direct(layer)]
     seconds = measured(layer, [m for m, _ in found]) if tune and (sparse or len(found) > 1) else {}
     candidates = tuple(Candidate(method, cycles, seconds.get(str(method))) for method, cycles in found)
@@ -119,7 +127,7 @@ def choose(
         if without < _rank(ordered[0]):
             return Choice(SPARSE, sparse.pack(), candidates, reason, None)
     array = dense(w)
-    if not np.isfinite(array).all():
+    if not (isinstance(w, Codebook) or np.isfinite(array).all()):  # a codebook has finite values alone
         method, cycles = _direct(layer)
         return Choice(method, pack(method, array), (Candidate(method, cycles, None),), "weights are not finite", None)
     for candidate in ordered:
@@ -134,8 +142,7 @@ def choose(
 
 def _direct(layer: Layer) -> tuple[Method, float]:
     """What computes every layer, with its cycles."""
-    possible = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, np.inf)
-    return next(pair for pair in possible if pair[0].algorithm == "direct")
+    return next(pair for pair in layer.promising(np.inf) if pair[0].algorithm == "direct")
 
 
 def break_even(density: float, dense: float, sparse: float) -> str:
@@ -289,11 +296,11 @@ def relative_error(layer: Layer, method: Method, w: np.ndarray, packed: Packed) 
     rows, columns = [0, 0, size[0] // 2, size[0] - 1], [0, size[1] - 1, size[1] // 3, size[1] - 1]
     by_channel, by_row, by_column = x.strides[1:]
     steps = (by_channel, by_row * strides[0], by_column * strides[1], by_row, by_column)
-    windows = np.ndarray((layer.channels, *size, *kernel), x.dtype, x, strides=steps)[:, rows, columns]
-    depth = w[0].size
-    taken = windows.transpose(0, 2, 3, 1).reshape(layer.group, depth, len(rows))
+    windows = np.ndarray((layer.channels, *size, *kernel), x.dtype, x, strides=steps)
+    depth, places = w[0].size, list(zip(rows, columns, strict=True))
+    taken = np.stack([windows[:, i, j] for i, j in places], axis=-1).reshape(layer.group, depth, len(places))
     with np.errstate(over="ignore", invalid="ignore"):  # of huge weights
-        expected = _product(w.reshape(layer.group, -1, depth), taken).reshape(-1, len(rows))
+        expected = _product(w.reshape(layer.group, -1, depth), taken).reshape(-1, len(places))
         error = float(np.abs(y[0][:, rows, columns] - expected).max())
     if not np.isfinite(error):
         return np.inf

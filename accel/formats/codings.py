@@ -151,8 +151,7 @@ def in_memory(data: bytes | memoryview | FilePart, scratch: Scratch) -> bytes | 
 
 
 def _read_raw(stream: Stream, symbols: Array) -> None:
-    if len(stream.data) != stream.symbols:
-        raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
+    _expect_bytes(stream)
     if isinstance(stream.data, FilePart):
         stream.data.read(symbols)
     else:
@@ -162,8 +161,7 @@ def _read_raw(stream: Stream, symbols: Array) -> None:
 def _read_into(stream: Stream, out: Array, scratch: Scratch) -> None:
     """The elements of a stream into `out`, which has room for exactly so many. Raises FormatError."""
     symbols = _bytes(out)
-    if stream.symbols != symbols.size:
-        raise FormatError(f"streams: expected {symbols.size} symbols, got {stream.symbols}")
+    _expect_symbols(stream, symbols.size)
     try:
         if stream.method == "raw":
             _read_raw(stream, symbols)
@@ -179,9 +177,22 @@ def _read_into(stream: Stream, out: Array, scratch: Scratch) -> None:
         raise FormatError(f"{stream.method} stream: {error}") from error
 
 
+def _expect_symbols(stream: Stream, count: int) -> None:
+    if stream.symbols != count:
+        raise FormatError(f"streams: expected {count} symbols, got {stream.symbols}")
+
+
+def _expect_bytes(stream: Stream) -> None:
+    if len(stream.data) != stream.symbols:
+        raise FormatError(f"raw stream: expected {stream.symbols} bytes, got {len(stream.data)}")
+
+
 def _read(stream: Stream, dtype: Any, scratch: Scratch, which: int) -> Array:
-    """As many elements as the stream says."""
+    """As many elements as the stream says; bytes that are stored as they are stay where they are."""
     kind = np.dtype(dtype)
+    if stream.method == "raw" and kind.itemsize == 1 and not isinstance(stream.data, FilePart):
+        _expect_bytes(stream)
+        return np.frombuffer(stream.data, kind)
     if stream.symbols % kind.itemsize:
         raise FormatError(f"streams: expected whole elements of {kind.itemsize} bytes, got {stream.symbols} symbols")
     out: Array = scratch.take(which, stream.symbols).view(kind)
@@ -235,11 +246,10 @@ def _split_planes(array: Array) -> list[Array] | None:
 
 def _join_planes(streams: Sequence[Stream], dtype: np.dtype[Any], size: int, scratch: Scratch) -> Joined:
     _expect(streams, dtype.itemsize)
-    plane = scratch.take(0, size)
     out = new_array((size, dtype.itemsize), np.uint8)
     for at, stream in enumerate(streams):
-        _read_into(stream, plane, scratch)
-        out[:, at] = plane
+        _expect_symbols(stream, size)
+        out[:, at] = _read(stream, np.uint8, scratch, 0)
     return out.reshape(-1).view(dtype), None
 
 

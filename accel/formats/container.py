@@ -20,9 +20,10 @@ import numpy as np
 from accel.errors import FormatError
 from accel.formats import codings
 from accel.formats.atomic import replace_file
-from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors
+from accel.formats.contents import ARRAY, DTYPES, Contents, PartEntry, StreamEntry, TensorEntry, parse_tensors, pieces
 from accel.formats.files import Source, open_bytes, read_bytes
 from accel.formats.limits import DEFAULT, Limits, check, check_ratio
+from accel.kernels import runtime
 from accel.kernels._checksum import crc32
 from accel.kernels._file_part import FilePart
 from accel.kernels.checks import describe
@@ -97,9 +98,9 @@ def _read_all(data: memoryview | FilePart, limits: Limits) -> tuple[dict[str, An
     scratch = codings.Scratch()
     contents, at = read_contents(data, limits, scratch)
     tensors: dict[str, Tensor] = {}
-    for entry in contents.tensors:
-        tensors[entry.name] = decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
-        at += entry.stored
+    with runtime.under(runtime.settings(runtime.threads())):  # looked up once for all tensors
+        for entry, stored in pieces(contents.tensors, data, at):
+            tensors[entry.name] = decode_tensor(entry, stored, limits, scratch)
     return contents.header, tensors
 
 
@@ -140,12 +141,11 @@ def verify(source: Source, limits: Limits = DEFAULT) -> list[str]:
     except FormatError as error:
         return [*problems, str(error)]
     scratch = codings.Scratch()
-    for entry in contents.tensors:
+    for entry, stored in pieces(contents.tensors, data, at):
         try:
-            decode_tensor(entry, data[at : at + entry.stored], limits, scratch)
+            decode_tensor(entry, stored, limits, scratch)
         except FormatError as error:
             problems.append(str(error))
-        at += entry.stored
     return problems
 
 
@@ -267,18 +267,15 @@ def _refuse_constant(text: str) -> Any:
 
 def decode_tensor(entry: TensorEntry, data: memoryview | FilePart, limits: Limits, scratch: codings.Scratch) -> Tensor:
     """A tensor from its bytes of the file. Raises FormatError that names it, or OSError."""
-    where = f"tensor {entry.name!r:.80}"
     arrays = Arrays()
-    at = 0
     try:
         if len(data) < SMALL:
             data = memoryview(codings.in_memory(data, scratch))
-        for part in entry.parts:
-            arrays[part.name], arrays.most[part.name] = _decode_part(part, data[at : at + part.stored], scratch)
-            at += part.stored
+        for part, stored in pieces(entry.parts, data):
+            arrays[part.name], arrays.most[part.name] = _decode_part(part, stored, scratch)
         return _assemble(entry, arrays, limits)
     except FormatError as error:
-        raise FormatError(f"{where}: {error}") from error
+        raise FormatError(f"tensor {entry.name!r:.80}: {error}") from error
 
 
 def _assemble(entry: TensorEntry, arrays: Mapping[str, np.ndarray], limits: Limits) -> Tensor:
@@ -314,6 +311,8 @@ def _decode_part(part: PartEntry, data: memoryview | FilePart, scratch: codings.
         raise FormatError("damaged: its checksum does not match")
     if part.dtype == "?" and found.most > 1 and flat.view(np.uint8).max(initial=0) > 1:
         raise FormatError("expected 0 and 1 for booleans")
-    array = flat.astype(dtype.newbyteorder("="), copy=False).reshape(part.shape)
+    if not dtype.isnative:
+        flat = flat.astype(dtype.newbyteorder("="))
+    array = flat.reshape(part.shape)
     array.flags.writeable = False
     return array, found.most

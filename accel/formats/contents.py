@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from accel.errors import FormatError
 from accel.formats.limits import Limits, check, check_ratio
+from accel.kernels._file_part import FilePart
 
 ARRAY = "array"
 """The kind of a tensor that is a plain array, not a Weight."""
@@ -105,6 +106,17 @@ class Contents:
         return sum(tensor.stored for tensor in self.tensors)
 
 
+T = TypeVar("T", PartEntry, TensorEntry)
+
+
+def pieces(entries: Iterable[T], data: memoryview | FilePart, at: int = 0) -> Iterator[tuple[T, memoryview | FilePart]]:
+    """Each entry with its bytes of `data`, one after another from `at` on."""
+    for entry in entries:
+        end = at + entry.stored
+        yield entry, data[at:end]
+        at = end
+
+
 def parse_tensors(value: Any, limits: Limits) -> tuple[TensorEntry, ...]:
     """The table from its JSON form. Raises FormatError naming the entry."""
     rows = _list("tensor table", value)
@@ -121,25 +133,26 @@ def _tensor(where: str, row: Any, limits: Limits) -> TensorEntry:
     where = f"tensor {name!r:.80}"
     if not isinstance(fields, dict):
         raise FormatError(f"{where}: expected an object of fields, got {fields!r:.40}")
-    entries = tuple(_part(f"{where}, part {at}", part, limits) for at, part in enumerate(_list(where, parts)))
+    entries = tuple([_part(f"{where}, part {at}", part, limits) for at, part in enumerate(_list(where, parts))])
     _unique(where, [entry.name for entry in entries])
     return TensorEntry(name, _text(f"{where}, kind", kind), fields, entries)
 
 
 def _part(where: str, row: Any, limits: Limits) -> PartEntry:
     name, dtype, shape, coding, streams, crc32 = _object(where, row, PART_KEYS)
-    name, dtype, coding = (_text(where, text) for text in (name, dtype, coding))
+    for text in (name, dtype, coding):
+        _text(where, text)
     if dtype not in DTYPES:
         raise FormatError(f"{where}: expected a dtype of {', '.join(DTYPES)}, got {dtype!r:.40}")
-    dims = tuple(_count(where, dim, ", shape") for dim in _list(where, shape))
+    dims = tuple([_count(where, dim, ", shape") for dim in _list(where, shape)])
     if len(dims) > MAX_AXES:
         raise FormatError(f"{where}: expected at most {MAX_AXES} axes, got {len(dims)}")
-    entries = tuple(_stream(where, stream) for stream in _list(where, streams))
+    entries = tuple([_stream(where, stream) for stream in _list(where, streams)])
     part = PartEntry(name, dtype, dims, coding, entries, _count(where, crc32, ", crc32"))
-    check(where, part.nbytes, limits.max_tensor, "max_tensor")
-    symbols = sum([stream.symbols for stream in entries])
+    nbytes, symbols = part.nbytes, sum([stream.symbols for stream in entries])
+    check(where, nbytes, limits.max_tensor, "max_tensor")
     check(f"{where}, symbols", symbols, limits.max_tensor, "max_tensor")
-    check_ratio(where, max(part.nbytes, symbols), part.stored, limits)
+    check_ratio(where, max(nbytes, symbols), part.stored, limits)
     return part
 
 

@@ -28,8 +28,15 @@ def is_fused(node: Node) -> bool:
     return node.op in (*_HOSTS, "Sign") and (not FUSED.isdisjoint(node.attributes) or bool(node.input(RESIDUAL)))
 
 
+def _any_of(network: Network, ops: Container[str]) -> bool:
+    """Whether there is a node to look at: a Draft of all of them takes longer than the rest of a pass."""
+    return any(node.op in ops for node in network.nodes)
+
+
 def fuse_gates(network: Network, activations: Container[str]) -> Network:
     """x * gate(x) becomes one activation where a Conv or Gemm makes x that can then take it in."""
+    if not _any_of(network, GATES):
+        return network
     draft = Draft(network)
     for node in draft.nodes:
         whole = GATES.get(node.op)
@@ -59,6 +66,8 @@ def _standard(node: Node) -> bool:
 
 def fuse_residuals(network: Network, shapes: Mapping[str, tuple[Dim, ...] | None]) -> Network:
     """Conv followed by the Add of a value of equal shape takes that value as an input, and the place of the Add."""
+    if not _any_of(network, ("Add",)):
+        return network
     draft = Draft(network)
     for add in list(draft.nodes):
         if add.op != "Add" or not same_shape(*(shapes.get(name) for name in add.inputs)):

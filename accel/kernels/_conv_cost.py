@@ -4,6 +4,7 @@ before the engine measures, and to choose where nothing is measured."""
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 from accel.kernels import runtime
@@ -107,8 +108,15 @@ def promising(
     w_shape: tuple[int, ...], size: Pair, strides: Pair, dilations: Pair, group: int, within: float
 ) -> list[tuple[Method, float]]:
     """Methods whose predicted cost is at most `within` times the least, cheapest first, with their cycles."""
-    shape = Shape(w_shape[0], w_shape[1], (w_shape[2], w_shape[3]), strides[0], size)
-    lanes = MACS_PER_CYCLE[runtime.isa() or "baseline"]
-    usual = [m for m in methods(w_shape, strides, dilations, group) if m.algorithm not in OPT_IN]
-    found = sorted(((m, cycles(m, shape, lanes)) for m in usual), key=lambda pair: pair[1])
+    found = _usual(w_shape, size, strides, dilations, group, MACS_PER_CYCLE[runtime.isa() or "baseline"])
     return [pair for pair in found if pair[1] <= within * found[0][1]]
+
+
+@lru_cache(1024)  # networks have layers of equal shapes, and are planned again for other inputs
+def _usual(
+    w_shape: tuple[int, ...], size: Pair, strides: Pair, dilations: Pair, group: int, lanes: int
+) -> list[tuple[Method, float]]:
+    """All but those of OPT_IN, cheapest first, with their cycles."""
+    shape = Shape(w_shape[0], w_shape[1], (w_shape[2], w_shape[3]), strides[0], size)
+    usual = [m for m in methods(w_shape, strides, dilations, group) if m.algorithm not in OPT_IN]
+    return sorted(((m, cycles(m, shape, lanes)) for m in usual), key=lambda pair: pair[1])

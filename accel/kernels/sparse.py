@@ -54,10 +54,10 @@ class SparseArrays(NamedTuple):
         return cls(indptr, indices, data)
 
     @classmethod
-    def of_codes(cls, codes: np.ndarray, zero: int, codebook: np.ndarray) -> SparseArrays:
-        """What is not `zero`, the only code of 0.0, in uint8 `codes`; their axes after the first seen as one."""
+    def of_codes(cls, codes: np.ndarray, zero: int, codebook: np.ndarray, count: int) -> SparseArrays:
+        """What is not `zero`, the only code of 0.0, in uint8 `codes`, `count` of them; their axes after the first seen
+        as one."""
         matrix = codes.reshape(codes.shape[0], math.prod(codes.shape[1:]))
-        count = codes.size - int(np.count_nonzero(codes == zero))
         indptr, indices, values = runtime.core.codes_to_rows(matrix, zero, count)
         book = np.zeros(16 if codebook.size <= 16 else 256, np.float32)
         book[: codebook.size] = codebook

@@ -136,7 +136,7 @@ class Codebook(Weight):
         if self._others is None:
             books = self.codebook.reshape(-1, self.codebook.shape[-1])
             parts = zip(self.codes.reshape(len(books), -1), books, strict=True)
-            self._others = sum(_count_others(part, np.flatnonzero(book == 0).tolist()) for part, book in parts)
+            self._others = sum([_count_others(part, np.flatnonzero(book == 0).tolist()) for part, book in parts])
         return self._others
 
     @property

@@ -52,10 +52,10 @@ def _row_wise(w: Weight) -> Csr | CsrCodebook | None:
 
 def sparse_arrays(w: np.ndarray | Weight) -> SparseArrays | None:
     """The values of a weight that `few_values` counts, row by row, as native kernels are packed from them."""
-    if isinstance(w, Codebook) and few_values(w) is not None:
+    if isinstance(w, Codebook) and (count := few_values(w)) is not None:
         zeros = np.flatnonzero(w.codebook == 0)
         if zeros.size == 1 and runtime.core is not None:  # without a CsrCodebook in between: bench_gaps.py
-            return SparseArrays.of_codes(w.codes, int(zeros[0]), w.codebook)
+            return SparseArrays.of_codes(w.codes, int(zeros[0]), w.codebook, count)
     if isinstance(w, Weight):
         found = _row_wise(w)
         return None if found is None else found.kernel_arrays()

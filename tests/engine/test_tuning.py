@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def test_what_is_measured_runs(cache: Path) -> None:
 def test_only_one_method_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = times_of(monkeypatch)
     monkeypatch.setattr(tuning, "WITHIN", 1.0)
-    layer = LAYER._replace(strides=(3, 3))
+    layer = replace(LAYER, strides=(3, 3))
     choice = chosen(layer, tune=True)
     assert asked == [] and choice.method.algorithm == "direct" and choice.reason == "nothing else comes near"
 
@@ -233,7 +234,7 @@ def test_a_layer_is_known_by_all_that_matters() -> None:
         {"channels": 65}, {"size": (27, 28)}, {"size": (28, 27)}, {"w_shape": (64, 64, 3, 5)}, {"strides": (1, 2)},
         {"pads": (1, 1, 1, 2)}, {"dilations": (2, 1)}, {"group": 2},
     ]  # fmt: skip
-    keys = {LAYER._replace(**change).key for change in changes} | {LAYER.key}
+    keys = {replace(LAYER, **change).key for change in changes} | {LAYER.key}
     assert len(keys) == len(changes) + 1
 
 

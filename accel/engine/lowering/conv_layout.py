@@ -13,7 +13,7 @@ from accel.engine.shapes import Known, Spec, Window, window
 from accel.engine.tuning import Choice, Layer
 from accel.errors import ModelError
 from accel.graph.network import Constant, Node
-from accel.kernels._conv_cost import promising, sparse_cycles
+from accel.kernels._conv_cost import sparse_cycles
 from accel.kernels.conv_native import Method
 from accel.weights.zeros import few_values
 
@@ -50,7 +50,7 @@ def native_conv(known: Mapping[str, Known], node: Node) -> tuple[Constant, Layer
 
 def read_by_sparse(builder: PlanBuilder, node: Node) -> bool:
     """Whether only convolutions with few values read the result: they want planes, and blocks would be copied."""
-    readers = _readers(builder, node.outputs[0])
+    readers = builder.readers.get(node.outputs[0], [])
     weights = [builder.known.get(reader.inputs[1]) if reader.op == "Conv" else None for reader in readers]
     return all(w is not None and not isinstance(w, Spec) and few_values(w) is not None for w in weights)
 
@@ -58,20 +58,15 @@ def read_by_sparse(builder: PlanBuilder, node: Node) -> bool:
 def moved_behind(builder: PlanBuilder, node: Node) -> int:
     """Floats of an image that are moved where the result, in planes, is concatenated with others in blocks: these
     become planes, then the whole is put together and, unless its readers want planes, brought into blocks again."""
-    readers = _readers(builder, node.outputs[0])
+    readers = builder.readers.get(node.outputs[0], [])
     if len(readers) != 1 or readers[0].op != "Concat" or not builder.is_float_image(readers[0].outputs[0]):
         return 0
     whole = readers[0].outputs[0]
-    makers = {name: maker for maker in builder.network.nodes for name in maker.outputs}
     others = [name for name in readers[0].inputs if name != node.outputs[0] and isinstance(builder.known[name], Spec)]
-    moved = sum(_floats(builder, name) for name in others if not _lies_in_planes(builder, name, makers.get(name)))
-    if moved == 0 or all(_lies_in_planes(builder, n.outputs[0], n) for n in _readers(builder, whole)):
+    moved = sum(_floats(builder, name) for name in others if not _lies_in_planes(builder, name))
+    if moved == 0 or all(_lies_in_planes(builder, n.outputs[0]) for n in builder.readers.get(whole, [])):
         return moved
     return moved + 2 * _floats(builder, whole)
-
-
-def _readers(builder: PlanBuilder, name: str) -> list[Node]:
-    return [node for node in builder.network.nodes if name in node.inputs]
 
 
 def _floats(builder: PlanBuilder, name: str) -> int:
@@ -79,8 +74,9 @@ def _floats(builder: PlanBuilder, name: str) -> int:
     return math.prod(builder.spec(name).shape[1:])
 
 
-def _lies_in_planes(builder: PlanBuilder, name: str, maker: Node | None) -> bool:
+def _lies_in_planes(builder: PlanBuilder, name: str) -> bool:
     """Whether a value is in planes or, of a convolution that is not decided yet, surely will be."""
+    maker = builder.makers.get(name)
     if name in builder.planes or maker is None or maker.op != "Conv" or name in builder.convolutions:
         return name in builder.planes
     found = native_conv(builder.known, maker)
@@ -88,5 +84,4 @@ def _lies_in_planes(builder: PlanBuilder, name: str, maker: Node | None) -> bool
     if found is None or values is None:
         return False
     layer = found[1]
-    best = promising(layer.w_shape, layer.output, layer.strides, layer.dilations, layer.group, 1.0)[0][1]
-    return sparse_cycles(layer.w_shape, layer.output, values) < _SURELY * best
+    return sparse_cycles(layer.w_shape, layer.output, values) < _SURELY * layer.promising(1.0)[0][1]

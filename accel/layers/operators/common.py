@@ -35,7 +35,7 @@ MAX_BYTES = 2**33
 
 def refuse_bomb(shape: Iterable[int], dtype: np.dtype) -> None:
     """Raise when an array of this shape must not be allocated."""
-    sizes = tuple(int(size) for size in shape)
+    sizes = tuple(map(int, shape))
     if math.prod(sizes) * dtype.itemsize > MAX_BYTES:
         raise ModelError(f"output: expected at most {MAX_BYTES} bytes, got shape {sizes} of {dtype}")
 

@@ -10,7 +10,6 @@
 #include <tuple>
 #include <utility>
 
-#include "kernels/sparse/row_pairs.h"
 #define ACCEL_KERNEL_FILE "kernels/sparse/spmm.inl.h"
 #include "simd/foreach_isa.h"  // after every standard header
 
@@ -112,14 +111,14 @@ struct SparseMatrix::Builder {
   std::vector<std::uint8_t> mark{};                                // of a block's columns: which of a pair have them
   std::vector<std::uint16_t> place{};                              // their offsets
   std::vector<long> pairings{};  // where rows that look for partners among each other begin, and the end
-  RowPairs finder{};
+  RowPairs finder{to.kernels_.shared};
 
   // As few parts as the threads and the cache allow. Partners are found before, so that results do not depend on it.
   void split(int threads) {
     const long most = to.group_rows(), rows = to.rows_;
     pairings.resize(static_cast<std::size_t>(rows) + 1);
     std::iota(pairings.begin(), pairings.end(), 0l);
-    if (to.kernels_.pairs) {
+    if (to.kernels_.shared) {
       const long high = std::clamp(rows / 2, kLeastPairing, kMostPairing);
       pairings = cut(csr, pairings, std::max(1l, rows / high), most);
     }
@@ -154,7 +153,7 @@ struct SparseMatrix::Builder {
       count[static_cast<std::size_t>(r - rows.begin)] = static_cast<std::int32_t>(end - from);
     }
     alone.clear();
-    if (to.kernels_.pairs) {
+    if (to.kernels_.shared) {
       put_pairs(rows, k);
     } else {
       alone.resize(count.size());
@@ -197,39 +196,47 @@ struct SparseMatrix::Builder {
   // Without branches, which would go the wrong way at every other value.
   void divide(std::int32_t a, std::int32_t b, std::size_t count, std::size_t shared, long begin) {
     const std::int32_t *of_a = csr.indices + a, *of_b = csr.indices + b;
-    for (std::size_t i = 0; i < count; ++i) mark[static_cast<std::size_t>(of_a[i] - begin)] = 1;
+    // Of their own: behind every byte that is written, members would be read again.
+    std::uint8_t* const marks = mark.data();
+    std::int32_t *to_both = both_b.data(), *to_own = own_b.data();
+    for (std::size_t i = 0; i < count; ++i) marks[of_a[i] - begin] = 1;
     for (std::size_t i = 0, n = 0; i < count; ++i) {
-      std::uint8_t& m = mark[static_cast<std::size_t>(of_b[i] - begin)];
+      const std::uint8_t m = marks[of_b[i] - begin];
       const bool both = (m == 1) & (n < shared);
-      both_b[n] = own_b[i - n] = b + static_cast<std::int32_t>(i);
-      m = static_cast<std::uint8_t>(m + both), n += both;
+      to_both[n] = to_own[i - n] = b + static_cast<std::int32_t>(i);
+      marks[of_b[i] - begin] = static_cast<std::uint8_t>(m + both), n += both;
     }
+    to_both = both_a.data(), to_own = own_a.data();
     for (std::size_t i = 0, n = 0; i < count; ++i) {
-      const bool both = mark[static_cast<std::size_t>(of_a[i] - begin)] == 2;
-      both_a[n] = own_a[i - n] = a + static_cast<std::int32_t>(i);
+      const bool both = marks[of_a[i] - begin] == 2;
+      to_both[n] = to_own[i - n] = a + static_cast<std::int32_t>(i);
       n += both;
     }
-    for (std::size_t i = 0; i < count; ++i) mark[static_cast<std::size_t>(of_a[i] - begin)] = 0;
+    for (std::size_t i = 0; i < count; ++i) marks[of_a[i] - begin] = 0;
   }
   // `offsets` of each two values: one where their column is the same.
   void put_groups(const std::vector<std::int32_t>& a, const std::vector<std::int32_t>& b, std::size_t count,
                   std::size_t offsets, long begin) {
+    std::uint8_t *to_offset = offset.end, *to_value = value.end;
     for (std::size_t i = 0, n; i < count; i += n) {
       n = count - i >= 4 ? 4 : count - i >= 2 ? 2 : 1;
       std::int32_t from[8];
       std::copy_n(&a[i], n, from), std::copy_n(&b[i], n, from + n);
-      put_offsets(from, offsets * n, begin);
-      value.end = put_values(csr, from, 2 * n, value.end);
+      to_offset = put_offsets(from, offsets * n, begin, to_offset);
+      to_value = put_values(csr, from, 2 * n, to_value);
     }
+    offset.end = to_offset, value.end = to_value;
   }
-  void put_offsets(const std::int32_t* from, std::size_t n, long begin) {
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint16_t two = place[static_cast<std::size_t>(csr.indices[from[i]] - begin)];
-      if (to.strips())
-        std::memcpy(offset.end, &two, 2), offset.end += 2;
-      else
-        *offset.end++ = static_cast<std::uint8_t>(two);
+  // From `end` on; returns their end.
+  std::uint8_t* put_offsets(const std::int32_t* from, std::size_t n, long begin, std::uint8_t* end) const {
+    const std::int32_t* const indices = csr.indices;
+    const std::uint16_t* const places = place.data();
+    if (to.strips()) {
+      for (std::size_t i = 0; i < n; ++i, end += 2) std::memcpy(end, &places[indices[from[i]] - begin], 2);
+      return end;
     }
+    for (std::size_t i = 0; i < n; ++i) *end++ = static_cast<std::uint8_t>(places[indices[from[i]] - begin]);
+    return end;
   }
 
   // Rows without a partner in the order of their counts. Those without values matter only where sums begin or end.
@@ -250,7 +257,7 @@ struct SparseMatrix::Builder {
       if (n == 0 && !all) continue;
       to.row_.push_back(static_cast<std::uint16_t>(r));
       std::iota(own_a.begin(), own_a.begin() + n, at[static_cast<std::size_t>(part + r)]);
-      put_offsets(own_a.data(), static_cast<std::size_t>(n), k.begin);
+      offset.end = put_offsets(own_a.data(), static_cast<std::size_t>(n), k.begin, offset.end);
       value.end = put_values(csr, own_a.data(), static_cast<std::size_t>(n), value.end);
     }
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "kernels/activation/activation.h"
+#include "kernels/sparse/row_pairs.h"
 #include "kernels/sparse/sparse.h"
 #include "kernels/tile/tile.h"
 #include "runtime/memory.h"
@@ -111,7 +112,7 @@ struct SpmmStrip {
 enum class SpmmForm { plain, tail, strip };
 struct SpmmKernels {
   int lanes;
-  bool pairs;                                                                 // whether rows can come in pairs
+  SharedColumns shared;                                                       // null: rows come in no pairs
   void (*rows[kValueKinds][3][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][SpmmForm][vectors]
   // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
   void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;

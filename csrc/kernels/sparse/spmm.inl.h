@@ -175,6 +175,17 @@ void spmm_unpack_rows(const float* sums, long rows, long columns, int n, float* 
   }
 }
 
+void spmm_shared(const std::uint64_t* bits, std::size_t words, const std::int32_t* rows, long n,
+                 std::int32_t* shared) noexcept {
+  const std::uint64_t* const one = bits + static_cast<std::size_t>(rows[0]) * words;
+  for (long i = 0; i < n; ++i) {
+    const std::uint64_t* const other = bits + static_cast<std::size_t>(rows[i + 1]) * words;
+    int count = 0;
+    for (std::size_t w = 0; w < words; ++w) count += __builtin_popcountll(one[w] & other[w]);
+    shared[i] = count;
+  }
+}
+
 #define ACCEL_SPMM_FORM(Values, F)                                                  \
   {nullptr, &spmm_rows<Values, 1, SpmmForm::F>, &spmm_rows<Values, 2, SpmmForm::F>, \
    &spmm_rows<Values, 3, SpmmForm::F>, &spmm_rows<Values, 4, SpmmForm::F>}
@@ -183,7 +194,7 @@ void spmm_unpack_rows(const float* sums, long rows, long columns, int n, float* 
 
 constexpr SpmmKernels kSpmmKernels = {
     f32::lanes,
-    kSpmmPairs,
+    kSpmmPairs ? &spmm_shared : nullptr,
     {ACCEL_SPMM_KIND(ValuesF32), ACCEL_SPMM_KIND(ValuesBf16), ACCEL_SPMM_KIND(ValuesI8), ACCEL_SPMM_KIND(ValuesCode16),
      ACCEL_SPMM_KIND(ValuesCode256)},
     {nullptr, &spmm_pack_image<1>, &spmm_pack_image<2>, &spmm_pack_image<3>, &spmm_pack_image<4>},

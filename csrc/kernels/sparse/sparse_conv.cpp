@@ -9,7 +9,7 @@
 namespace accel {
 namespace {
 
-constexpr long kLongRow = 64;  // values from which on images share a tail
+constexpr long kLongRow = 64;  // values; with more, images share a tail
 
 bool plain(const Map& map) { return !map.blocked && map.halo == 0; }
 

@@ -38,6 +38,8 @@ class SparseConv final : public PreparedConv {
   std::size_t weight_floats() const noexcept override { return 0; }  // the matrices hold them
   std::size_t bias_floats() const noexcept override { return static_cast<std::size_t>(spec_.output.channels); }
   long scratch_floats() const noexcept override { return phase_floats_ + threads_ * thread_floats(); }
+
+  // What sparse_bands.h makes bands of.
   bool has_strips() const noexcept { return !strips_.empty(); }
   std::vector<StripTile> strips(Range rows) const;                           // of some rows of an image's pixels
   ConvArrays of_image(const ConvArrays& arrays, long image) const noexcept;  // its x, y and residual

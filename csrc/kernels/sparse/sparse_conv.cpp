@@ -241,8 +241,7 @@ void SparseConv::run_strips(const ConvArrays& arrays, long group, std::span<cons
   float *left = arrays.scratch + SparseMatrix::scratch_floats(), *right = left + edge_floats_;
   const StripTile* before = nullptr;
   for (const StripTile& at : tiles) {
-    const bool next = before && before->row == at.row && before->rows == at.rows && before->segments == 1 &&
-                      at.segments == 1 && before->column + lanes_ == at.column;
+    const bool next = before && before->row == at.row && before->column + lanes_ == at.column;
     run_strip(arrays, group, at, parts, rows, {next ? left : nullptr, right});
     std::swap(left, right), before = &at;
   }

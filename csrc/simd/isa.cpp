@@ -37,4 +37,13 @@ bool isa_supported(Isa isa) noexcept {
 #endif
 }
 
+bool permutes_beside_fma() noexcept {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  return !__builtin_cpu_is("intel");
+#else
+  return true;
+#endif
+}
+
 }  // namespace accel

@@ -25,6 +25,9 @@ inline constexpr std::size_t kIsaCount = 0 ACCEL_FOR_EACH_ISA(X);
 
 const char* isa_name(Isa isa) noexcept;
 bool isa_supported(Isa isa) noexcept;  // by the processor and by the operating system
+// Whether permutations of vectors run beside multiply-adds, not in their place. Intel's processors have two ports for
+// multiply-adds of 64 bytes, and permute on one of them; what is broadcast by a load needs neither.
+bool permutes_beside_fma() noexcept;
 
 }  // namespace accel
 

@@ -270,8 +270,11 @@ bool strips_fit(int lanes, const SpmmWindow& w) noexcept {
 }
 
 SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads,
-                           const SpmmWindow& window)
+                           const SpmmWindow& window, bool permute)
     : kernels_(kernels),
+      forms_(csr.kind == ValueKind::f32 && !permute && kernels.f32_loads[0][1]
+                 ? kernels.f32_loads
+                 : kernels.rows[static_cast<int>(csr.kind)]),
       kind_(csr.kind),
       rows_(csr.rows),
       columns_(csr.columns),
@@ -353,7 +356,7 @@ void SparseMatrix::run_piece(long part, long block, long group, int n, bool tail
   if (!out.y) p.y_row = static_cast<long>(n) * kernels_.lanes;
   if (out.residual) p.residual = out.residual + row * out.residual_row;
   const SpmmForm form = strips() ? SpmmForm::strip : tail ? SpmmForm::tail : SpmmForm::plain;
-  kernels_.rows[static_cast<int>(kind_)][static_cast<int>(form)][n](p);
+  forms_[static_cast<std::size_t>(form)][static_cast<std::size_t>(n)](p);
 }
 
 SparseLinear::SparseLinear(const SparseMatrix& matrix, long batch, const Activation& activation, const TileSet& tiles,

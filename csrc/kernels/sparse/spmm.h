@@ -12,6 +12,7 @@
 //
 // Source: after Elsen et al., Fast Sparse ConvNets, CVPR 2020, with tiles of X in place of whole rows.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -110,10 +111,13 @@ struct SpmmStrip {
 
 // The kernels of one ISA.
 enum class SpmmForm { plain, tail, strip };
+using SpmmRows = void (*)(const SpmmPiece&) noexcept;
+using SpmmForms = std::array<std::array<SpmmRows, kSpmmVectors + 1>, 3>;  // [SpmmForm][vectors]
 struct SpmmKernels {
   int lanes;
-  SharedColumns shared;                                                       // null: rows come in no pairs
-  void (*rows[kValueKinds][3][kSpmmVectors + 1])(const SpmmPiece&) noexcept;  // [ValueKind][SpmmForm][vectors]
+  SharedColumns shared;         // null: rows come in no pairs
+  SpmmForms rows[kValueKinds];  // [ValueKind]
+  SpmmForms f32_loads;          // of float32 of which each is broadcast as it is loaded; null where that gains nothing
   // [n]: rows k .. k + count - 1 of X, vectors v .. v + n - 1 of the columns, and four columns after them into `tails`.
   void (*pack_image[kSpmmVectors + 1])(const SpmmImage&, long k, int count, long v, float* tile, float* tails) noexcept;
   // `count` channels for n rows of vectors.
@@ -130,9 +134,11 @@ class SparseMatrix {
  public:
   // For X of about `width` columns, and `threads` that may share the rows. Results do not depend on threads.
   // `window`: of a convolution whose outputs are to be computed in strips, columns being (channel, tap row, tap
-  // column). Throws std::length_error for more than 2^31 - 1 rows or columns, std::invalid_argument for a window that
-  // is not one or whose copies are too large.
-  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads, const SpmmWindow& window = {});
+  // column). `permute`: whether float32 values come into all lanes by permutations, else by loads where the table has
+  // kernels for that; the same bits either way. Throws std::length_error for more than 2^31 - 1 rows or columns,
+  // std::invalid_argument for a window that is not one or whose copies are too large.
+  SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads, const SpmmWindow& window,
+               bool permute);
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
@@ -143,6 +149,7 @@ class SparseMatrix {
   const SpmmWindow& window() const noexcept { return window_; }
   std::size_t nbytes() const noexcept;
   const SpmmKernels& kernels() const noexcept { return kernels_; }
+  bool permutes() const noexcept { return &forms_ != &kernels_.f32_loads; }
 
   // Floats that one thread needs to work on a tile.
   static constexpr long scratch_floats() noexcept { return kTileFloats + kTailFloats + kSumFloats; }
@@ -183,6 +190,7 @@ class SparseMatrix {
                  float* scratch) const noexcept;
 
   const SpmmKernels& kernels_;
+  const SpmmForms& forms_;  // of those
   ValueKind kind_;
   long rows_, columns_, values_, blocks_;
   SpmmWindow window_;

@@ -186,24 +186,32 @@ void spmm_shared(const std::uint64_t* bits, std::size_t words, const std::int32_
   }
 }
 
-#define ACCEL_SPMM_FORM(Values, F)                                                  \
-  {nullptr, &spmm_rows<Values, 1, SpmmForm::F>, &spmm_rows<Values, 2, SpmmForm::F>, \
-   &spmm_rows<Values, 3, SpmmForm::F>, &spmm_rows<Values, 4, SpmmForm::F>}
-#define ACCEL_SPMM_KIND(Values) \
-  {ACCEL_SPMM_FORM(Values, plain), ACCEL_SPMM_FORM(Values, tail), ACCEL_SPMM_FORM(Values, strip)}
+template <class Values, SpmmForm FORM>
+constexpr SpmmForms::value_type spmm_form() {
+  return {nullptr, &spmm_rows<Values, 1, FORM>, &spmm_rows<Values, 2, FORM>, &spmm_rows<Values, 3, FORM>,
+          &spmm_rows<Values, 4, FORM>};
+}
+// Nulls, and no kernels, where not USED.
+template <class Values, bool USED = true>
+constexpr SpmmForms spmm_forms() {
+  if constexpr (USED)
+    return {spmm_form<Values, SpmmForm::plain>(), spmm_form<Values, SpmmForm::tail>(),
+            spmm_form<Values, SpmmForm::strip>()};
+  else
+    return {};
+}
 
 constexpr SpmmKernels kSpmmKernels = {
     f32::lanes,
     kSpmmPairs ? &spmm_shared : nullptr,
-    {ACCEL_SPMM_KIND(ValuesF32), ACCEL_SPMM_KIND(ValuesBf16), ACCEL_SPMM_KIND(ValuesI8), ACCEL_SPMM_KIND(ValuesCode16),
-     ACCEL_SPMM_KIND(ValuesCode256)},
+    {spmm_forms<ValuesF32>(), spmm_forms<ValuesBf16>(), spmm_forms<ValuesI8>(), spmm_forms<ValuesCode16>(),
+     spmm_forms<ValuesCode256>()},
+    spmm_forms<ValuesF32Loads, kSpmmLoads>(),
     {nullptr, &spmm_pack_image<1>, &spmm_pack_image<2>, &spmm_pack_image<3>, &spmm_pack_image<4>},
     &spmm_pack_strip,
     &spmm_pack_rows,
     &spmm_unpack_rows,
 };
-#undef ACCEL_SPMM_KIND
-#undef ACCEL_SPMM_FORM
 
 }  // namespace
 }  // namespace accel::ACCEL_ISA

@@ -5,15 +5,34 @@
 namespace accel::ACCEL_ISA {
 namespace {
 
+// Whether float32 values have kernels that broadcast each as it is loaded; spmm_rows.inl.h says what they gain.
+constexpr bool kSpmmLoads = f32::lanes == 16;
+
+// Four values, each to be broadcast by its load.
+struct FourLoads {
+  const float* from;
+};
+template <int I>
+ACCEL_FORCE_INLINE f32 spread(FourLoads values) {
+  return set1(values.from[I]);
+}
+
 // How each kind lies in memory: four or eight values from p on, and the bytes that n values of a row take.
-template <class Values>
+template <class Values, class Quad = f32>
 struct ByFour {
-  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, f32* two) const {
+  using Four = Quad;
+  ACCEL_FORCE_INLINE void eight(const std::uint8_t* p, Four* two) const {
     const auto& values = static_cast<const Values&>(*this);
     two[0] = values.four(p), two[1] = values.four(p + Values::bytes(4));
   }
 };
+struct ValuesF32Loads : ByFour<ValuesF32Loads, FourLoads> {
+  explicit ACCEL_FORCE_INLINE ValuesF32Loads(const float*) {}
+  static constexpr int bytes(int n) { return 4 * n; }
+  ACCEL_FORCE_INLINE Four four(const std::uint8_t* p) const { return {reinterpret_cast<const float*>(p)}; }
+};
 struct ValuesF32 {
+  using Four = f32;
   explicit ACCEL_FORCE_INLINE ValuesF32(const float*) {}
   static constexpr int bytes(int n) { return 4 * n; }
   ACCEL_FORCE_INLINE f32 four(const std::uint8_t* p) const { return quad(reinterpret_cast<const float*>(p)); }
@@ -148,8 +167,8 @@ struct RowSums {
     }
     if constexpr (TAIL) even_tail = first ? zero_quarter() : load_quarter(sum + kWidth), odd_tail = zero_quarter();
   }
-  template <int I>
-  ACCEL_FORCE_INLINE void add(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
+  template <int I, class Four>
+  ACCEL_FORCE_INLINE void add(Four values, const float* x, const float* tails, Offsets<Offset> offsets) {
     const f32 w = spread<I>(values);
     const long k = offsets.template at<I>();
     const float* row = x + k * kStep;
@@ -161,7 +180,8 @@ struct RowSums {
       tail = fma(quarter(w), load_quarter(tails + k * 4), tail);
     }
   }
-  ACCEL_FORCE_INLINE void add_four(f32 values, const float* x, const float* tails, Offsets<Offset> offsets) {
+  template <class Four>
+  ACCEL_FORCE_INLINE void add_four(Four values, const float* x, const float* tails, Offsets<Offset> offsets) {
     add<0>(values, x, tails, offsets);
     add<1>(values, x, tails, offsets);
     add<2>(values, x, tails, offsets);

@@ -1,0 +1,75 @@
+"""The two ways of float32 values into all lanes, permuted or each broadcast by its load: the same bits."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kernels.floats import Convolution, assert_same_bits, normal, using
+from kernels.test_sparse import GEOMETRIES, KINDS, NATIVE, STRIPS, guarded, of_kind, sparse, sparse_case
+
+from accel.kernels import runtime
+from accel.kernels.sparse import SparseWeights, sparse_linear
+
+ISAS = [name.partition("-")[2] for name in NATIVE]
+CPUINFO = Path("/proc/cpuinfo")
+Forced = Callable[[bool], None]
+
+
+@pytest.fixture
+def forced(monkeypatch: pytest.MonkeyPatch) -> Forced:
+    """Has what is packed from then on permute, or not."""
+    pack = runtime.core.pack_sparse
+    return lambda permute: monkeypatch.setattr(runtime.core, "pack_sparse", functools.partial(pack, permute=permute))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_float32_and_avx512_have_another_way(isa: str, kind: str, forced: Forced) -> None:
+    arrays, _ = of_kind(sparse(9, 20, 0.5), kind)
+    with using(f"native-{isa}"):
+        for permute in (True, False):
+            forced(permute)
+            (matrix,) = SparseWeights(arrays, 20).matrices
+            assert matrix.permutes == (permute or isa != "avx512" or kind != "f32")
+
+
+@pytest.mark.skipif("avx512" not in ISAS or not CPUINFO.exists(), reason="AVX-512 on Linux only")
+def test_processors_of_intel_load() -> None:
+    arrays, _ = of_kind(sparse(9, 20, 0.5), "f32")
+    with using("native-avx512"):
+        (matrix,) = SparseWeights(arrays, 20).matrices
+    assert matrix.permutes == ("GenuineIntel" not in CPUINFO.read_text())
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_products(name: str, forced: Forced) -> None:
+    """Tiles of one to four vectors; rows of every count to 13 and of many, alone and in pairs that share columns."""
+    w = np.concatenate([sparse(40, 60, count / 60, seed=count) for count in range(14)])
+    w[:14] = np.where(np.arange(60) < np.arange(14)[:, None], normal(14, 60), np.float32(0))
+    for weights in (w, w[:14], sparse(33, 600, 0.3)):
+        x, bias = normal(70, weights.shape[1]), normal(len(weights))
+        with using(name):
+            for batch in (1, 5, 16, 17, 33, 48, 64, 70):
+                results = []
+                for permute in (True, False):
+                    forced(permute)
+                    packed = SparseWeights(of_kind(weights, "f32")[0], weights.shape[1], width=batch)
+                    results.append(sparse_linear(packed, x[:batch], bias))
+                assert_same_bits(*results)
+
+
+@pytest.mark.parametrize("name", NATIVE)
+@pytest.mark.parametrize("case", GEOMETRIES + STRIPS)
+def test_convolutions(name: str, case: Convolution, forced: Forced) -> None:
+    with using(name):
+        for density in (0.05, 0.3, 1.0):
+            results = []
+            for permute in (True, False):
+                forced(permute)
+                x, (_, bias), weights = sparse_case(case, density)
+                results.append(guarded(case, x, weights, bias))
+            assert_same_bits(*results)

@@ -140,7 +140,8 @@ class SparseWeights:
     """Weights packed for products over many columns, one matrix per group of a convolution.
 
     For the instruction set in force, best at about `width` columns (output pixels, or rows of x); `threads` that may
-    share the rows are those of `accel.using`. `window`, from `strip_window`: of a convolution whose taps share what is
+    share the rows are those of `accel.using`, where `tune=False` gives the same bits on every processor.
+    `window`, from `strip_window`: of a convolution whose taps share what is
     packed, for outputs of that size only.
     """
 
@@ -153,7 +154,7 @@ class SparseWeights:
         self.matrices = [
             core.pack_sparse(
                 runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
-                part.scale, part.book, columns, width, runtime.threads(), window,
+                part.scale, part.book, columns, width, runtime.threads(), window, tuned=runtime.tune(),
             )
             for part in parts
         ]  # fmt: skip

@@ -16,12 +16,13 @@ namespace {
 
 using Matrix = std::shared_ptr<SparseMatrix>;
 
-Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::array<int, 3> window, bool permute) {
+Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::array<int, 3> window, bool permute,
+            bool tuned) {
   const SpmmKernels& kernels = *kSpmm[checked_isa(isa)];
   const CsrView view = arrays.view();
   const Unlocked unlocked;
   return std::make_shared<SparseMatrix>(view, kernels, width, threads, SpmmWindow{window[0], window[1], window[2]},
-                                        permute);
+                                        permute, tuned);
 }
 
 SparseBands::Matrices packed_for(std::size_t isa, const std::vector<Matrix>& matrices) {
@@ -102,19 +103,20 @@ void add(py::module_& m) {
       .def_property_readonly("rows", &SparseMatrix::rows)
       .def_property_readonly("columns", &SparseMatrix::columns)
       .def_property_readonly("values", &SparseMatrix::values)
+      .def_property_readonly("vectors", &SparseMatrix::vectors)
       .def_property_readonly("permutes", &SparseMatrix::permutes)
       .def_property_readonly("nbytes", &SparseMatrix::nbytes);
   m.def(
       "pack_sparse",
       [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
          ValueKind kind, const py::object& scale, const py::object& book, long columns, long width, int threads,
-         std::array<int, 3> window, bool permute) {
+         std::array<int, 3> window, bool permute, bool tuned) {
         return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window,
-                    permute);
+                    permute, tuned);
       },
       py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"), py::arg("kind"), py::arg("scale"),
       py::arg("book"), py::arg("columns"), py::arg("width"), py::arg("threads"), py::arg("window"), py::kw_only(),
-      py::arg("permute") = permutes_beside_fma());
+      py::arg("permute") = permutes_beside_fma(), py::arg("tuned") = true);
   m.def("strips_fit", [](int isa, std::array<int, 3> window, std::array<long, 2> size) {
     return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, size[0], size[1]);
   });

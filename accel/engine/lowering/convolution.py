@@ -143,7 +143,7 @@ def _without_zeros(
         weights = SparseWeights(arrays, columns, layer.group, width, strips)
         return weights, native.pack_bias(bias, layer.w_shape[0])
 
-    pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width, strips), make)
+    pack = partial(builder.pack_once, node.inputs[1:3], ("sparse", layer.group, width, strips, builder.tune), make)
     if values is None:
         return SparseOption(w.size, pack, -layer.w_shape[0] * layer.output[0] * layer.output[1])
     size = 0 if first else layer.channels * layer.size[0] * layer.size[1]

@@ -28,12 +28,21 @@ constexpr long kPartRows = 64;           // at least: every part has rows of oth
 constexpr long kLeastPairing = 128, kMostPairing = 512;
 constexpr std::size_t kSlack = 64;  // entries that kernels may read past the end
 
+// Cycles of a row: of each value and each block, shared by the vectors of a tile, and of a partial sum of each vector.
+struct TileCosts {
+  double value, row, sum;
+};
+// Fitted to layers of 90 % zeros with tiles of 2, 3 and 4 vectors, and again with rows in pairs: what is chosen is
+// within 2 % of the best.
+constexpr TileCosts kZen4{0.36, 3.8, 2.8};
+// The same for 90, 95 and 98 %. Four vectors for two, and 1-20 % less time in 20 of ResNet-50's 52 layers, most where
+// rows are few and channels lie in the L3 cache; 13 % more in one of a stride.
+constexpr TileCosts kGraniteRapids{1.3, 3.8, 4.2};
+
 // Vectors of the widest tile. The more, the fewer times each value is read; the fewer, the longer the blocks and the
-// fewer partial sums. Cycles of a row and vector, fitted to layers of 90 % zeros with tiles of 2, 3 and 4 vectors, and
-// again with rows in pairs: what is chosen is within 2 % of the best. Tried: blocks an eighth larger than the L1 cache
-// has room for, so that powers of two need one less: at most 2 % faster, slower where two threads share a tile.
-int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
-  constexpr double kValue = 0.36, kRow = 3.8, kSum = 2.8;  // shared by the vectors of a tile; of each
+// fewer partial sums. Tried: blocks an eighth larger than the L1 cache has room for, so that powers of two need one
+// less: at most 2 % faster on Zen 4, slower where two threads share a tile.
+int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width, const TileCosts& costs) {
   const double values = static_cast<double>(a.indptr[a.rows]) / static_cast<double>(a.rows);
   const long most = std::clamp(width / lanes, 1l, static_cast<long>(kSpmmVectors));
   int best = 1;
@@ -43,7 +52,7 @@ int tile_vectors(const CsrView& a, int lanes, long tile_floats, long width) {
     const double blocks = static_cast<double>(std::max(1l, (a.columns + block - 1) / block));
     const long tiles = most < kSpmmVectors ? (most + n - 1) / n : 1, vectors = most < kSpmmVectors ? most : n;
     const double shared = static_cast<double>(tiles) / static_cast<double>(vectors);
-    const double cycles = (values * kValue + blocks * kRow) * shared + (blocks - 1) * kSum;
+    const double cycles = (values * costs.value + blocks * costs.row) * shared + (blocks - 1) * costs.sum;
     if (cycles <= least) least = cycles, best = n;
   }
   return best;
@@ -270,7 +279,7 @@ bool strips_fit(int lanes, const SpmmWindow& w) noexcept {
 }
 
 SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads,
-                           const SpmmWindow& window, bool permute)
+                           const SpmmWindow& window, bool permute, bool tuned)
     : kernels_(kernels),
       forms_(csr.kind == ValueKind::f32 && !permute && kernels.f32_loads[0][1]
                  ? kernels.f32_loads
@@ -288,7 +297,8 @@ SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long 
     const long channels = columns_ / window.taps(), block = kStripFloats / (window.vectors() * kernels.lanes);
     blocks_ = std::max(1l, (channels + block - 1) / block);
   } else {
-    vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width);
+    const bool intel = tuned && kernels.f32_loads[0][1] && !permutes_beside_fma();
+    vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width, intel ? kGraniteRapids : kZen4);
     const long block = std::min(kMostBlock, kTileFloats / (vectors_ * kernels.lanes));
     blocks_ = std::max(1l, (columns_ + block - 1) / block);
   }

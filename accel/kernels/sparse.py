@@ -140,9 +140,8 @@ class SparseWeights:
     """Weights packed for products over many columns, one matrix per group of a convolution.
 
     For the instruction set in force, best at about `width` columns (output pixels, or rows of x); `threads` that may
-    share the rows are those of `accel.using`, where `tune=False` gives the same bits on every processor.
-    `window`, from `strip_window`: of a convolution whose taps share what is
-    packed, for outputs of that size only.
+    share the rows are those of `accel.using`, where `tune=False` packs alike on every processor, for the same bits.
+    `window`, from `strip_window`: of a convolution whose taps share what is packed, for outputs of that size only.
     """
 
     def __init__(

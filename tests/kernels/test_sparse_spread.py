@@ -1,4 +1,6 @@
-"""The two ways of float32 values into all lanes, permuted or each broadcast by its load: the same bits."""
+"""What depends on the processor beside its instruction set: how float32 values come into all lanes, permuted or each
+broadcast by its load, with the same bits; and how wide tiles are, with the same bits where that is wanted.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ import pytest
 from kernels.floats import Convolution, assert_same_bits, normal, using
 from kernels.test_sparse import GEOMETRIES, KINDS, NATIVE, STRIPS, guarded, of_kind, sparse, sparse_case
 
+import accel
 from accel.kernels import runtime
 from accel.kernels.sparse import SparseWeights, sparse_linear
 
@@ -73,3 +76,28 @@ def test_convolutions(name: str, case: Convolution, forced: Forced) -> None:
                 x, (_, bias), weights = sparse_case(case, density)
                 results.append(guarded(case, x, weights, bias))
             assert_same_bits(*results)
+
+
+INTEL = CPUINFO.exists() and "GenuineIntel" in CPUINFO.read_text()
+TILES = [((128, 4608, 0.1), 2, 4), ((128, 256, 0.1), 2, 4), ((128, 4608, 0.02), 2, 2), ((128, 4608, 0.3), 4, 4)]
+
+
+@pytest.mark.skipif("avx512" not in ISAS, reason="AVX-512 only")
+@pytest.mark.parametrize(("layer", "anywhere", "intel"), TILES)
+def test_tiles_are_as_wide_as_suits_the_processor(layer: tuple[int, int, float], anywhere: int, intel: int) -> None:
+    arrays, _ = of_kind(sparse(*layer), "f32")
+    for tune, vectors in ((False, anywhere), (True, intel if INTEL else anywhere)):
+        with using("native-avx512"), accel.using(tune=tune):
+            (matrix,) = SparseWeights(arrays, layer[1]).matrices
+        assert matrix.vectors == vectors
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "avx512"])
+def test_other_instruction_sets_have_one_width(isa: str) -> None:
+    arrays, _ = of_kind(sparse(128, 4608, 0.1), "f32")
+    with using(f"native-{isa}"):
+        widths = []
+        for tune in (True, False):
+            with accel.using(tune=tune):
+                widths.append(SparseWeights(arrays, 4608).matrices[0].vectors)
+    assert widths[0] == widths[1]

@@ -74,6 +74,9 @@ bool strips_fit(int lanes, const SpmmWindow& window, long height, long width) {
   return pixels > 0 && (width % lanes == 0 || (width >= 2l * lanes && pixels * 16 <= height * width * 17));
 }
 
+// Tried on Granite Rapids: a convolution of one tap tile by tile with the one before it, which leaves its results as
+// the tile of the next. From many channels to few, pairs alone are 7-20 % faster, ResNet-50 2 %; from few to many,
+// slower.
 SparseConv::SparseConv(const ConvSpec& spec, std::vector<std::shared_ptr<const SparseMatrix>> matrices,
                        const TileSet& tiles, const PlaneKernels& planes, int threads)
     : spec_(spec), matrices_(std::move(matrices)), tiles_(tiles), planes_(planes), threads_(threads) {

@@ -35,8 +35,8 @@ struct TileCosts {
 // Fitted to layers of 90 % zeros with tiles of 2, 3 and 4 vectors, and again with rows in pairs: what is chosen is
 // within 2 % of the best.
 constexpr TileCosts kZen4{0.36, 3.8, 2.8};
-// The same for 90, 95 and 98 %. Four vectors for two, and 1-20 % less time in 20 of ResNet-50's 52 layers, most where
-// rows are few and channels lie in the L3 cache; 13 % more in one of a stride. Tried: six vectors, no faster than four.
+// The same for 90, 95 and 98 %. At 90 % four vectors for two: 2-20 % less time in most layers of ResNet-50, most where
+// channels come from the L3 cache, 13 % more in one of a stride. Tried: six vectors, no faster than four.
 constexpr TileCosts kGraniteRapids{1.3, 3.8, 4.2};
 
 // Vectors of the widest tile. The more, the fewer times each value is read; the fewer, the longer the blocks and the

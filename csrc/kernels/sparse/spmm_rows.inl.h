@@ -140,7 +140,7 @@ ACCEL_FORCE_INLINE void add_pairs(const SpmmPiece& p, const Values& from, long p
 // with 90 % of zeros and two vectors take 0.296 ns a multiply-add, not 0.345, strips of 3 x 3 windows 0.28, not 0.295.
 // Vectors of 32 and 16 bytes gain nothing, so they have no such kernels. Tried there without gain: values fetched 3072
 // bytes ahead; positions of a byte read one by one, or of two bytes that need no shift; strips of 40 KB, not 28; tiles
-// of 44 KB, not 32: 0-5 % faster in rows alone, but offsets of one byte leave two vectors at 32.
+// of 40 and 44 KB, not 32.
 //
 // What limits pairs, measured by loops over lines in the L1 cache, two vectors: multiply-adds without loads of X take
 // 2.0 cycles a value, with a load for each 2.3, with a tenth of the loads saved 2.1, with a quarter 2.03. So partners

@@ -153,7 +153,7 @@ class SparseWeights:
         self.matrices = [
             core.pack_sparse(
                 runtime.isa_index(), part.indptr, part.indices, part.values, getattr(core.ValueKind, part.kind),
-                part.scale, part.book, columns, width, runtime.threads(), window, tuned=runtime.tune(),
+                part.scale, part.book, columns, width, runtime.threads(), window, intel=core.intel and runtime.tune(),
             )
             for part in parts
         ]  # fmt: skip

@@ -17,12 +17,12 @@ namespace {
 using Matrix = std::shared_ptr<SparseMatrix>;
 
 Matrix pack(int isa, const CsrArrays& arrays, long width, int threads, std::array<int, 3> window, bool permute,
-            bool tuned) {
+            bool intel) {
   const SpmmKernels& kernels = *kSpmm[checked_isa(isa)];
   const CsrView view = arrays.view();
   const Unlocked unlocked;
   return std::make_shared<SparseMatrix>(view, kernels, width, threads, SpmmWindow{window[0], window[1], window[2]},
-                                        permute, tuned);
+                                        permute, intel);
 }
 
 SparseBands::Matrices packed_for(std::size_t isa, const std::vector<Matrix>& matrices) {
@@ -110,13 +110,14 @@ void add(py::module_& m) {
       "pack_sparse",
       [](int isa, const Array<std::int32_t>& indptr, const Array<std::int32_t>& indices, const py::array& values,
          ValueKind kind, const py::object& scale, const py::object& book, long columns, long width, int threads,
-         std::array<int, 3> window, bool permute, bool tuned) {
+         std::array<int, 3> window, bool permute, bool intel) {
         return pack(isa, CsrArrays(indptr, indices, values, kind, scale, book, columns), width, threads, window,
-                    permute, tuned);
+                    permute, intel);
       },
       py::arg("isa"), py::arg("indptr"), py::arg("indices"), py::arg("values"), py::arg("kind"), py::arg("scale"),
       py::arg("book"), py::arg("columns"), py::arg("width"), py::arg("threads"), py::arg("window"), py::kw_only(),
-      py::arg("permute") = permutes_beside_fma(), py::arg("tuned") = true);
+      py::arg("permute") = permutes_beside_fma(), py::arg("intel"));
+  m.attr("intel") = !permutes_beside_fma();
   m.def("strips_fit", [](int isa, std::array<int, 3> window, std::array<long, 2> size) {
     return strips_fit(kSpmm[checked_isa(isa)]->lanes, {window[0], window[1], window[2]}, size[0], size[1]);
   });

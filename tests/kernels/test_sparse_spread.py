@@ -5,6 +5,7 @@ broadcast by its load, with the same bits; and how wide tiles are, with the same
 from __future__ import annotations
 
 import functools
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from accel.kernels.sparse import SparseWeights, sparse_linear
 
 ISAS = [name.partition("-")[2] for name in NATIVE]
 CPUINFO = Path("/proc/cpuinfo")
+INTEL = "GenuineIntel" in (CPUINFO.read_text() if CPUINFO.exists() else platform.processor())
 Forced = Callable[[bool], None]
 
 
@@ -40,12 +42,12 @@ def test_only_float32_and_avx512_have_another_way(isa: str, kind: str, forced: F
             assert matrix.permutes == (permute or isa != "avx512" or kind != "f32")
 
 
-@pytest.mark.skipif("avx512" not in ISAS or not CPUINFO.exists(), reason="AVX-512 on Linux only")
-def test_processors_of_intel_load() -> None:
+@pytest.mark.parametrize("isa", ISAS)
+def test_processors_of_intel_load(isa: str) -> None:
     arrays, _ = of_kind(sparse(9, 20, 0.5), "f32")
-    with using("native-avx512"):
+    with using(f"native-{isa}"):
         (matrix,) = SparseWeights(arrays, 20).matrices
-    assert matrix.permutes == ("GenuineIntel" not in CPUINFO.read_text())
+    assert matrix.permutes == (isa != "avx512" or not INTEL)
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -78,26 +80,25 @@ def test_convolutions(name: str, case: Convolution, forced: Forced) -> None:
             assert_same_bits(*results)
 
 
-INTEL = CPUINFO.exists() and "GenuineIntel" in CPUINFO.read_text()
+# Rows, columns and what is not zero; with vectors of 64 bytes the widest tile on Zen 4 and on Granite Rapids.
 TILES = [((128, 4608, 0.1), 2, 4), ((128, 256, 0.1), 2, 4), ((128, 4608, 0.02), 2, 2), ((128, 4608, 0.3), 4, 4)]
 
 
-@pytest.mark.skipif("avx512" not in ISAS, reason="AVX-512 only")
-@pytest.mark.parametrize(("layer", "anywhere", "intel"), TILES)
-def test_tiles_are_as_wide_as_suits_the_processor(layer: tuple[int, int, float], anywhere: int, intel: int) -> None:
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("layer", "zen", "granite_rapids"), TILES)
+@pytest.mark.parametrize("intel", [False, True])
+def test_tiles_are_as_wide_as_suits_the_processor(
+    isa: str, layer: tuple[int, int, float], zen: int, granite_rapids: int, intel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where tuning is off, as on Zen 4; and always where vectors are shorter."""
+    monkeypatch.setattr(runtime.core, "intel", intel)
     arrays, _ = of_kind(sparse(*layer), "f32")
-    for tune, vectors in ((False, anywhere), (True, intel if INTEL else anywhere)):
-        with using("native-avx512"), accel.using(tune=tune):
-            (matrix,) = SparseWeights(arrays, layer[1]).matrices
-        assert matrix.vectors == vectors
+    widths = []
+    for tune in (False, True):
+        with using(f"native-{isa}"), accel.using(tune=tune):
+            widths.append(SparseWeights(arrays, layer[1]).matrices[0].vectors)
+    assert widths == ([zen, granite_rapids if intel else zen] if isa == "avx512" else widths[:1] * 2)
 
 
-@pytest.mark.parametrize("isa", [isa for isa in ISAS if isa != "avx512"])
-def test_other_instruction_sets_have_one_width(isa: str) -> None:
-    arrays, _ = of_kind(sparse(128, 4608, 0.1), "f32")
-    with using(f"native-{isa}"):
-        widths = []
-        for tune in (True, False):
-            with accel.using(tune=tune):
-                widths.append(SparseWeights(arrays, 4608).matrices[0].vectors)
-    assert widths[0] == widths[1]
+def test_the_processor_is_known() -> None:
+    assert runtime.core.intel == INTEL

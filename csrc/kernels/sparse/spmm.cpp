@@ -279,7 +279,7 @@ bool strips_fit(int lanes, const SpmmWindow& w) noexcept {
 }
 
 SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads,
-                           const SpmmWindow& window, bool permute, bool tuned)
+                           const SpmmWindow& window, bool permute, bool intel)
     : kernels_(kernels),
       forms_(csr.kind == ValueKind::f32 && !permute && kernels.f32_loads[0][1]
                  ? kernels.f32_loads
@@ -297,8 +297,8 @@ SparseMatrix::SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long 
     const long channels = columns_ / window.taps(), block = kStripFloats / (window.vectors() * kernels.lanes);
     blocks_ = std::max(1l, (channels + block - 1) / block);
   } else {
-    const bool intel = tuned && kernels.f32_loads[0][1] && !permutes_beside_fma();
-    vectors_ = tile_vectors(csr, kernels.lanes, kTileFloats, width, intel ? kGraniteRapids : kZen4);
+    vectors_ =
+        tile_vectors(csr, kernels.lanes, kTileFloats, width, intel && kernels.lanes == 16 ? kGraniteRapids : kZen4);
     const long block = std::min(kMostBlock, kTileFloats / (vectors_ * kernels.lanes));
     blocks_ = std::max(1l, (columns_ + block - 1) / block);
   }

@@ -132,14 +132,14 @@ extern const SpmmKernels* const kSpmm[kIsaCount];
 // A matrix packed for tiles; immutable.
 class SparseMatrix {
  public:
-  // For X of about `width` columns, and `threads` that may share the rows. Results do not depend on threads. `tuned`:
-  // whether tiles are those that suit this processor, which decides last bits, or those of Zen 4.
+  // For X of about `width` columns, and `threads` that may share the rows. Results do not depend on threads.
   // `window`: of a convolution whose outputs are to be computed in strips, columns being (channel, tap row, tap
   // column). `permute`: whether float32 values come into all lanes by permutations, else by loads where the table has
-  // kernels for that; the same bits either way. Throws std::length_error for more than 2^31 - 1 rows or columns,
-  // std::invalid_argument for a window that is not one or whose copies are too large.
+  // kernels for that; the same bits either way. `intel`: whether tiles are as wide as suits Granite Rapids, not Zen 4,
+  // which decides last bits; with vectors of 64 bytes only. Throws std::length_error for more than 2^31 - 1 rows or
+  // columns, std::invalid_argument for a window that is not one or whose copies are too large.
   SparseMatrix(const CsrView& csr, const SpmmKernels& kernels, long width, int threads, const SpmmWindow& window,
-               bool permute, bool tuned);
+               bool permute, bool intel);
 
   long rows() const noexcept { return rows_; }
   long columns() const noexcept { return columns_; }
